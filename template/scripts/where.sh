@@ -1,0 +1,13 @@
+#!/bin/sh
+# What to look at once everything is up. Usage: where.sh APP_ADDRESS MOCK_ADDRESS (host:port)
+set -eu
+cat <<TEXT
+
+  API docs    http://$1/docs
+  mock LLM    http://$2/_mock/requests   (what the service asked it)
+  try         curl -s http://$1/v1/chat -H 'content-type: application/json' \\
+                -d '{"messages": [{"role": "user", "content": "Hello"}]}'
+
+  Edit a file below src/ and it is live. Ctrl-C stops everything.
+
+TEXT
