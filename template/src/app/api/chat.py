@@ -1,0 +1,107 @@
+"""`POST /v1/chat`: one question, answered in one piece or as a stream of events."""
+
+import unicodedata
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated
+
+import orjson
+from fastapi import APIRouter, Response
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
+
+from app.api.documentation import EVENT_STREAM, problems
+from app.api.event_stream import EventStream, frame
+from app.api.problems import describe
+from app.api.state import Door
+from app.llm.types import ChatRequest, LLMResponse, Message, Role, StreamEvent, TextDelta
+
+router = APIRouter(tags=["chat"])
+
+
+def _one_spelling(text: str) -> str:
+    """Make equal what looks equal, so that it is equal for the cache too."""
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
+
+
+Content = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000),
+    AfterValidator(_one_spelling),
+]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
+
+
+class ChatMessage(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    role: Role
+    content: Content
+
+
+class ChatBody(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"messages": [{"role": "user", "content": "Hello!"}]}]},
+    )
+
+    messages: list[ChatMessage] = Field(min_length=1, max_length=200)
+    provider: Name | None = None
+    model: Name | None = None
+    temperature: float | None = Field(default=None, ge=0, le=2, allow_inf_nan=False)
+    max_tokens: int | None = Field(default=None, ge=1, le=1_000_000)
+    stream: bool = False
+
+    @field_validator("messages")
+    @classmethod
+    def _end_with_a_question(cls, messages: list[ChatMessage]) -> list[ChatMessage]:
+        # Providers differ in what they do with an unfinished answer; a fallback must not.
+        if messages[-1].role != "user":
+            raise ValueError("the last message must have the role 'user'")
+        return messages
+
+    def to_request(self) -> ChatRequest:
+        return ChatRequest(
+            messages=tuple(Message(m.role, m.content) for m in self.messages),
+            provider=self.provider,
+            model=self.model,
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+        )
+
+
+@router.post(
+    "/v1/chat",
+    response_model=LLMResponse,
+    responses={200: EVENT_STREAM, **problems(413, 422, 500, 502, 503, 504)},
+)
+async def chat(body: ChatBody, door: Door) -> LLMResponse | Response:
+    if body.stream:
+        return EventStream(_frames(door.chat.stream(body.to_request()), debug=door.debug))
+    return await door.chat.complete(body.to_request())
+
+
+async def _frames(
+    events: AsyncGenerator[StreamEvent, None], *, debug: bool
+) -> AsyncGenerator[bytes, None]:
+    text: list[str] = []
+    async with aclosing(events):
+        try:
+            async for event in events:
+                if isinstance(event, TextDelta):
+                    text.append(event.text)
+                    yield frame("delta", orjson.dumps({"text": event.text}))
+                else:
+                    yield frame("done", event.response.model_dump_json().encode())
+        except Exception as error:
+            if not text:
+                raise  # nothing was sent: the answer can still have its real status
+            problem = describe(error, debug=debug).model_copy(update={"text": "".join(text)})
+            yield frame("error", problem.as_json())

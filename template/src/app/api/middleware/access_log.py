@@ -1,0 +1,64 @@
+import logging
+import time
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.telemetry.metrics import Metrics
+
+_log = structlog.get_logger(__name__)
+
+_CLIENT_CLOSED = 499  # nginx's number for a client that did not wait for its answer
+_FIRST_SERVER_ERROR = 500
+
+# Asked every few seconds by machines. A line each would be most of the log.
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+
+
+class AccessLog:
+    """Write one line and count once per request, by the route's template: never by its path."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = _CLIENT_CLOSED
+        started = time.perf_counter()
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        finally:
+            self._report(scope, status, time.perf_counter() - started)
+
+    def _report(self, scope: Scope, status: int, duration_s: float) -> None:
+        method, route = scope["method"], _template(scope)
+        self._metrics.http_request(method, route, status, duration_s)
+        _log.log(
+            _level(route, status),
+            "http.request",
+            method=method,
+            route=route,
+            status=status,
+            duration_ms=round(duration_s * 1000, 3),
+        )
+
+
+def _template(scope: Scope) -> str:
+    path = getattr(scope.get("route"), "path_format", None)
+    return path if isinstance(path, str) else "unmatched"
+
+
+def _level(route: str, status: int) -> int:
+    if status >= _FIRST_SERVER_ERROR:
+        return logging.WARNING
+    return logging.DEBUG if route in _PROBES else logging.INFO

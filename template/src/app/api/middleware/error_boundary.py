@@ -1,0 +1,29 @@
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.problems import ProblemResponse, describe
+
+
+class ErrorBoundary:
+    """The end of the line for errors that nobody expected: logged once, told to nobody."""
+
+    def __init__(self, app: ASGIApp, *, debug: bool = False) -> None:
+        self._app = app
+        self._debug = debug
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_and_note)
+        except Exception as error:  # noqa: BLE001 - the process's outermost handler
+            problem = describe(error, debug=self._debug)
+            if not started:  # otherwise the server hangs up on the half answer
+                await ProblemResponse(problem)(scope, receive, send)

@@ -1,0 +1,28 @@
+"""What the endpoints work with. `app.main` fills it once, at start."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from app.llm.model import ChatModel
+from app.telemetry.metrics import Metrics
+
+Check = Callable[[], Awaitable[bool]]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    chat: ChatModel
+    metrics: Metrics
+    checks: Mapping[str, Check]  # what the service would rather have, by the name in `/readyz`
+    debug: bool = False
+
+
+async def _state(request: Request) -> State:
+    state: State = request.app.state.door
+    return state
+
+
+Door = Annotated[State, Depends(_state)]

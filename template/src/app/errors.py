@@ -1,0 +1,114 @@
+"""Everything that can go wrong with a model call, as one tree.
+
+LLMError
+├── RetryableError                the same call may succeed a little later
+│   ├── ConnectionFailed          refused, reset, hung up in the middle of an answer
+│   ├── TimedOut                  no answer, or no next chunk, in time
+│   ├── RateLimited               429: the provider asks for a pause
+│   ├── ProviderUnavailable       5xx, 529, 408, 409
+│   └── StreamInterrupted         a stream ended before its end; carries the text so far
+└── NonRetryableError             the same call would fail again
+    ├── AuthenticationFailed      401, 403
+    ├── ModelNotFound             404
+    ├── RequestRefused            400, 413, 422: the provider does not accept this request
+    │   └── UnsupportedRequest    known beforehand, so it was never sent
+    ├── QuotaExhausted            429 because the money is spent, not because of the pace
+    ├── MalformedAnswer           an answer that is not what the provider's API promises
+    ├── UnknownProvider           a provider that is not configured
+    └── NothingCanAnswer          every provider was tried
+
+Errors carry facts (`provider`, `status`, `retry_after_s`), so that one handler can turn any of
+them into an HTTP answer and one policy can decide whether to try again.
+"""
+
+from collections.abc import Sequence
+
+
+class LLMError(Exception):
+    """Root of the tree. `message` is safe to show to a user: it never holds a key or a URL."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        provider: str | None = None,
+        status: int | None = None,
+        retry_after_s: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.provider = provider
+        self.status = status
+        self.retry_after_s = retry_after_s
+
+
+class RetryableError(LLMError):
+    """Another attempt may succeed."""
+
+
+class ConnectionFailed(RetryableError):
+    """The provider could not be reached, or hung up."""
+
+
+class TimedOut(RetryableError):
+    """The provider did not answer, or stopped sending, in time."""
+
+
+class RateLimited(RetryableError):
+    """The provider asks for a pause of `retry_after_s`, when it says how long."""
+
+
+class ProviderUnavailable(RetryableError):
+    """The provider answered that it cannot answer now."""
+
+
+class StreamInterrupted(RetryableError):
+    """A stream ended without its end. `text` is what had arrived; it is never thrown away."""
+
+    def __init__(self, message: str, *, text: str, provider: str | None = None) -> None:
+        super().__init__(message, provider=provider)
+        self.text = text
+
+
+class NonRetryableError(LLMError):
+    """Another attempt would fail in the same way."""
+
+
+class AuthenticationFailed(NonRetryableError):
+    """The key is missing, wrong or not allowed to do this."""
+
+
+class ModelNotFound(NonRetryableError):
+    """The provider does not know the model."""
+
+
+class RequestRefused(NonRetryableError):
+    """The provider does not accept the request as it is."""
+
+
+class UnsupportedRequest(RequestRefused):
+    """The caller asks for something that this provider does not have. Nothing was sent."""
+
+
+class QuotaExhausted(NonRetryableError):
+    """The account's spending limit is reached; waiting does not help."""
+
+
+class MalformedAnswer(NonRetryableError):
+    """The answer does not have the promised shape. It was paid for: asking again pays again."""
+
+
+class UnknownProvider(NonRetryableError):
+    """The caller named a provider that this service does not have."""
+
+
+class NothingCanAnswer(NonRetryableError):
+    """Every provider of the chain failed. `causes` are their errors, in the order of the chain."""
+
+    def __init__(self, causes: Sequence[LLMError]) -> None:
+        waits = [cause.retry_after_s for cause in causes if cause.retry_after_s is not None]
+        super().__init__(
+            "No provider can answer at the moment: " + "; ".join(c.message for c in causes),
+            retry_after_s=min(waits, default=None),
+        )
+        self.causes = tuple(causes)

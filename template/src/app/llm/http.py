@@ -1,0 +1,258 @@
+"""HTTP to the providers: one pool of connections, and limits on everything.
+
+Every way in which a call can fail becomes an error of `app.errors` here. The only module that knows
+the HTTP client: another transport (a faster one, a recording one) fits behind `open_connections`.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Annotated
+
+import httpx2 as httpx
+import orjson
+from annotated_types import Ge, Gt, Le
+
+from app.errors import ConnectionFailed, LLMError, MalformedAnswer, RequestRefused, TimedOut
+from app.llm.retry_after import retry_after_s
+from app.llm.status import ErrorDetail, error_for
+from app.streaming.sse import EventTooLargeError, ServerSentEvent, SSEDecoder
+from app.telemetry.correlation import request_id
+
+Transport = httpx.AsyncBaseTransport
+ErrorReader = Callable[[bytes], ErrorDetail | None]
+
+_OK = 200
+_MAX_ERROR_BODY_BYTES = 64 * 1024
+_EVENT_STREAM = "text/event-stream"
+
+
+@dataclass(frozen=True, slots=True)
+class HTTPPolicy:
+    """Limits of every call to a provider.
+
+    A total deadline, because a server that sends one byte a second never trips a read timeout.
+    """
+
+    request_timeout_s: Annotated[float, Gt(0), Le(600)] = 60.0
+    stream_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] = 30.0
+    max_concurrency: Annotated[int, Ge(1), Le(10_000)] = 100
+    max_response_bytes: int = 16 * 1024 * 1024
+    # The longest answers have 128,000 tokens, and each arrives in some 350 bytes of JSON.
+    max_stream_bytes: int = 128 * 1024 * 1024
+    max_stream_s: float = 3600.0
+    # A connection takes one round trip, or the host is not there.
+    connect_timeout_s: float = 5.0
+    # How long a call may queue while `max_concurrency` others run. Longer is no service.
+    pool_timeout_s: float = 10.0
+
+
+@asynccontextmanager
+async def open_connections(
+    policy: HTTPPolicy, transport: Transport | None = None
+) -> AsyncIterator["Connections"]:
+    """Open the pool that all providers share.
+
+    With HTTP/1.1 a connection carries one call at a time, so the size of the pool is the bound on
+    concurrent calls. `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE` are honoured: they are how many
+    a company's network reaches the outside at all.
+    """
+    client = httpx.AsyncClient(
+        transport=transport,
+        limits=httpx.Limits(
+            max_connections=policy.max_concurrency,
+            max_keepalive_connections=policy.max_concurrency,
+            keepalive_expiry=60.0,
+        ),
+        # Reading is limited by deadlines around it: a per-read timeout is no limit at all.
+        timeout=httpx.Timeout(None, connect=policy.connect_timeout_s, pool=policy.pool_timeout_s),
+        follow_redirects=False,
+        trust_env=True,
+    )
+    async with client:
+        yield Connections(client, policy)
+
+
+class Connections:
+    """What all providers share."""
+
+    def __init__(self, client: httpx.AsyncClient, policy: HTTPPolicy) -> None:
+        self._client = client
+        self._policy = policy
+
+    def to(
+        self,
+        provider: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        read_error: ErrorReader,
+    ) -> "ProviderHTTP":
+        return ProviderHTTP(
+            self._client,
+            self._policy,
+            provider=provider,
+            base_url=base_url,
+            headers=headers,
+            read_error=read_error,
+        )
+
+
+class ProviderHTTP:
+    """Calls to one provider."""
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        policy: HTTPPolicy,
+        *,
+        provider: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        read_error: ErrorReader,
+    ) -> None:
+        self.provider = provider
+        self._client = client
+        self._policy = policy
+        self._base_url = base_url.rstrip("/")
+        self._headers = {**headers, "Content-Type": "application/json"}
+        self._read_error = read_error
+
+    async def post_json(self, path: str, payload: object) -> bytes:
+        """The body of the answer, unparsed: who knows its shape parses and validates in one go."""
+        with self._as_llm_errors():
+            async with asyncio.timeout(self._policy.request_timeout_s):
+                response = await self._send(path, payload, accept="application/json")
+                async with aclosing(response):
+                    await self._refuse_failure(response)
+                    return await self._whole_body(response)
+
+    async def stream_events(
+        self, path: str, payload: object
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        """Each event has a deadline, and connecting counts towards the first one.
+
+        Bytes that never become an event do not keep a stream alive.
+        """
+        now = asyncio.get_running_loop().time
+        gap_s = self._policy.stream_chunk_timeout_s
+        end = now() + self._policy.max_stream_s
+        deadline = now() + gap_s
+        with self._as_llm_errors():
+            async with asyncio.timeout_at(deadline):
+                response = await self._send(path, payload, accept=_EVENT_STREAM)
+        async with aclosing(response), aclosing(self._checked_events(response)) as events:
+            while True:
+                with self._as_llm_errors():
+                    async with asyncio.timeout_at(deadline):
+                        event = await anext(events, None)
+                if event is None:
+                    return
+                yield event
+                deadline = min(now() + gap_s, end)
+
+    async def _checked_events(
+        self, response: httpx.Response
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        await self._refuse_failure(response)
+        self._refuse_other_content(response)
+        decoder = SSEDecoder()
+        body = self._limited_body(response, self._policy.max_stream_bytes)
+        async with aclosing(body) as chunks:
+            async for chunk in chunks:
+                for event in decoder.feed(chunk):
+                    yield event
+        if not decoder.finish():
+            raise ConnectionFailed(
+                f"{self.provider} hung up in the middle of an event", provider=self.provider
+            )
+
+    async def _send(self, path: str, payload: object, *, accept: str) -> httpx.Response:
+        headers = {**self._headers, "Accept": accept}
+        if accept == _EVENT_STREAM:
+            headers["Accept-Encoding"] = "identity"  # a compressor holds events back
+        correlation = request_id.get()
+        if correlation is not None:
+            headers["X-Request-ID"] = correlation
+        request = self._client.build_request(
+            "POST", self._base_url + path, content=self._encoded(payload), headers=headers
+        )
+        return await self._client.send(request, stream=True)
+
+    def _encoded(self, payload: object) -> bytes:
+        try:
+            return orjson.dumps(payload)
+        except TypeError as error:  # half a surrogate pair in a text
+            message = f"{self.provider} was not called: the request is not valid Unicode"
+            raise RequestRefused(message, provider=self.provider) from error
+
+    async def _refuse_failure(self, response: httpx.Response) -> None:
+        if response.status_code == _OK:
+            return
+        body = bytearray()
+        async with aclosing(response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                body += chunk
+                if len(body) > _MAX_ERROR_BODY_BYTES:
+                    break
+        raise error_for(
+            response.status_code,
+            provider=self.provider,
+            detail=self._read_error(bytes(body)),
+            retry_after_s=retry_after_s(response.headers),
+        )
+
+    def _refuse_other_content(self, response: httpx.Response) -> None:
+        content_type = response.headers.get("content-type", _EVENT_STREAM)
+        if not content_type.lower().startswith(_EVENT_STREAM):
+            raise MalformedAnswer(
+                f"{self.provider} answered with something that is not an event stream",
+                provider=self.provider,
+            )
+
+    async def _whole_body(self, response: httpx.Response) -> bytes:
+        body = self._limited_body(response, self._policy.max_response_bytes)
+        async with aclosing(body) as chunks:
+            return b"".join([chunk async for chunk in chunks])
+
+    async def _limited_body(
+        self, response: httpx.Response, max_bytes: int
+    ) -> AsyncGenerator[bytes, None]:
+        """Count decompressed bytes, in pieces of at most a megabyte.
+
+        A small body that inflates to a large one is stopped on the way.
+        """
+        received = 0
+        async with aclosing(response.aiter_bytes()) as chunks:
+            async for chunk in chunks:
+                received += len(chunk)
+                if received > max_bytes:
+                    raise MalformedAnswer(
+                        f"{self.provider} sent more than {max_bytes} bytes", provider=self.provider
+                    )
+                yield chunk
+
+    @contextmanager
+    def _as_llm_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (*_FAILURES,) as failure:
+            kind, what = next(_FAILURES[c] for c in type(failure).__mro__ if c in _FAILURES)
+            raise kind(f"{self.provider} {what}", provider=self.provider) from failure
+
+
+# The most specific class of a failure decides. Our own words only: the client's messages name
+# addresses, and one of its errors repeats the header that it could not send.
+_FAILURES: dict[type[BaseException], tuple[type[LLMError], str]] = {
+    TimeoutError: (TimedOut, "did not answer in time"),
+    httpx.TimeoutException: (TimedOut, "did not answer in time"),
+    httpx.ConnectTimeout: (TimedOut, "could not be reached in time"),
+    httpx.PoolTimeout: (TimedOut, "was not called: too many calls are waiting for it"),
+    httpx.ConnectError: (ConnectionFailed, "could not be reached"),
+    httpx.ProxyError: (ConnectionFailed, "could not be reached through the proxy"),
+    httpx.RemoteProtocolError: (ConnectionFailed, "hung up, or does not speak HTTP"),
+    httpx.RequestError: (ConnectionFailed, "lost the connection"),
+    httpx.DecodingError: (MalformedAnswer, "sent a body that cannot be decompressed"),
+    httpx.InvalidURL: (ConnectionFailed, "has an address that is not one"),
+    EventTooLargeError: (MalformedAnswer, "sent an event that is too large"),
+}

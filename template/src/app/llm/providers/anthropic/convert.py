@@ -1,0 +1,202 @@
+"""Between Anthropic's words and ours. No I/O."""
+
+import structlog
+from pydantic import ValidationError
+
+from app.errors import LLMError, MalformedAnswer, UnsupportedRequest
+from app.llm.providers.anthropic import wire
+from app.llm.providers.boundary import validated
+from app.llm.status import ErrorDetail, error_for
+from app.llm.types import ChatRequest, FinishReason, LLMResponse, Usage
+from app.streaming.sse import ServerSentEvent
+
+_log = structlog.get_logger(__name__)
+
+PROVIDER = "anthropic"
+_MAX_TEMPERATURE = 1.0
+
+_FINISH_REASONS: dict[str, FinishReason] = {
+    "end_turn": "stop",
+    "stop_sequence": "stop",
+    "max_tokens": "length",
+    "model_context_window_exceeded": "length",
+    "pause_turn": "length",
+    "tool_use": "tool_calls",
+    "refusal": "refusal",
+}
+
+
+def finish_reason(reason: wire.StopReason) -> FinishReason:
+    """A reason that nobody knows yet becomes "length".
+
+    Of our words it is the one that does not promise a complete answer: such an answer, which was
+    paid for, is passed on, but neither cached nor taken for whole.
+    """
+    known = _FINISH_REASONS.get(reason)
+    if known is None:
+        _log.warning("llm.unknown_finish_reason", provider=PROVIDER, reason=reason[:80])
+        return "length"
+    return known
+
+
+def request_to_wire(
+    request: ChatRequest, model: str, max_tokens: int, *, stream: bool
+) -> wire.MessageRequest:
+    """System messages are no messages here but one field; several become its paragraphs."""
+    payload: wire.MessageRequest = {
+        "model": model,
+        "max_tokens": max_tokens,
+        "messages": [
+            {"role": m.role, "content": m.content} for m in request.messages if m.role != "system"
+        ],
+    }
+    system = "\n\n".join(m.content for m in request.messages if m.role == "system")
+    if system:
+        payload["system"] = system
+    if request.temperature is not None:
+        payload["temperature"] = _checked(request.temperature)
+    if stream:
+        payload["stream"] = True
+    return payload
+
+
+def _checked(temperature: float) -> float:
+    """Refused, not clamped: whoever asks for 1.5 would measure something else than they believe."""
+    if temperature > _MAX_TEMPERATURE:
+        raise UnsupportedRequest(
+            f"{PROVIDER} accepts a temperature from 0 to {_MAX_TEMPERATURE:g}, not {temperature:g}",
+            provider=PROVIDER,
+        )
+    return temperature
+
+
+def response_from_wire(message: wire.Message) -> LLMResponse:
+    return LLMResponse(
+        id=message["id"],
+        provider=PROVIDER,
+        model=message["model"],
+        content="".join(map(_text, message["content"])),
+        finish_reason=finish_reason(message["stop_reason"]),
+        usage=usage_from_wire(message["usage"]),
+    )
+
+
+def _text(block: wire.ContentBlock) -> str:
+    return block["text"] if block["type"] == "text" else ""
+
+
+def usage_from_wire(usage: wire.Usage) -> Usage:
+    """What was read from or written to Anthropic's prompt cache is part of the prompt."""
+    prompt = (
+        usage["input_tokens"]
+        + (usage.get("cache_creation_input_tokens") or 0)
+        + (usage.get("cache_read_input_tokens") or 0)
+    )
+    completion = usage["output_tokens"]
+    return Usage(
+        prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
+    )
+
+
+def read_error(body: bytes) -> ErrorDetail | None:
+    try:
+        return _detail(wire.ERROR_RESPONSE.validate_json(body)["error"])
+    except ValidationError:
+        return None  # a proxy's page, or nothing at all: the status has to be enough
+
+
+def _detail(error: wire.ErrorObject) -> ErrorDetail:
+    code = (error.get("details") or {}).get("error_code")
+    return ErrorDetail(error["message"], frozenset({error["type"], code or error["type"]}))
+
+
+# An error in the middle of a stream has no status of its own: 200 was sent long ago. These are the
+# statuses that Anthropic sends with the same errors otherwise.
+_STATUS_OF: dict[str, int] = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
+def _stream_error(error: wire.ErrorObject) -> LLMError:
+    status = _STATUS_OF.get(error["type"], 500)
+    return error_for(status, provider=PROVIDER, detail=_detail(error))
+
+
+class StreamedMessage:
+    """The end is `message_stop`, after a `message_delta` that says why the model stopped."""
+
+    provider = PROVIDER
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._started: wire.StartedMessage | None = None
+        self._stop_reason: wire.StopReason | None = None
+        self._ended = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    def feed(self, event: ServerSentEvent) -> str:
+        text = self._take(validated(wire.STREAM_EVENT, event.data, PROVIDER))
+        self._text.append(text)
+        return text
+
+    def _take(self, event: wire.StreamEvent) -> str:
+        match event["type"]:
+            case "error":
+                raise _stream_error(event["error"])
+            case "message_start":
+                self._started = event["message"]
+                return "".join(map(_text, event["message"]["content"]))
+            case "content_block_start":
+                return _text(event["content_block"])
+            case "content_block_delta":
+                return event["delta"]["text"] if event["delta"]["type"] == "text_delta" else ""
+            case "message_delta":
+                self._stop_reason = event["delta"]["stop_reason"]
+                self._count(event["usage"])
+            case "message_stop":
+                self._ended = True
+        return ""
+
+    def _count(self, usage: wire.UsageSoFar) -> None:
+        """Totals only grow, so one that is missing, or zero, is the one that is known already."""
+        known = self._begun()["usage"]
+        known["output_tokens"] = usage["output_tokens"]
+        known["input_tokens"] = usage.get("input_tokens") or known["input_tokens"]
+        known["cache_creation_input_tokens"] = usage.get(
+            "cache_creation_input_tokens"
+        ) or known.get("cache_creation_input_tokens")
+        known["cache_read_input_tokens"] = usage.get("cache_read_input_tokens") or known.get(
+            "cache_read_input_tokens"
+        )
+
+    def _begun(self) -> wire.StartedMessage:
+        if self._started is None:
+            raise MalformedAnswer(
+                f"{PROVIDER} sent a malformed answer: message_start: is missing", provider=PROVIDER
+            )
+        return self._started
+
+    def response(self) -> LLMResponse | None:
+        if not self._ended or self._stop_reason is None:
+            return None
+        started = self._begun()
+        return LLMResponse(
+            id=started["id"],
+            provider=PROVIDER,
+            model=started["model"],
+            content=self.text,
+            finish_reason=finish_reason(self._stop_reason),
+            usage=usage_from_wire(started["usage"]),
+        )

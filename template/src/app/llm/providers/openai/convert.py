@@ -1,0 +1,168 @@
+"""Between OpenAI's words and ours. No I/O."""
+
+import structlog
+from pydantic import ValidationError
+
+from app.errors import LLMError, MalformedAnswer
+from app.llm.providers.boundary import validated
+from app.llm.providers.openai import wire
+from app.llm.status import ErrorDetail, error_for
+from app.llm.types import ChatRequest, FinishReason, LLMResponse, Usage
+from app.streaming.sse import ServerSentEvent
+
+_log = structlog.get_logger(__name__)
+
+PROVIDER = "openai"
+
+_FINISH_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+def finish_reason(reason: wire.FinishReason) -> FinishReason:
+    """A reason that nobody knows yet becomes "length".
+
+    Of our words it is the one that does not promise a complete answer: such an answer, which was
+    paid for, is passed on, but neither cached nor taken for whole.
+    """
+    known = _FINISH_REASONS.get(reason)
+    if known is None:
+        _log.warning("llm.unknown_finish_reason", provider=PROVIDER, reason=reason[:80])
+        return "length"
+    return known
+
+
+def request_to_wire(request: ChatRequest, model: str, *, stream: bool) -> wire.CompletionRequest:
+    """`max_completion_tokens`, because reasoning models refuse the older `max_tokens`."""
+    payload: wire.CompletionRequest = {
+        "model": model,
+        "messages": [{"role": m.role, "content": m.content} for m in request.messages],
+    }
+    if request.max_tokens is not None:
+        payload["max_completion_tokens"] = request.max_tokens
+    if request.temperature is not None:
+        payload["temperature"] = request.temperature
+    if stream:
+        payload["stream"] = True
+        payload["stream_options"] = {"include_usage": True}
+    return payload
+
+
+def response_from_wire(completion: wire.Completion) -> LLMResponse:
+    if not completion["choices"]:
+        raise MalformedAnswer(
+            f"{PROVIDER} sent a malformed answer: choices: is empty", provider=PROVIDER
+        )
+    choice = completion["choices"][0]
+    message = choice["message"]
+    refusal = message.get("refusal")
+    return LLMResponse(
+        id=completion["id"],
+        provider=PROVIDER,
+        model=completion["model"],
+        content=(message["content"] or "") + (refusal or ""),
+        finish_reason="refusal" if refusal else finish_reason(choice["finish_reason"]),
+        usage=usage_from_wire(completion["usage"]),
+    )
+
+
+def usage_from_wire(usage: wire.Usage) -> Usage:
+    return Usage(
+        prompt_tokens=usage["prompt_tokens"],
+        completion_tokens=usage["completion_tokens"],
+        total_tokens=usage["total_tokens"],
+    )
+
+
+def read_error(body: bytes) -> ErrorDetail | None:
+    try:
+        return _detail(wire.ERROR_RESPONSE.validate_json(body)["error"])
+    except ValidationError:
+        return None  # a proxy's page, or nothing at all: the status has to be enough
+
+
+def _detail(error: wire.ErrorObject) -> ErrorDetail:
+    kinds = (error.get("type"), error.get("code"))
+    return ErrorDetail(error["message"], frozenset(k for k in kinds if isinstance(k, str)))
+
+
+# An error in the middle of a stream has no status of its own: 200 was sent long ago.
+_STATUS_OF = {
+    "invalid_request_error": 400,
+    "context_length_exceeded": 400,
+    "authentication_error": 401,
+    "invalid_api_key": 401,
+    "model_not_found": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "insufficient_quota": 429,
+}
+
+
+def _stream_error(error: wire.ErrorObject) -> LLMError:
+    detail = _detail(error)
+    statuses = [status for kind, status in _STATUS_OF.items() if kind in detail.kinds]
+    return error_for(max(statuses, default=500), provider=PROVIDER, detail=detail)
+
+
+class StreamedCompletion:
+    """The end is `[DONE]`, after a chunk that says why the model stopped."""
+
+    provider = PROVIDER
+
+    def __init__(self) -> None:
+        self._text: list[str] = []
+        self._refused = False
+        self._last: wire.Chunk | None = None
+        self._finish_reason: wire.FinishReason | None = None
+        self._usage: wire.Usage | None = None
+        self._ended = False
+
+    @property
+    def text(self) -> str:
+        return "".join(self._text)
+
+    def feed(self, event: ServerSentEvent) -> str:
+        if event.data == "[DONE]":
+            self._ended = True
+            return ""
+        item = validated(wire.STREAM_ITEM, event.data, PROVIDER)
+        if "error" in item:
+            raise _stream_error(item["error"])
+        self._last = item
+        self._usage = item.get("usage") or self._usage
+        text = "".join(self._choice(choice) for choice in item["choices"] if choice["index"] == 0)
+        self._text.append(text)
+        return text
+
+    def _choice(self, choice: wire.ChunkChoice) -> str:
+        self._finish_reason = choice.get("finish_reason") or self._finish_reason
+        refusal = choice["delta"].get("refusal") or ""
+        self._refused = self._refused or bool(refusal)
+        return (choice["delta"].get("content") or "") + refusal
+
+    def response(self) -> LLMResponse | None:
+        if not self._ended or self._last is None or self._finish_reason is None:
+            return None
+        return LLMResponse(
+            id=self._last["id"],
+            provider=PROVIDER,
+            model=self._last["model"],
+            content=self.text,
+            finish_reason="refusal" if self._refused else finish_reason(self._finish_reason),
+            usage=self._counted(),
+        )
+
+    def _counted(self) -> Usage:
+        """Zeros for a server that does not count streams, as some compatible ones do not.
+
+        The answer is whole all the same, and its reader has seen it already.
+        """
+        if self._usage is None:
+            _log.warning("llm.usage_missing", provider=PROVIDER)
+            return Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0)
+        return usage_from_wire(self._usage)

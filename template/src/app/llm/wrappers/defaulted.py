@@ -1,0 +1,30 @@
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from app.llm.model import ChatModel
+from app.llm.providers.policy import ProviderPolicy
+from app.llm.types import ChatRequest, LLMResponse, StreamEvent
+
+
+class Defaulted:
+    """Fills in what a request leaves to the settings.
+
+    So every guard below sees which model is really asked, and with which parameters: a log line
+    names it, a cache key depends on it.
+    """
+
+    def __init__(self, model: ChatModel, policy: ProviderPolicy) -> None:
+        self._model = model
+        self._policy = policy
+
+    @property
+    def name(self) -> str:
+        return self._model.name
+
+    async def complete(self, request: ChatRequest) -> LLMResponse:
+        return await self._model.complete(self._policy.applied_to(request))
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        async with aclosing(self._model.stream(self._policy.applied_to(request))) as events:
+            async for event in events:
+                yield event

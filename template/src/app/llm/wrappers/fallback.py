@@ -1,0 +1,78 @@
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeVar
+
+import structlog
+
+from app.errors import LLMError, NothingCanAnswer, RequestRefused, TimedOut, UnknownProvider
+from app.llm.model import ChatModel
+from app.llm.types import ChatRequest, LLMResponse, StreamEvent
+from app.llm.wrappers.opened import open_stream
+
+_log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+
+class Fallback:
+    """The first of several models that answers.
+
+    A request that names its provider gets that one or its error, and nobody else's answer.
+    """
+
+    def __init__(self, models: Sequence[ChatModel]) -> None:
+        self._models = tuple(models)
+
+    @property
+    def name(self) -> str:
+        return ",".join(model.name for model in self._models)
+
+    async def complete(self, request: ChatRequest) -> LLMResponse:
+        return await self._first(request, lambda model, asked: model.complete(asked))
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        opened = await self._first(request, open_stream)
+        async with aclosing(opened.rest) as rest:
+            yield opened.first
+            async for event in rest:
+                yield event
+
+    async def _first(
+        self, request: ChatRequest, call: Callable[[ChatModel, ChatRequest], Awaitable[T]]
+    ) -> T:
+        causes: list[LLMError] = []
+        for model in self._chain(request):
+            # A model's name means something to the provider it was written for only.
+            asked = replace(request, model=None) if causes else request
+            try:
+                return await call(model, asked)
+            except LLMError as error:
+                if isinstance(error, RequestRefused) and not causes:
+                    raise  # the caller's mistake, which the next provider would only hide
+                causes.append(error)
+                self._report(model, error)
+        raise _summary(causes)
+
+    def _chain(self, request: ChatRequest) -> tuple[ChatModel, ...]:
+        if request.provider is None:
+            return self._models
+        chosen = tuple(model for model in self._models if model.name == request.provider)
+        if not chosen:
+            names = ", ".join(model.name for model in self._models)
+            raise UnknownProvider(f"This provider is not configured; these are: {names}")
+        return chosen
+
+    def _report(self, model: ChatModel, error: LLMError) -> None:
+        _log.warning(
+            "llm.fallback",
+            provider=model.name,
+            error=type(error).__name__,
+            status=error.status,
+        )
+
+
+def _summary(causes: Sequence[LLMError]) -> LLMError:
+    if len(causes) == 1 or all(isinstance(cause, TimedOut) for cause in causes):
+        return causes[0]
+    return NothingCanAnswer(causes)

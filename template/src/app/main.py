@@ -1,0 +1,108 @@
+"""The only place where the service becomes a FastAPI application."""
+
+import gc
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+
+import structlog
+from fastapi import FastAPI
+
+from app.api import chat, health, metrics
+from app.api.documentation import DocumentedAPI
+from app.api.middleware import stack
+from app.api.problems import HANDLERS
+from app.api.state import State
+from app.llm.http import Transport
+from app.settings import Settings, load
+from app.telemetry.logging import configure
+from app.telemetry.metrics import Metrics
+from app.wiring import Service, open_service
+
+_log = structlog.get_logger(__name__)
+
+Opener = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
+
+
+def create_app(
+    settings: Settings | None = None,
+    *,
+    transport: Transport | None = None,
+    opener: Opener | None = None,
+) -> FastAPI:
+    """Without settings the application is the whole process: it reads them and sets up the log.
+
+    Tests give `settings`, and a `transport` or an `opener` to stand in for the world outside.
+    """
+    if settings is None:
+        settings = load()
+        _set_up_log(settings)
+        _collect_garbage()
+    if opener is None:
+        opener = _opener(transport)
+    return _assemble(settings, opener)
+
+
+def _set_up_log(settings: Settings) -> None:
+    configure(replace(settings.log, level="DEBUG") if settings.debug_mode else settings.log)
+
+
+def _collect_garbage() -> None:
+    """Begin what `app.__main__` put off; what is imported by now is never looked at again."""
+    gc.freeze()
+    gc.enable()
+
+
+def _opener(transport: Transport | None) -> Opener:
+    def open_it(settings: Settings, metrics: Metrics) -> AbstractAsyncContextManager[Service]:
+        return open_service(settings, transport=transport, metrics=metrics)
+
+    return open_it
+
+
+def _assemble(settings: Settings, opener: Opener) -> FastAPI:
+    registry = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with opener(settings, registry) as service:
+            app.state.door = State(
+                chat=service.chat,
+                metrics=registry,
+                checks={"cache": service.cache.ping},
+                debug=settings.debug_mode,
+            )
+            _announce(settings, service)
+            yield
+        _log.info("service.stopped")
+
+    app = DocumentedAPI(
+        title="AI service",
+        version="1",
+        lifespan=lifespan,
+        middleware=stack(registry, debug=settings.debug_mode),
+        exception_handlers=dict(HANDLERS),
+        redoc_url=None,
+        redirect_slashes=False,  # a redirect names the scheme and host of the wrong side of a proxy
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # 14% of a request's time
+    )
+    for feature in (chat, health, metrics):
+        app.include_router(feature.router)
+    return app
+
+
+def _announce(settings: Settings, service: Service) -> None:
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    _log.info(
+        "service.ready",
+        url=f"http://{host}:{settings.port}",
+        env=settings.app_env,
+        providers=",".join(service.providers),
+        cache=_cache_kind(settings),
+    )
+
+
+def _cache_kind(settings: Settings) -> str:
+    if not settings.enable_caching:
+        return "off"
+    return "memory" if settings.redis_url is None else "redis"

@@ -1,0 +1,148 @@
+"""One log for the service: ours, the standard library's and uvicorn's lines take the same way out.
+
+A line is one JSON object in a container and readable text in a terminal. Whatever goes out passes
+`_masked` last, in its final form, so that no field, message or traceback can carry a key past it.
+"""
+
+import logging
+import re
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, BinaryIO, Literal, cast
+
+import orjson
+import structlog
+from pydantic import BeforeValidator
+from structlog.dev import ConsoleRenderer, plain_traceback
+from structlog.processors import ExceptionRenderer
+from structlog.tracebacks import ExceptionDictTransformer
+from structlog.typing import EventDict, Processor, WrappedLogger
+
+from app.telemetry.correlation import request_id
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Format = Literal["auto", "json", "console"]
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+@dataclass(frozen=True, slots=True)
+class LogPolicy:
+    level: Annotated[Level, BeforeValidator(_upper)] = "INFO"
+    format: Format = "auto"
+
+
+def configure(
+    policy: LogPolicy, *, stream: BinaryIO | None = None, cache_loggers: bool = True
+) -> None:
+    """Set the log up, once per process.
+
+    A cached logger keeps what it finds at its first line, which halves the cost of the others.
+    Tests do not cache, so that they can look at another stream.
+    """
+    stream = stream if stream is not None else sys.stdout.buffer
+    level = logging.getLevelNamesMapping()[policy.level]
+    # structlog's types know dictionaries in and out; from the renderer on these pass the line.
+    last = cast("list[Processor]", [*_rendering(policy.format, stream), _masked])
+    structlog.configure(
+        processors=[_with_context, *last],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda name="app": _Output(stream, name),
+        cache_logger_on_first_use=cache_loggers,
+    )
+    _adopt_standard_library(level)
+
+
+def _rendering(wanted: Format, stream: BinaryIO) -> list[object]:
+    if wanted == "json" or (wanted == "auto" and not stream.isatty()):
+        # Local variables of a frame are prompts and keys: never in a log.
+        tracebacks = ExceptionDictTransformer(show_locals=False, max_frames=20)
+        return [ExceptionRenderer(tracebacks), _as_json]
+    console = ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=plain_traceback, sort_keys=False
+    )
+    return [console, _as_bytes]
+
+
+def _with_context(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
+    """Put who says it, when and for which request in front of what is said."""
+    line: EventDict = {
+        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "level": method,
+        "event": event.pop("event"),
+        "logger": logger.name,
+    }
+    if (current := request_id.get()) is not None:
+        line["request_id"] = current
+    line.update(event)
+    return line
+
+
+def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
+    try:
+        return orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:  # half a surrogate pair: a line with an escape in it beats no line
+        return orjson.dumps({key: _printable(value) for key, value in event.items()})
+
+
+def _printable(value: object) -> str:
+    return str(value).encode("utf-8", "backslashreplace").decode()
+
+
+def _as_bytes(_logger: WrappedLogger, _method: str, line: str) -> bytes:
+    return line.encode("utf-8", "backslashreplace")
+
+
+# A key begins where a word begins. In a finished line that is also after an escape of JSON, whose
+# last character is a letter, and after a colour of a terminal.
+_KEY = re.compile(
+    rb"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u00[0-9a-f]{2})|(?<=\x1b\[\dm)|(?<=\x1b\[\d\dm))"
+    rb"(sk-|[Bb]earer\s+)[A-Za-z0-9._~+/=-]{8,}"
+)
+
+
+def _masked(_logger: WrappedLogger, _method: str, line: bytes) -> bytes:
+    """Mask what looks like a key: the last line of defence, where `SecretStr` is the first."""
+    if b"sk-" in line or b"earer" in line:
+        return _KEY.sub(rb"\1***", line)
+    return line
+
+
+class _Output:
+    """Where finished lines go. A full disk or a closed pipe costs the line, never the request."""
+
+    __slots__ = ("_stream", "name")
+
+    def __init__(self, stream: BinaryIO, name: str) -> None:
+        self._stream = stream
+        self.name = name
+
+    def msg(self, line: bytes) -> None:
+        with suppress(OSError, ValueError):
+            self._stream.write(line + b"\n")
+            self._stream.flush()
+
+    debug = info = warning = error = critical = msg
+
+
+class _StandardLibrary(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        log = structlog.get_logger(record.name)
+        level = min(max(record.levelno // 10 * 10, logging.DEBUG), logging.CRITICAL)
+        fields = {"exc_info": record.exc_info} if record.exc_info else {}
+        log.log(level, record.getMessage(), **fields)
+
+
+def _adopt_standard_library(level: int) -> None:
+    root = logging.getLogger()
+    root.handlers = [_StandardLibrary()]
+    root.setLevel(level)
+    logging.captureWarnings(capture=True)
+    # uvicorn tells its start in five lines where `service.ready` says more in one; the HTTP client
+    # writes whole URLs and, at debug, headers.
+    for name in ("uvicorn", "uvicorn.error", "httpx2", "httpcore2", "httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,126 @@
+"""The fakes that the service ships, for tests to use instead of mocks.
+
+A fake keeps the promises of what it stands for, so a test cannot pass against something that does
+not exist.
+"""
+
+import asyncio
+import io
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+import structlog
+
+from app.llm.types import ChatRequest, Done, LLMResponse, StreamEvent, TextDelta, Usage
+from app.telemetry.logging import Level, LogPolicy, configure
+
+Pause = Callable[[], Awaitable[object]]
+Piece = str | Exception | Pause
+Turn = str | Exception | Sequence[Piece]
+
+
+class FakeChatModel:
+    """A model that says what it is told to.
+
+    Each call takes the next turn; the last one repeats. A turn is a text, an error, or a sequence
+    of texts, pauses (something to call and await) and errors: the chunks of a stream.
+    """
+
+    def __init__(self, *turns: Turn, name: str = "fake") -> None:
+        self.name = name
+        self.requests: list[ChatRequest] = []
+        self.open_streams = 0
+        self._turns = list(turns or ("Hello!",))
+
+    async def complete(self, request: ChatRequest) -> LLMResponse:
+        texts = [text async for text in self._texts(request)]
+        return self.response("".join(texts))
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        self.open_streams += 1
+        try:
+            texts = []
+            async for text in self._texts(request):
+                texts.append(text)
+                yield TextDelta(text)
+            yield Done(self.response("".join(texts)))
+        finally:
+            self.open_streams -= 1
+
+    def response(self, content: str) -> LLMResponse:
+        return LLMResponse(
+            id=f"{self.name}-{len(self.requests)}",
+            provider=self.name,
+            model="fake-1",
+            content=content,
+            finish_reason="stop",
+            usage=Usage(prompt_tokens=3, completion_tokens=5, total_tokens=8),
+        )
+
+    async def _texts(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+        self.requests.append(request)
+        for piece in self._next_turn():
+            if isinstance(piece, str):
+                yield piece
+            elif isinstance(piece, Exception):
+                raise piece
+            else:
+                await piece()
+
+    def _next_turn(self) -> Sequence[Piece]:
+        turn = self._turns.pop(0) if len(self._turns) > 1 else self._turns[0]
+        return [turn] if isinstance(turn, str | Exception) else turn
+
+
+@dataclass
+class FakeClock:
+    """Time that passes only when somebody sleeps."""
+
+    now: float = 1000.0
+    sleeps: list[float] = field(default_factory=list)
+
+    def monotonic(self) -> float:
+        return self.now
+
+    async def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+        await asyncio.sleep(0)
+
+
+class CapturedLogs:
+    """What was logged, exactly as it would have left the process."""
+
+    def __init__(self, stream: io.BytesIO) -> None:
+        self._stream = stream
+
+    @property
+    def text(self) -> str:
+        return self._stream.getvalue().decode()
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        return [orjson.loads(line) for line in self.text.splitlines()]
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        return [line for line in self.lines if line["event"] == name]
+
+
+@contextmanager
+def captured_logs(level: Level = "DEBUG") -> Iterator[CapturedLogs]:
+    """Send the log, all of the service's processing included, to memory for a while."""
+    root = logging.getLogger()
+    handlers, root_level, config = root.handlers, root.level, structlog.get_config()
+    stream = io.BytesIO()
+    configure(LogPolicy(level=level, format="json"), stream=stream, cache_loggers=False)
+    try:
+        yield CapturedLogs(stream)
+    finally:
+        structlog.configure(**config)
+        logging.captureWarnings(capture=False)
+        root.handlers = handlers
+        root.setLevel(root_level)

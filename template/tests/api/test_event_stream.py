@@ -1,0 +1,180 @@
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+
+import httpx2
+import pytest
+
+from app.api.chat import _frames
+from app.api.event_stream import EventStream, frame
+from app.errors import StreamInterrupted, TimedOut
+from app.llm.types import ChatRequest
+from app.testing import CapturedLogs, FakeChatModel
+from tests.door import STREAMED, Door, events_of, listening, opened, service_with
+
+
+async def test_an_answer_comes_as_deltas_and_one_done() -> None:
+    async with opened(FakeChatModel(["Hel", "lo"])) as door:
+        answer = await door.ask(stream=True)
+    names, data = zip(*events_of(answer.text), strict=True)
+    assert names == ("delta", "delta", "done")
+    assert [json.loads(text) for text in data[:2]] == [{"text": "Hel"}, {"text": "lo"}]
+    assert json.loads(data[2])["content"] == "Hello"
+
+
+async def test_nobody_stores_or_collects_a_stream(door: Door) -> None:
+    answer = await door.ask(stream=True)
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-accel-buffering"] == "no"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a\nb", "a\r\nb", "a\u2028b\u2029c\x85d", "data: x\n\nevent: done", "🙂", '"\\', "\x00"],
+    ids=["newline", "crlf", "exotic line ends", "an event in an event", "emoji", "quotes", "nul"],
+)
+async def test_text_survives_the_way(text: str) -> None:
+    async with opened(FakeChatModel([text])) as door:
+        events = events_of((await door.ask(stream=True)).text)
+    assert json.loads(events[0][1]) == {"text": text}
+    assert json.loads(events[1][1])["content"] == text
+
+
+async def test_a_stream_that_breaks_ends_in_one_error_with_the_text_so_far() -> None:
+    broken = StreamInterrupted("openai hung up", text="Hello", provider="openai")
+    async with opened(FakeChatModel(["Hel", "lo", broken])) as door:
+        answer = await door.ask(stream=True)
+    events = events_of(answer.text)
+    assert [name for name, _ in events] == ["delta", "delta", "error"]
+    assert json.loads(events[-1][1]) == {
+        "type": "urn:problem:provider-failed",
+        "title": "The provider failed",
+        "status": 502,
+        "detail": "openai hung up",
+        "request_id": answer.headers["x-request-id"],
+        "text": "Hello",
+    }
+
+
+async def test_a_mistake_of_ours_in_mid_stream_tells_the_caller_nothing(
+    logs: CapturedLogs,
+) -> None:
+    async with opened(FakeChatModel(["Hel", ValueError("confidential")])) as door:
+        answer = await door.ask(stream=True)
+    name, problem = events_of(answer.text)[-1]
+    assert (name, json.loads(problem)["status"]) == ("error", 500)
+    assert "confidential" not in answer.text
+    assert len(logs.events("http.failed")) == 1
+
+
+async def test_the_events_come_one_by_one() -> None:
+    go_on = asyncio.Event()
+    app = service_with(FakeChatModel(["first", go_on.wait, "second"]))
+    async with listening(app) as client, client.stream("POST", "/v1/chat", json=STREAMED) as answer:
+        chunks = answer.aiter_text()
+        assert "first" in await anext(chunks)
+        go_on.set()
+        assert "second" in await anext(chunks)
+        await _read_to_the_end(chunks)
+
+
+@pytest.mark.parametrize("sent", [["Hi"], []], ids=["after the first event", "before it"])
+async def test_a_caller_who_leaves_takes_the_upstream_along(
+    sent: list[str], logs: CapturedLogs
+) -> None:
+    model = FakeChatModel([*sent, asyncio.Event().wait])
+    async with listening(service_with(model)) as client:
+        asking = asyncio.create_task(_ask_for_a_stream(client))
+        await _until(lambda: model.open_streams == 1)
+        await asyncio.sleep(0.02)
+        asking.cancel()
+        async with asyncio.timeout(1):
+            await _until(lambda: model.open_streams == 0)
+            await _until(lambda: bool(logs.events("http.request")))
+    assert logs.events("http.request")[0]["status"] == (200 if sent else 499)
+    assert logs.events("http.failed") == []
+
+
+async def test_closing_the_frames_closes_what_is_behind_them_at_once() -> None:
+    model = FakeChatModel(["Hel", "lo"])
+    frames = _frames(model.stream(ChatRequest(())), debug=False)
+    await anext(frames)
+    await frames.aclose()
+    assert model.open_streams == 0
+
+
+async def test_a_caller_who_does_not_read_is_not_read_for() -> None:
+    """Backpressure: what the caller does not take is not asked of the provider."""
+    model = FakeChatModel(["x" * 65_536] * 400)
+    async with (
+        listening(service_with(model)) as client,
+        client.stream("POST", "/v1/chat", json=STREAMED) as answer,
+    ):
+        await asyncio.sleep(0.1)
+        assert model.open_streams == 1
+        await answer.aclose()
+        async with asyncio.timeout(1):
+            await _until(lambda: model.open_streams == 0)
+
+
+async def test_silence_is_filled_with_comments() -> None:
+    async def frames() -> AsyncGenerator[bytes, None]:
+        yield frame("delta", b"{}")
+        await asyncio.sleep(0.1)
+        yield frame("done", b"{}")
+
+    sent = await _sent_by(EventStream(frames(), keep_alive_s=0.02))
+    assert sent.count(b": keep-alive\n\n") >= 2
+    assert [name for name, _ in events_of(b"".join(sent).decode())] == ["delta", "done"]
+
+
+async def test_a_busy_stream_has_no_comments() -> None:
+    async def frames() -> AsyncGenerator[bytes, None]:
+        for _ in range(10):
+            await asyncio.sleep(0.01)
+            yield frame("delta", b"{}")
+
+    assert b": keep-alive\n\n" not in await _sent_by(EventStream(frames(), keep_alive_s=0.08))
+
+
+async def test_before_the_first_event_nothing_is_sent() -> None:
+    async def frames() -> AsyncGenerator[bytes, None]:
+        await asyncio.sleep(0.05)
+        raise TimedOut("too slow")
+        yield b""
+
+    sent: list[bytes] = []
+    with pytest.raises(TimedOut):
+        await _sent_by(EventStream(frames(), keep_alive_s=0.01), sent)
+    assert sent == []
+
+
+async def _sent_by(stream: EventStream, sent: list[bytes] | None = None) -> list[bytes]:
+    sent = [] if sent is None else sent
+
+    async def receive() -> dict[str, object]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    async def send(message: object) -> None:
+        assert isinstance(message, dict)
+        sent.append(message.get("body", b""))
+
+    await stream({"type": "http"}, receive, send)
+    return sent
+
+
+async def _ask_for_a_stream(client: httpx2.AsyncClient) -> None:
+    async with client.stream("POST", "/v1/chat", json=STREAMED) as answer:
+        await _read_to_the_end(answer.aiter_text())
+
+
+async def _read_to_the_end(chunks: AsyncIterator[str]) -> None:
+    async for _ in chunks:
+        pass
+
+
+async def _until(happened: Callable[[], bool]) -> None:
+    while not happened():  # noqa: ASYNC110 - it happens on the other side of a socket
+        await asyncio.sleep(0.005)

@@ -1,0 +1,35 @@
+import time
+
+from app.testing import FakeChatModel
+from tests.door import DeadCache, Door, opened
+
+
+async def test_a_living_service_says_so(door: Door) -> None:
+    answer = await door.http.get("/healthz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok"})
+
+
+async def test_being_alive_depends_on_nothing_else() -> None:
+    cache = DeadCache()
+    async with opened(FakeChatModel(), cache=cache) as door:
+        assert (await door.http.get("/healthz")).status_code == 200
+    assert cache.pings == 0
+
+
+async def test_a_ready_service_lacks_nothing(door: Door) -> None:
+    answer = await door.http.get("/readyz")
+    assert (answer.status_code, answer.json()) == (200, {"status": "ready", "degraded": []})
+
+
+async def test_without_its_cache_it_is_still_ready_and_says_what_is_missing() -> None:
+    async with opened(FakeChatModel(), cache=DeadCache()) as door:
+        answer = await door.http.get("/readyz")
+    assert (answer.status_code, answer.json()["degraded"]) == (200, ["cache"])
+
+
+async def test_a_cache_that_hangs_does_not_hang_the_probe() -> None:
+    started = time.perf_counter()
+    async with opened(FakeChatModel(), cache=DeadCache(hangs=True)) as door:
+        answer = await door.http.get("/readyz")
+    assert answer.json()["degraded"] == ["cache"]
+    assert time.perf_counter() - started < 1.5

@@ -1,0 +1,55 @@
+import pytest
+
+from app.testing import CapturedLogs, FakeChatModel
+from tests.door import Door, opened
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("GET", "/v1/chat", 405), ("GET", "/healthz/", 404)],
+    ids=["no such path", "no such method", "a slash too many"],
+)
+async def test_what_does_not_exist_is_a_problem_too(
+    door: Door, method: str, path: str, status: int
+) -> None:
+    answer = await door.http.request(method, path)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert set(problem) == {"type", "title", "status", "detail", "request_id"}
+    assert problem["status"] == status
+    assert problem["request_id"] == answer.headers["x-request-id"]
+
+
+async def test_a_wrong_method_is_told_the_right_one(door: Door) -> None:
+    assert (await door.http.get("/v1/chat")).headers["allow"] == "POST"
+
+
+async def test_a_mistake_of_ours_tells_the_caller_nothing() -> None:
+    async with opened(FakeChatModel(ValueError("confidential"))) as door:
+        answer = await door.ask()
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json()["request_id"] == answer.headers["x-request-id"]
+    assert "confidential" not in answer.text
+    assert "ValueError" not in answer.text
+
+
+async def test_debug_mode_tells_what_went_wrong() -> None:
+    async with opened(FakeChatModel(ValueError("boom")), debug_mode=True) as door:
+        answer = await door.ask()
+    assert answer.json()["debug"] == "ValueError: boom"
+
+
+async def test_a_mistake_of_ours_is_logged_once_with_its_traceback_and_no_variables(
+    logs: CapturedLogs,
+) -> None:
+    confidential = "the prompt"
+    async with opened(FakeChatModel(ValueError("boom"))) as door:
+        answer = await door.ask(messages=[{"role": "user", "content": confidential}])
+    (line,) = [line for line in logs.lines if "exception" in line]
+    assert line["event"] == "http.failed"
+    assert line["request_id"] == answer.headers["x-request-id"]
+    assert line["exception"][0]["exc_type"] == "ValueError"
+    assert line["exception"][0]["frames"][-1]["name"] == "_texts"
+    assert confidential not in logs.text

@@ -1,0 +1,65 @@
+"""What holds for every test: nobody's configuration leaks in, nobody's files are touched."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from app.main import create_app
+from app.settings import Settings
+from app.testing import CapturedLogs, FakeChatModel, captured_logs
+from mock_api.application import create_app as create_mock
+from tests.door import Door, opened
+
+_PREFIXES = tuple(f"{name.upper()}_" for name in ("log", "openai", "anthropic", "retry"))
+_PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A developer's variables and `.env` change nothing; the next test's neither."""
+    names = {name.upper() for name in Settings.model_fields} | _PROXIES
+    for variable in os.environ:
+        if variable.upper() in names or variable.upper().startswith(_PREFIXES):
+            monkeypatch.delenv(variable)
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def settings() -> Settings:
+    return Settings(_env_file=None)
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[CapturedLogs]:
+    """Show the log of a failed test, as the service would have written it."""
+    with captured_logs() as captured:
+        yield captured
+    sys.stdout.write(captured.text)
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    """The whole service, started in this process, with the mock API behind it."""
+    app = create_app(settings, transport=httpx2.ASGITransport(create_mock()))
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://service") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def model() -> FakeChatModel:
+    return FakeChatModel("Hello!")
+
+
+@pytest.fixture
+async def door(model: FakeChatModel) -> AsyncIterator[Door]:
+    """The service, started in this process, with a fake model behind it."""
+    async with opened(model) as started:
+        yield started

@@ -1,0 +1,93 @@
+"""The service's HTTP door for tests: in this process, or at a real socket where that matters."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx2
+import uvicorn
+from fastapi import FastAPI
+
+from app.cache.base import Cache
+from app.cache.memory import MemoryCache
+from app.llm.model import ChatModel
+from app.main import create_app
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.wiring import Service
+
+QUESTION = {"messages": [{"role": "user", "content": "Hi"}]}
+STREAMED = {**QUESTION, "stream": True}
+
+
+@dataclass
+class DeadCache(MemoryCache):
+    """A cache that is not there, or hangs."""
+
+    hangs: bool = False
+    pings: int = field(default=0, init=False)
+
+    async def ping(self) -> bool:
+        self.pings += 1
+        if self.hangs:
+            await asyncio.sleep(3600)
+        return False
+
+
+@dataclass(frozen=True)
+class Door:
+    app: FastAPI
+    http: httpx2.AsyncClient
+
+    async def ask(self, **changes: Any) -> httpx2.Response:
+        return await self.http.post("/v1/chat", json={**QUESTION, **changes})
+
+
+@asynccontextmanager
+async def opened(
+    model: ChatModel, *, cache: Cache | None = None, **settings: Any
+) -> AsyncIterator[Door]:
+    app = service_with(model, cache=cache, **settings)
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://service") as client,
+    ):
+        yield Door(app, client)
+
+
+def service_with(model: ChatModel, *, cache: Cache | None = None, **settings: Any) -> FastAPI:
+    @asynccontextmanager
+    async def opener(_settings: Settings, _metrics: Metrics) -> AsyncIterator[Service]:
+        yield Service(chat=model, cache=cache or MemoryCache(), providers=("fake",))
+
+    return create_app(Settings(_env_file=None, **settings), opener=opener)
+
+
+@asynccontextmanager
+async def listening(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
+    """Serve over a real socket, for what an in-process transport cannot show."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="on")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
+        await asyncio.sleep(0.005)
+    host, port = listener.getsockname()
+    try:
+        async with httpx2.AsyncClient(base_url=f"http://{host}:{port}") as client:
+            yield client
+    finally:
+        server.should_exit = True
+        await serving
+
+
+def events_of(text: str) -> list[tuple[str, str]]:
+    """Read a stream of events naively, as a reader that splits lines as Python does would."""
+    fields = [line.partition(": ")[::2] for line in text.splitlines() if line and line[0] != ":"]
+    names = [value for name, value in fields if name == "event"]
+    data = [value for name, value in fields if name == "data"]
+    return list(zip(names, data, strict=True))

@@ -1,0 +1,214 @@
+"""What the two providers say, byte by byte, and the one answer that all of it means."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from app.llm.http import Connections
+from app.llm.model import ChatModel
+from app.llm.providers.anthropic.client import AnthropicChat
+from app.llm.providers.openai.client import OpenAIChat
+from app.llm.providers.policy import ProviderPolicy
+from app.llm.types import ChatRequest, LLMResponse, Message, Usage
+
+JSONObject = dict[str, object]
+
+REQUEST = ChatRequest(
+    (Message("system", "Be brief."), Message("user", "Where is the Zugspitze?")),
+    temperature=0.5,
+)
+PIECES = ["Die Zugspitze ", "liegt in ", "Bayern 🏔", "."]
+TEXT = "".join(PIECES)
+
+
+@dataclass(frozen=True)
+class Sample:
+    name: str
+    make: Callable[[ProviderPolicy, Connections], ChatModel]
+    answer: JSONObject
+    events: tuple[tuple[str, JSONObject | str], ...]
+    response: LLMResponse
+
+    @property
+    def body(self) -> bytes:
+        return json.dumps(self.answer).encode()
+
+    @property
+    def frames(self) -> list[bytes]:
+        return [frame(name, data) for name, data in self.events]
+
+    @property
+    def stream(self) -> bytes:
+        return b"".join(self.frames)
+
+    @property
+    def silent(self) -> int:
+        """The number of events before the first text."""
+        return next(i for i, frame in enumerate(self.frames) if PIECES[0].encode() in frame)
+
+    def model(
+        self, connections: Connections, base_url: str = "http://provider.test/v1"
+    ) -> ChatModel:
+        return self.make(ProviderPolicy(base_url, model=f"{self.name}-model"), connections)
+
+    def with_events(self, *events: tuple[str, JSONObject | str]) -> "Sample":
+        return replace(self, events=events)
+
+
+async def ask(model: ChatModel, *, stream: bool) -> None:
+    if stream:
+        async for _ in model.stream(REQUEST):
+            pass
+    else:
+        await model.complete(REQUEST)
+
+
+def frame(name: str, data: JSONObject | str) -> bytes:
+    text = data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)
+    return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
+
+
+def _response(name: str) -> LLMResponse:
+    return LLMResponse(
+        id=f"{name}-1",
+        provider=name,
+        model=f"{name}-model-2026",
+        content=TEXT,
+        finish_reason="stop",
+        usage=Usage(prompt_tokens=20, completion_tokens=9, total_tokens=29),
+    )
+
+
+_OPENAI_USAGE = {
+    "prompt_tokens": 20,
+    "completion_tokens": 9,
+    "total_tokens": 29,
+    "completion_tokens_details": {"reasoning_tokens": 0},
+}
+
+
+def _chunk(choices: list[JSONObject], usage: JSONObject | None = None) -> tuple[str, JSONObject]:
+    chunk: JSONObject = {
+        "id": "openai-1",
+        "object": "chat.completion.chunk",
+        "created": 1_800_000_000,
+        "model": "openai-model-2026",
+        "choices": choices,
+        "usage": usage,
+        "obfuscation": "x7",
+    }
+    return "", chunk
+
+
+def openai_delta(delta: JSONObject, finish_reason: str | None = None) -> tuple[str, JSONObject]:
+    return _chunk([{"index": 0, "delta": delta, "finish_reason": finish_reason}])
+
+
+OPENAI_USAGE_CHUNK = _chunk([], _OPENAI_USAGE)
+OPENAI_DONE = ("", "[DONE]")
+
+OPENAI = Sample(
+    name="openai",
+    make=OpenAIChat,
+    answer={
+        "id": "openai-1",
+        "object": "chat.completion",
+        "created": 1_800_000_000,
+        "model": "openai-model-2026",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": TEXT, "refusal": None},
+                "logprobs": None,
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": _OPENAI_USAGE,
+        "service_tier": "default",
+    },
+    events=(
+        openai_delta({"role": "assistant", "content": "", "refusal": None}),
+        *(openai_delta({"content": piece}) for piece in PIECES),
+        openai_delta({}, "stop"),
+        OPENAI_USAGE_CHUNK,
+        OPENAI_DONE,
+    ),
+    response=_response("openai"),
+)
+
+
+def _typed(kind: str, **fields: object) -> tuple[str, JSONObject]:
+    return kind, {"type": kind, **fields}
+
+
+def _message(content: list[JSONObject], stop_reason: str | None, output_tokens: int) -> JSONObject:
+    return {
+        "id": "anthropic-1",
+        "type": "message",
+        "role": "assistant",
+        "model": "anthropic-model-2026",
+        "content": content,
+        "stop_reason": stop_reason,
+        "stop_sequence": None,
+        "usage": {
+            "input_tokens": 12,
+            "cache_creation_input_tokens": 3,
+            "cache_read_input_tokens": 5,
+            "output_tokens": output_tokens,
+            "service_tier": "standard",
+        },
+    }
+
+
+def anthropic_text(text: str) -> tuple[str, JSONObject]:
+    return _typed("content_block_delta", index=1, delta={"type": "text_delta", "text": text})
+
+
+ANTHROPIC_START = _typed("message_start", message=_message([], None, 1))
+ANTHROPIC_STOP = _typed("message_stop")
+
+
+def anthropic_end(stop_reason: str | None) -> tuple[str, JSONObject]:
+    return _typed(
+        "message_delta",
+        delta={"stop_reason": stop_reason, "stop_sequence": None},
+        usage={"output_tokens": 9},
+    )
+
+
+ANTHROPIC = Sample(
+    name="anthropic",
+    make=AnthropicChat,
+    answer=_message(
+        [
+            {"type": "thinking", "thinking": "A mountain.", "signature": "c2ln"},
+            {"type": "text", "text": TEXT[:10], "citations": None},
+            {"type": "a_block_of_the_future", "text": "not for us"},
+            {"type": "text", "text": TEXT[10:]},
+        ],
+        "end_turn",
+        9,
+    ),
+    events=(
+        ANTHROPIC_START,
+        _typed("ping"),
+        _typed(
+            "content_block_start",
+            index=0,
+            content_block={"type": "thinking", "thinking": "", "signature": ""},
+        ),
+        _typed("content_block_delta", index=0, delta={"type": "thinking_delta", "thinking": "A"}),
+        _typed("content_block_delta", index=0, delta={"type": "signature_delta", "signature": "c"}),
+        _typed("content_block_stop", index=0),
+        _typed("content_block_start", index=1, content_block={"type": "text", "text": ""}),
+        *(anthropic_text(piece) for piece in PIECES),
+        _typed("content_block_delta", index=1, delta={"type": "delta_of_the_future", "text": 1}),
+        _typed("content_block_stop", index=1),
+        _typed("event_of_the_future", index="?"),
+        anthropic_end("end_turn"),
+        ANTHROPIC_STOP,
+    ),
+    response=_response("anthropic"),
+)
+
+SAMPLES = [OPENAI, ANTHROPIC]

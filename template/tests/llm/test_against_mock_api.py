@@ -1,0 +1,112 @@
+"""Both providers against the mock API, which speaks their protocols on a real socket."""
+
+from collections.abc import AsyncIterator, Iterator
+
+import httpx2 as httpx
+import pytest
+
+from app.errors import (
+    ConnectionFailed,
+    LLMError,
+    MalformedAnswer,
+    ProviderUnavailable,
+    RateLimited,
+    StreamInterrupted,
+    TimedOut,
+)
+from app.llm.http import HTTPPolicy, open_connections
+from app.llm.model import ChatModel
+from app.llm.providers.anthropic.client import AnthropicChat
+from app.llm.providers.openai.client import OpenAIChat
+from app.llm.providers.policy import ProviderPolicy
+from app.llm.types import Done, TextDelta
+from mock_api.testing import running_server
+from tests.llm.samples import REQUEST, ask
+
+POLICY = HTTPPolicy(request_timeout_s=10, stream_chunk_timeout_s=0.3)
+
+
+@pytest.fixture(scope="module")
+def mock_url() -> Iterator[str]:
+    with running_server() as url:
+        yield url
+
+
+@pytest.fixture
+async def mock(mock_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=mock_url, trust_env=False) as client:
+        yield client
+        await client.delete("/_mock/faults")
+
+
+@pytest.fixture(params=["openai", "anthropic"])
+async def model(request: pytest.FixtureRequest, mock_url: str) -> AsyncIterator[ChatModel]:
+    async with open_connections(POLICY) as connections:
+        if request.param == "openai":
+            yield OpenAIChat(ProviderPolicy(f"{mock_url}/v1", "gpt-5-mini"), connections)
+        else:
+            yield AnthropicChat(ProviderPolicy(mock_url, "claude-haiku-4-5"), connections)
+
+
+async def test_a_question_is_answered(model: ChatModel) -> None:
+    response = await model.complete(REQUEST)
+    assert response.provider == model.name
+    assert response.content
+    assert response.finish_reason == "stop"
+    assert response.usage.total_tokens > 0
+
+
+async def test_a_stream_says_the_same(model: ChatModel) -> None:
+    whole = await model.complete(REQUEST)
+    *deltas, done = [event async for event in model.stream(REQUEST)]
+    assert isinstance(done, Done)
+    assert "".join(d.text for d in deltas if isinstance(d, TextDelta)) == whole.content
+    assert done.response.model_copy(update={"id": whole.id}) == whole
+
+
+async def broken(
+    mock: httpx.AsyncClient, model: ChatModel, *, stream: bool, **fault: object
+) -> LLMError:
+    (await mock.put("/_mock/faults", json=fault)).raise_for_status()
+    with pytest.raises(LLMError) as raised:
+        await ask(model, stream=stream)
+    return raised.value
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_busy_provider_says_when_to_come_back(
+    mock: httpx.AsyncClient, model: ChatModel, *, stream: bool
+) -> None:
+    error = await broken(mock, model, stream=stream, status=429, retry_after=7)
+    assert type(error) is RateLimited
+    assert error.retry_after_s == 7
+
+
+@pytest.mark.parametrize("status", [500, 503, 529])
+async def test_a_broken_provider_is_unavailable(
+    mock: httpx.AsyncClient, model: ChatModel, status: int
+) -> None:
+    error = await broken(mock, model, stream=False, status=status)
+    assert type(error) is ProviderUnavailable
+
+
+async def test_a_malformed_answer_is_noticed(mock: httpx.AsyncClient, model: ChatModel) -> None:
+    assert type(await broken(mock, model, stream=False, malformed=True)) is MalformedAnswer
+
+
+async def test_a_dropped_stream_keeps_its_text(mock: httpx.AsyncClient, model: ChatModel) -> None:
+    whole = await model.complete(REQUEST)
+    error = await broken(mock, model, stream=True, drop_after_chunks=6)
+    assert type(error) is StreamInterrupted
+    assert error.text
+    assert whole.content.startswith(error.text)
+
+
+async def test_a_stream_dropped_at_once_is_a_lost_connection(
+    mock: httpx.AsyncClient, model: ChatModel
+) -> None:
+    assert type(await broken(mock, model, stream=True, drop_after_chunks=0)) is ConnectionFailed
+
+
+async def test_a_stalled_stream_is_a_timeout(mock: httpx.AsyncClient, model: ChatModel) -> None:
+    assert type(await broken(mock, model, stream=True, stall_after_chunks=2)) is TimedOut

@@ -1,0 +1,106 @@
+"""Whoever stops listening frees the connection, and loses nobody's place in the pool."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from app.llm.http import HTTPPolicy, open_connections
+from app.llm.model import ChatModel
+from app.llm.types import Done, TextDelta
+from tests.llm.loopback import hangs, head, loopback, sends, whole
+from tests.llm.samples import REQUEST, SAMPLES, TEXT, Sample
+
+EVENTS = "text/event-stream"
+PROMPT_S = 0.5  # a few milliseconds, and a machine that is busy with something else
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_closing_a_stream_hangs_up(sample: Sample) -> None:
+    some = b"".join(sample.frames[:-4])
+    async with (
+        loopback(sends(head(EVENTS) + some, every_s=9)) as server,
+        open_connections(HTTPPolicy()) as connections,
+    ):
+        async with aclosing(sample.model(connections, server.base_url).stream(REQUEST)) as events:
+            assert isinstance(await anext(events), TextDelta)
+            assert server.open == 1
+        async with asyncio.timeout(PROMPT_S):
+            await server.until_idle()
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_cancelling_the_listener_of_a_stream_hangs_up(sample: Sample) -> None:
+    some = b"".join(sample.frames[:-4])
+    heard = asyncio.Event()
+
+    async def listen(model: ChatModel) -> None:
+        async with aclosing(model.stream(REQUEST)) as events:
+            async for _ in events:
+                heard.set()
+
+    async with (
+        loopback(sends(head(EVENTS) + some, every_s=9)) as server,
+        open_connections(HTTPPolicy()) as connections,
+    ):
+        listener = asyncio.create_task(listen(sample.model(connections, server.base_url)))
+        await heard.wait()
+        listener.cancel()
+        async with asyncio.timeout(PROMPT_S):
+            await asyncio.gather(listener, return_exceptions=True)
+            await server.until_idle()
+
+
+async def test_many_cancelled_calls_lose_no_place_in_the_pool() -> None:
+    sample = SAMPLES[0]
+    policy = HTTPPolicy(max_concurrency=5, pool_timeout_s=1)
+    async with loopback(hangs) as server, open_connections(policy) as connections:
+        model = sample.model(connections, server.base_url)
+        for wait_s in [0, 0.0005, 0.001, 0.002, 0.005] * 4:
+            calls = [asyncio.create_task(model.complete(REQUEST)) for _ in range(15)]
+            await asyncio.sleep(wait_s)
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+        server.reply = sends(whole("application/json", sample.body), hang_up=False)
+        answers = await asyncio.gather(*(model.complete(REQUEST) for _ in range(15)))
+    assert [answer.content for answer in answers] == [TEXT] * 15
+
+
+async def test_a_pool_of_five_has_five_connections_however_many_call() -> None:
+    sample = SAMPLES[0]
+    body = whole("application/json", sample.body)
+    async with (
+        loopback(sends(b"", body, every_s=0.005, hang_up=False)) as server,
+        open_connections(HTTPPolicy(max_concurrency=5)) as connections,
+    ):
+        model = sample.model(connections, server.base_url)
+        await asyncio.gather(*(model.complete(REQUEST) for _ in range(50)))
+        assert server.connections == 5
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_a_stream_that_was_read_to_its_end_leaves_its_connection_for_the_next(
+    sample: Sample,
+) -> None:
+    async with (
+        loopback(sends(whole(EVENTS, sample.stream), hang_up=False)) as server,
+        open_connections(HTTPPolicy()) as connections,
+    ):
+        model = sample.model(connections, server.base_url)
+        for _ in range(3):
+            *_, last = [event async for event in model.stream(REQUEST)]
+            assert isinstance(last, Done)
+        assert server.connections == 1
+
+
+async def test_a_server_that_keeps_a_finished_stream_open_holds_nobody_up() -> None:
+    sample = SAMPLES[0]
+    async with (
+        loopback(sends(head(EVENTS) + sample.stream, every_s=9)) as server,
+        open_connections(HTTPPolicy()) as connections,
+    ):
+        async with asyncio.timeout(1):
+            *_, last = [e async for e in sample.model(connections, server.base_url).stream(REQUEST)]
+        assert last == Done(sample.response)
+        await server.until_idle()

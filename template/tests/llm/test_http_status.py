@@ -1,0 +1,131 @@
+import json
+
+import httpx2 as httpx
+import pytest
+
+from app.errors import (
+    AuthenticationFailed,
+    LLMError,
+    MalformedAnswer,
+    ModelNotFound,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RateLimited,
+    RequestRefused,
+)
+from app.llm.http import HTTPPolicy, open_connections
+from tests.llm.samples import ANTHROPIC, OPENAI, REQUEST, SAMPLES, Sample
+
+KINDS: dict[int, type[LLMError]] = {
+    201: MalformedAnswer,
+    204: MalformedAnswer,
+    302: MalformedAnswer,
+    400: RequestRefused,
+    401: AuthenticationFailed,
+    402: QuotaExhausted,
+    403: AuthenticationFailed,
+    404: ModelNotFound,
+    405: RequestRefused,
+    408: ProviderUnavailable,
+    409: ProviderUnavailable,
+    413: RequestRefused,
+    418: RequestRefused,
+    422: RequestRefused,
+    429: RateLimited,
+    500: ProviderUnavailable,
+    502: ProviderUnavailable,
+    503: ProviderUnavailable,
+    504: ProviderUnavailable,
+    529: ProviderUnavailable,
+    599: ProviderUnavailable,
+}
+
+
+async def failure(
+    sample: Sample,
+    status: int,
+    body: object,
+    *,
+    stream: bool = False,
+    headers: dict[str, str] | None = None,
+) -> LLMError:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    transport = httpx.MockTransport(
+        lambda _: httpx.Response(status, content=content, headers=headers)
+    )
+    async with open_connections(HTTPPolicy(), transport) as connections:
+        model = sample.model(connections)
+        with pytest.raises(LLMError) as raised:
+            await (anext(model.stream(REQUEST)) if stream else model.complete(REQUEST))
+    return raised.value
+
+
+def error_body(message: str, kind: str = "some_error", code: str | None = None) -> object:
+    return {"type": "error", "error": {"message": message, "type": kind, "code": code}}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@pytest.mark.parametrize("status", KINDS)
+async def test_each_status_is_one_of_our_errors(
+    status: int, sample: Sample, *, stream: bool
+) -> None:
+    error = await failure(sample, status, error_body("It went wrong."), stream=stream)
+    assert type(error) is KINDS[status]
+    assert error.status == status
+    assert error.provider == sample.name
+    assert error.message == f"{sample.name} answered {status}: It went wrong."
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b"null", b'{"error": "text"}', b"\xff\xfe", b"{" * 90_000], ids=repr
+)
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_a_body_without_a_message_leaves_the_status(sample: Sample, body: bytes) -> None:
+    error = await failure(sample, 503, body)
+    assert type(error) is ProviderUnavailable
+    assert error.message == f"{sample.name} answered 503"
+
+
+@pytest.mark.parametrize(
+    ("sample", "body"),
+    [
+        pytest.param(OPENAI, error_body("You exceeded", "insufficient_quota"), id="openai type"),
+        pytest.param(OPENAI, error_body("You exceeded", "x", "insufficient_quota"), id="its code"),
+        pytest.param(ANTHROPIC, error_body("No credit", "billing_error"), id="anthropic type"),
+        pytest.param(
+            ANTHROPIC,
+            {
+                "type": "error",
+                "error": {
+                    "type": "rate_limit_error",
+                    "message": "Limit",
+                    "details": {"error_code": "enforced_spend_limit_reached"},
+                },
+            },
+            id="anthropic details",
+        ),
+    ],
+)
+async def test_a_429_about_money_is_not_about_the_pace(sample: Sample, body: object) -> None:
+    assert type(await failure(sample, 429, body)) is QuotaExhausted
+
+
+async def test_the_pause_that_the_provider_asks_for_is_a_fact_of_the_error() -> None:
+    error = await failure(OPENAI, 429, error_body("Slow down"), headers={"Retry-After": "12"})
+    assert error.retry_after_s == 12
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        pytest.param("a\n b\t c", "a b c", id="one line"),
+        pytest.param("Wrong key: sk-proj-abc***XYZ.", "Wrong key: (key).", id="key"),
+        pytest.param("Bearer abcdef is wrong", "(key) is wrong", id="bearer"),
+        pytest.param("see https://x.test/keys?a=b now", "see (link) now", id="address"),
+        pytest.param("x" * 5_000, "x" * 199 + "…", id="long"),
+    ],
+)
+async def test_a_message_is_short_and_holds_no_secrets(said: str, shown: str) -> None:
+    error = await failure(OPENAI, 401, error_body(said))
+    assert error.message == f"openai answered 401: {shown}"

@@ -1,0 +1,222 @@
+"""Whatever happens on the wire, the caller gets an error of our tree, and the pool its place back."""
+
+import asyncio
+import gzip
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import pytest
+
+from app.errors import (
+    ConnectionFailed,
+    LLMError,
+    MalformedAnswer,
+    ProviderUnavailable,
+    StreamInterrupted,
+    TimedOut,
+)
+from app.llm.http import Connections, HTTPPolicy, open_connections
+from tests.llm.loopback import Reply, hangs, head, loopback, resets, sends, whole
+from tests.llm.samples import REQUEST, SAMPLES, Sample, ask
+
+JSON, EVENTS, HTML = "application/json", "text/event-stream", "text/html; charset=utf-8"
+PATIENT = HTTPPolicy(max_concurrency=1, max_response_bytes=100_000, max_stream_bytes=3_000_000)
+HURRIED = replace(PATIENT, request_timeout_s=0.1, stream_chunk_timeout_s=0.1)
+
+Kind = type[LLMError]
+Bytes = Callable[[bytes, str], Reply]
+
+
+@dataclass(frozen=True)
+class Fault:
+    reply: Bytes
+    complete: Kind
+    stream: Kind
+
+
+def always(reply: Reply) -> Bytes:
+    return lambda _body, _content_type: reply
+
+
+def chunked(body: bytes, content_type: str) -> bytes:
+    return head(content_type, b"Transfer-Encoding: chunked") + b"%x\r\n%s\r\n" % (len(body), body)
+
+
+def zipped(content_type: str, body: bytes) -> bytes:
+    return whole(content_type, body, b"Content-Encoding: gzip")
+
+
+DEEP_EVENT = b"data: " + b"[" * 5_000 + b"\n\n"
+PAGE = b"<!doctype html><title>Bad gateway</title>" + b"<p>sorry</p>" * 20_000
+FAULTS = {
+    "reset": Fault(always(resets), ConnectionFailed, ConnectionFailed),
+    "closed without a byte": Fault(always(sends()), ConnectionFailed, ConnectionFailed),
+    "hangs": Fault(always(hangs), TimedOut, TimedOut),
+    "garbage": Fault(
+        always(sends(b"\x16\x03\x01 what?\r\n\r\n")), ConnectionFailed, ConnectionFailed
+    ),
+    "short body": Fault(
+        lambda body, kind: sends(whole(kind, body)[: -len(body) + 9]),
+        ConnectionFailed,
+        ConnectionFailed,
+    ),
+    "bad chunk": Fault(
+        lambda _, kind: sends(head(kind, b"Transfer-Encoding: chunked") + b"zz\r\n{}\r\n"),
+        ConnectionFailed,
+        ConnectionFailed,
+    ),
+    "bad gzip": Fault(
+        lambda body, kind: sends(zipped(kind, body)), MalformedAnswer, MalformedAnswer
+    ),
+    "gzip bomb": Fault(
+        lambda _, kind: sends(zipped(kind, gzip.compress(bytes(5_000_000)))),
+        MalformedAnswer,
+        MalformedAnswer,
+    ),
+    "not JSON": Fault(
+        lambda _, kind: sends(whole(kind, b"data: {nope}\n\n")), MalformedAnswer, MalformedAnswer
+    ),
+    "nested too deeply": Fault(
+        lambda _, kind: sends(whole(kind, b"[" * 5_000 if kind == JSON else DEEP_EVENT)),
+        MalformedAnswer,
+        MalformedAnswer,
+    ),
+    "not UTF-8": Fault(
+        lambda _, kind: sends(whole(kind, b'data: {"id": "\xff\xfe"}\n\n')),
+        MalformedAnswer,
+        MalformedAnswer,
+    ),
+    "empty": Fault(lambda _, kind: sends(whole(kind, b"")), MalformedAnswer, StreamInterrupted),
+    "a page, with status 200": Fault(
+        always(sends(whole(HTML, PAGE))), MalformedAnswer, MalformedAnswer
+    ),
+    "a page, with status 502": Fault(
+        always(sends(whole(HTML, PAGE, status=b"502 Bad Gateway"))),
+        ProviderUnavailable,
+        ProviderUnavailable,
+    ),
+    "an error whose body hangs": Fault(
+        always(sends(head(JSON, b"Content-Length: 9", status=b"503 No"), every_s=9, hang_up=False)),
+        TimedOut,
+        TimedOut,
+    ),
+    "a redirect": Fault(
+        always(sends(whole(HTML, b"", b"Location: http://127.0.0.1:1/", status=b"307 Elsewhere"))),
+        MalformedAnswer,
+        MalformedAnswer,
+    ),
+    "huge header": Fault(
+        lambda body, kind: sends(whole(kind, body, b"X-Padding: " + b"x" * 500_000)),
+        ConnectionFailed,
+        ConnectionFailed,
+    ),
+    "one byte at a time": Fault(
+        lambda body, kind: sends(
+            whole(kind, body)[: -len(body)],
+            *[body[i : i + 1] for i in range(40)],
+            every_s=0.03,
+        ),
+        TimedOut,
+        TimedOut,
+    ),
+    "nothing but comments": Fault(
+        lambda _, kind: sends(head(kind), *[b": still here\n\n"] * 40, every_s=0.03),
+        TimedOut,
+        TimedOut,
+    ),
+    "cut off politely": Fault(
+        lambda body, kind: sends(head(kind) + body[: len(body) * 2 // 3]),
+        MalformedAnswer,
+        StreamInterrupted,
+    ),
+    "cut off in the middle of a chunked body": Fault(
+        lambda body, kind: sends(chunked(body[: len(body) * 2 // 3], kind)),
+        ConnectionFailed,
+        StreamInterrupted,
+    ),
+}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_a_fault_becomes_an_error_of_ours(
+    fault: Fault, sample: Sample, *, stream: bool
+) -> None:
+    body, content_type = (sample.stream, EVENTS) if stream else (sample.body, JSON)
+    expected = fault.stream if stream else fault.complete
+    policy = HURRIED if expected is TimedOut else PATIENT
+    async with (
+        loopback(fault.reply(body, content_type)) as server,
+        open_connections(policy) as connections,
+    ):
+        with pytest.raises(LLMError) as raised:
+            await ask(sample.model(connections, server.base_url), stream=stream)
+        assert type(raised.value) is expected
+        assert raised.value.provider == sample.name
+        assert "127.0.0.1" not in raised.value.message
+
+        server.reply = sends(whole(content_type, body))  # the only connection was not lost
+        patient = Connections(connections._client, PATIENT)
+        await ask(sample.model(patient, server.base_url), stream=stream)
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_nobody_listening_is_a_failed_connection(
+    sample: Sample, unused_tcp_port: int, *, stream: bool
+) -> None:
+    async with open_connections(PATIENT) as connections:
+        model = sample.model(connections, f"http://127.0.0.1:{unused_tcp_port}")
+        with pytest.raises(ConnectionFailed, match=f"{sample.name} could not be reached"):
+            await ask(model, stream=stream)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_silence_after_some_text_is_a_timeout(sample: Sample) -> None:
+    some = b"".join(sample.frames[:-4])
+    async with (
+        loopback(sends(head(EVENTS) + some, every_s=9)) as server,
+        open_connections(HURRIED) as connections,
+    ):
+        with pytest.raises(TimedOut):
+            await ask(sample.model(connections, server.base_url), stream=True)
+        await server.until_idle()
+
+
+async def test_a_full_pool_is_waited_for_and_then_given_up() -> None:
+    policy = HTTPPolicy(max_concurrency=1, pool_timeout_s=0.05)
+    sample = SAMPLES[0]
+    async with loopback(hangs) as server, open_connections(policy) as connections:
+        model = sample.model(connections, server.base_url)
+        first = asyncio.create_task(model.complete(REQUEST))
+        await asyncio.sleep(0.02)
+        with pytest.raises(TimedOut, match="too many calls"):
+            await model.complete(REQUEST)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_a_good_answer_can_be_too_large(*, stream: bool) -> None:
+    sample = SAMPLES[0]
+    body, content_type = (sample.stream, EVENTS) if stream else (sample.body, JSON)
+    policy = replace(PATIENT, max_response_bytes=len(body) - 1, max_stream_bytes=len(body) - 1)
+    async with (
+        loopback(sends(whole(content_type, body))) as server,
+        open_connections(policy) as connections,
+    ):
+        with pytest.raises(MalformedAnswer, match=f"more than {len(body) - 1} bytes"):
+            await ask(sample.model(connections, server.base_url), stream=stream)
+
+
+async def test_an_endless_error_page_is_not_read_to_its_end() -> None:
+    page = head(HTML, status=b"503 No")
+    async with (
+        loopback(sends(page, *[bytes(50_000)] * 3, every_s=0.01, hang_up=False)) as server,
+        open_connections(PATIENT) as connections,
+    ):
+        with pytest.raises(ProviderUnavailable):
+            await ask(SAMPLES[0].model(connections, server.base_url), stream=False)
+        await server.until_idle()

@@ -1,0 +1,31 @@
+import pytest
+
+from app.telemetry.correlation import accept_or_make
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a",
+        "0193c2f0-7a6e-7b1e-9c55-3f8a4c1d2e3f",
+        "01JD8X5V9Q4Z2M7N3K6P0R1S2T",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        "x" * 128,
+    ],
+    ids=["a letter", "a UUID", "a ULID", "a traceparent", "128 characters"],
+)
+def test_a_sane_id_is_accepted(value: str) -> None:
+    assert accept_or_make(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "x" * 129, "a\nb", "a b", "<a>", "-a", "é", "a\x00"], ids=repr
+)
+def test_anything_else_is_replaced(value: str | None) -> None:
+    made = accept_or_make(value)
+    assert made != value
+    assert accept_or_make(made) == made
+
+
+def test_no_two_made_ids_are_the_same() -> None:
+    assert len({accept_or_make(None) for _ in range(1000)}) == 1000

@@ -1,0 +1,122 @@
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from app.errors import RateLimited, TimedOut
+from app.llm.types import ChatRequest, Done, LLMResponse, Message, TextDelta
+from app.llm.wrappers.instrumented import Instrumented
+from app.telemetry.metrics import Metrics
+from app.testing import CapturedLogs, FakeChatModel, Turn
+
+REQUEST = ChatRequest(messages=(Message("user", "What is confidential?"),), model="asked-1")
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def observed(metrics: Metrics, *turns: Turn, previews: bool = False) -> Instrumented:
+    return Instrumented(FakeChatModel(*turns), metrics, previews=previews)
+
+
+def outcome(metrics: Metrics, name: str) -> float | None:
+    labels = {"provider": "fake", "outcome": name}
+    return metrics.registry.get_sample_value("llm_requests_total", labels)
+
+
+async def test_a_call_is_timed_counted_and_logged(metrics: Metrics, logs: CapturedLogs) -> None:
+    response = await observed(metrics, ["a", lambda: asyncio.sleep(0.02), "b"]).complete(REQUEST)
+    (line,) = logs.events("llm.call")
+    assert response.latency_ms >= 19
+    assert line["latency_ms"] >= 19
+    assert (line["provider"], line["model"], line["outcome"]) == ("fake", "fake-1", "ok")
+    assert (line["prompt_tokens"], line["completion_tokens"]) == (3, 5)
+    assert (line["finish_reason"], line["stream"]) == ("stop", False)
+    assert outcome(metrics, "ok") == 1
+    assert _tokens(metrics, "completion") == 5
+
+
+async def test_a_stream_is_a_call_like_any_other(metrics: Metrics, logs: CapturedLogs) -> None:
+    events = [event async for event in observed(metrics, ["a", "b"]).stream(REQUEST)]
+    (line,) = logs.events("llm.call")
+    assert isinstance(events[-1], Done)
+    assert events[-1].response.latency_ms > 0
+    assert (line["stream"], line["outcome"]) == (True, "ok")
+    assert 0 < line["first_text_ms"] <= line["latency_ms"]
+    assert outcome(metrics, "ok") == 1
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["in one piece", "streamed"])
+async def test_a_failure_is_counted_by_its_kind(
+    metrics: Metrics, logs: CapturedLogs, *, stream: bool
+) -> None:
+    model = observed(metrics, RateLimited("busy", status=429))
+    with pytest.raises(RateLimited):
+        await (_drain(model) if stream else model.complete(REQUEST))
+    (line,) = logs.events("llm.call")
+    assert (line["level"], line["outcome"], line["error"]) == ("warning", "RateLimited", "busy")
+    assert (line["status"], line["model"]) == (429, "asked-1")
+    assert outcome(metrics, "RateLimited") == 1
+
+
+async def test_a_mistake_of_ours_is_not_a_new_kind(metrics: Metrics) -> None:
+    with pytest.raises(KeyError):
+        await observed(metrics, KeyError("x")).complete(REQUEST)
+    assert outcome(metrics, "unexpected") == 1
+
+
+async def test_a_stream_that_nobody_reads_to_its_end_is_cancelled(metrics: Metrics) -> None:
+    async with aclosing(observed(metrics, ["a", "b"]).stream(REQUEST)) as events:
+        await anext(events)
+    assert outcome(metrics, "cancelled") == 1
+    assert outcome(metrics, "ok") is None
+
+
+async def test_a_call_that_is_given_up_is_cancelled(metrics: Metrics) -> None:
+    call = asyncio.create_task(observed(metrics, [asyncio.Event().wait]).complete(REQUEST))
+    await asyncio.sleep(0)
+    call.cancel()
+    await asyncio.wait([call])
+    assert outcome(metrics, "cancelled") == 1
+
+
+async def test_what_comes_from_the_cache_is_not_paid_for(metrics: Metrics) -> None:
+    class Remembering(FakeChatModel):
+        def response(self, content: str) -> LLMResponse:
+            return super().response(content).model_copy(update={"cached": True})
+
+    await Instrumented(Remembering(), metrics).complete(REQUEST)
+    assert outcome(metrics, "cached") == 1
+    assert _tokens(metrics, "prompt") is None
+
+
+async def test_what_was_said_stays_out_of_the_log(metrics: Metrics, logs: CapturedLogs) -> None:
+    await observed(metrics, "confidential").complete(REQUEST)
+    assert "confidential" not in logs.text
+
+
+async def test_previews_show_the_beginning(metrics: Metrics, logs: CapturedLogs) -> None:
+    await observed(metrics, "x" * 100, previews=True).complete(REQUEST)
+    (line,) = logs.events("llm.call")
+    assert line["prompt"] == "What is confidential?"
+    assert line["answer"] == "x" * 80
+
+
+async def test_a_stream_that_breaks_is_counted_by_its_kind(metrics: Metrics) -> None:
+    events = observed(metrics, ["a", TimedOut("slow")]).stream(REQUEST)
+    assert await anext(events) == TextDelta("a")
+    with pytest.raises(TimedOut):
+        await anext(events)
+    assert outcome(metrics, "TimedOut") == 1
+
+
+async def _drain(model: Instrumented) -> None:
+    async for _ in model.stream(REQUEST):
+        pass
+
+
+def _tokens(metrics: Metrics, kind: str) -> float | None:
+    labels = {"provider": "fake", "kind": kind}
+    return metrics.registry.get_sample_value("llm_tokens_total", labels)

@@ -1,0 +1,164 @@
+"""The process, as whoever starts it sees it."""
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from shutil import copytree, ignore_patterns
+
+import httpx2
+import orjson
+import pytest
+
+from mock_api.testing import running_server
+from tests.door import STREAMED, events_of
+
+SOURCE = Path(__file__).parents[1] / "src"
+
+
+class Process:
+    def __init__(self, popen: subprocess.Popen[bytes]) -> None:
+        self._popen = popen
+
+    def line(self, event: str, timeout_s: float = 15) -> dict[str, object]:
+        """Read the log up to the line with this event."""
+        assert self._popen.stdout is not None
+        deadline = time.monotonic() + timeout_s
+        while (left := deadline - time.monotonic()) > 0:
+            if select.select([self._popen.stdout], [], [], left)[0]:
+                line: dict[str, object] = orjson.loads(self._popen.stdout.readline() or b"{}")
+                if line.get("event") == event or not line:
+                    return line
+        pytest.fail(f"no {event} within {timeout_s} s")
+
+    def ask(self, number: signal.Signals) -> None:
+        self._popen.send_signal(number)
+
+    def ended_by(self, number: signal.Signals) -> tuple[int, bytes]:
+        self.ask(number)
+        return self.ended()
+
+    def ended(self) -> tuple[int, bytes]:
+        _, errors = self._popen.communicate(timeout=10)
+        return self._popen.returncode, errors
+
+    def kill(self) -> None:
+        self._popen.kill()
+        self._popen.communicate()
+
+
+@contextmanager
+def running(*arguments: str, source: Path = SOURCE, **variables: str) -> Iterator[Process]:
+    process = Process(_start(*arguments, source=source, **variables))
+    try:
+        yield process
+    finally:
+        process.kill()
+
+
+def _start(*arguments: str, source: Path = SOURCE, **variables: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "app", *arguments],
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(source), "PORT": "0", **variables},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        bufsize=0,
+    )
+
+
+def get(url: object) -> str:
+    with urllib.request.urlopen(str(url), timeout=5) as answer:  # noqa: S310 - our own address
+        return answer.read().decode()  # type: ignore[no-any-return]
+
+
+def test_one_line_says_where_it_listens_and_with_what() -> None:
+    with running() as process:
+        line = process.line("service.ready")
+        assert get(f"{line['url']}/healthz") == '{"status":"ok"}'
+    assert line["providers"] == "openai,anthropic"
+    assert line["cache"] == "memory"
+    assert line["env"] == "dev"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+def test_being_asked_to_stop_is_no_failure(number: signal.Signals) -> None:
+    with running() as process:
+        process.line("service.ready")
+        assert process.ended_by(number) == (0, b"")
+
+
+def test_a_stream_that_runs_is_finished_before_the_end() -> None:
+    with (
+        running_server() as mock,
+        running(LLM_PROVIDERS="openai", OPENAI_BASE_URL=f"{mock}/v1") as process,
+        httpx2.Client(base_url=str(process.line("service.ready")["url"])) as client,
+    ):
+        httpx2.put(f"{mock}/_mock/faults", json={"tokens_per_second": 20})
+        with client.stream("POST", "/v1/chat", json=STREAMED) as answer:
+            chunks = answer.iter_text()
+            text = next(chunks)
+            process.ask(signal.SIGTERM)
+            text += "".join(chunks)
+        assert [name for name, _ in events_of(text)][-1] == "done"
+        assert process.ended() == (0, b"")
+
+
+@pytest.mark.parametrize("arguments", [[], ["--reload"]], ids=["served", "reloaded"])
+def test_a_bad_configuration_ends_the_start_with_everything_that_is_wrong(
+    arguments: list[str],
+) -> None:
+    process = _start(*arguments, PORT="http", LLM_PROVIDERS="x", RETRY_MAX_ATTEMPTS="0")
+    _, errors = process.communicate(timeout=10)
+    assert process.returncode == 78
+    for name in ("PORT", "LLM_PROVIDERS", "RETRY_MAX_ATTEMPTS"):
+        assert f"  {name}: " in errors.decode()
+    assert b"Traceback" not in errors
+
+
+def test_a_port_that_is_taken_is_said_without_a_traceback() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        process = _start(PORT=port)
+        _, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert f"127.0.0.1:{port}" in errors.decode()
+    assert b"Traceback" not in errors
+
+
+def test_a_saved_change_is_served_and_a_mistake_is_survived(tmp_path: Path) -> None:
+    source = tmp_path / "src"
+    copytree(SOURCE, source, ignore=ignore_patterns("__pycache__"))
+    health = source / "app" / "api" / "health.py"
+    code = health.read_text()
+    with running("--reload", source=source) as process:
+        url = process.line("service.ready")["url"]
+        _save_within_the_second(health, code.replace('"ok"', '"no"'))
+        changed = process.line("reload")["changed"]
+        process.line("service.ready")
+        assert get(f"{url}/healthz") == '{"status":"no"}'
+        health.write_text("def (")
+        assert process.line("reload.waiting")["exit_code"] == 1
+        health.write_text(code)
+        process.line("service.ready")
+        assert get(f"{url}/healthz") == '{"status":"ok"}'
+        code_, errors = process.ended_by(signal.SIGTERM)
+    assert changed == [str(health)]
+    assert code_ == 0
+    assert b"SyntaxError" in errors
+
+
+def _save_within_the_second(path: Path, text: str) -> None:
+    """Save the worst case: second and size are as before, which is all that bytecode knows."""
+    saved_ns = path.stat().st_mtime_ns
+    second_ns = saved_ns - saved_ns % 10**9
+    copy = path.with_suffix(".new")
+    copy.write_text(text)
+    os.utime(copy, ns=(second_ns, second_ns + (saved_ns + 1) % 10**9))
+    copy.replace(path)

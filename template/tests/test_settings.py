@@ -1,0 +1,205 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from app.settings import EX_CONFIG, Settings, load
+
+KEY = "sk-canary-0123456789abcdef"
+
+BAD = {
+    "APP_ENV": "production",
+    "HOST": "no/host",
+    "PORT": "65536",
+    "DEBUG_MODE": "perhaps",
+    "LOG_LEVEL": "LOUD",
+    "LOG_FORMAT": "xml",
+    "LLM_PROVIDERS": "openai,skynet",
+    "OPENAI_BASE_URL": "api.openai.com",
+    "OPENAI_API_KEY": "ключ",
+    "OPENAI_MODEL": " ",
+    "ANTHROPIC_BASE_URL": "ftp://api.anthropic.com",
+    "ANTHROPIC_API_KEY": "Schlüssel",
+    "ANTHROPIC_MODEL": " ",
+    "TEMPERATURE": "2.1",
+    "MAX_TOKENS": "0",
+    "RETRY_MAX_ATTEMPTS": "11",
+    "RETRY_BASE_DELAY_S": "-1",
+    "RETRY_MAX_DELAY_S": "forever",
+    "RETRY_MAX_WAIT_S": "0",
+    "RETRY_DEADLINE_S": "4000",
+    "REQUEST_TIMEOUT_S": "nan",
+    "STREAM_CHUNK_TIMEOUT_S": "inf",
+    "MAX_CONCURRENCY": "0",
+    "ENABLE_CACHING": "2",
+    "REDIS_URL": "http://redis",
+}
+
+
+def refusal(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """Load the settings, expect a refusal, and return what it names."""
+    with pytest.raises(SystemExit) as end:
+        load()
+    assert end.value.code == EX_CONFIG
+    lines = capsys.readouterr().err.splitlines()
+    return [line.partition(":")[0].strip() for line in lines if line.startswith("  ")]
+
+
+@pytest.mark.parametrize(("name", "value"), BAD.items(), ids=BAD)
+def test_a_bad_value_is_refused_by_the_name_of_its_variable(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(name, value)
+    assert refusal(capsys) == [name]
+
+
+def test_everything_that_is_wrong_is_said_at_once(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in BAD.items():
+        monkeypatch.setenv(name, value)
+    assert sorted(refusal(capsys)) == sorted(BAD)
+
+
+@pytest.mark.parametrize("value", [KEY + " ", KEY + "\u20ac"], ids=["good", "bad"])
+def test_a_key_is_in_no_message_and_no_repr(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", value)
+    monkeypatch.setenv("REDIS_URL", f"redis://:{KEY}@redis")
+    try:
+        shown = f"{load()!r} {load()} {load().model_dump()}"
+    except SystemExit:
+        shown = "".join(capsys.readouterr())
+    assert "api_key" in shown.lower()
+    assert KEY not in shown
+
+
+def test_a_key_is_not_in_the_error_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PORT", KEY)
+    with pytest.raises(ValidationError) as error:
+        Settings(_env_file=None)
+    assert KEY not in str(error.value)
+
+
+def test_the_variables_of_a_group_are_spelled_with_one_underline_or_two(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RETRY_MAX_ATTEMPTS", "5")
+    monkeypatch.setenv("RETRY__BASE_DELAY_S", "0.1")
+    retry = load().retry
+    assert (retry.max_attempts, retry.base_delay_s, retry.max_delay_s) == (5, 0.1, 8.0)
+
+
+def test_the_environment_wins_over_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".env").write_text("PORT=1111\nRETRY__MAX_ATTEMPTS=7\nOPENAI_MODEL=from-file\n")
+    monkeypatch.setenv("PORT", "2222")
+    settings = load()
+    assert (settings.port, settings.retry.max_attempts) == (2222, 7)
+    assert settings.openai.model == "from-file"
+
+
+def test_a_test_can_keep_the_file_out(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=1111\n")
+    assert Settings(_env_file=None).port == 8000
+
+
+def test_an_empty_value_means_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in BAD:
+        monkeypatch.setenv(name, "")
+    assert load() == Settings(_env_file=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        pytest.param("LOG_LEVEL", "info", "INFO", id="a level in lower case"),
+        pytest.param("LLM_PROVIDERS", " Anthropic , openai,", ("anthropic", "openai"), id="a list"),
+        pytest.param("APP_ENV", "STAGING", "staging", id="an environment in upper case"),
+    ],
+)
+def test_what_is_meant_is_understood(
+    name: str, value: str, read: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    settings = load()
+    assert read in (settings.log.level, settings.llm_providers, settings.app_env)
+
+
+def test_an_address_has_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", " https://llm.example/v1/ ")
+    assert load().openai.base_url == "https://llm.example/v1"
+
+
+@pytest.mark.parametrize("value", ["openai,openai", ","], ids=["the same one twice", "none at all"])
+def test_the_chain_of_providers_makes_sense(
+    value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LLM_PROVIDERS", value)
+    assert refusal(capsys) == ["LLM_PROVIDERS"]
+
+
+def test_a_group_is_not_a_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LOG", "debug")
+    assert refusal(capsys) == ["LOG"]
+
+
+@pytest.mark.parametrize("name", ["OPENAI_ORG_ID", "LOG_DIR", "ANTHROPIC_LOG", "RETRY"])
+def test_other_programs_variables_are_left_alone(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, "{}")
+    assert load() == Settings(_env_file=None)
+
+
+class TestInProd:
+    @pytest.fixture(autouse=True)
+    def _prod(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("APP_ENV", "prod")
+        monkeypatch.setenv("LLM_PROVIDERS", "openai")
+        monkeypatch.setenv("OPENAI_API_KEY", KEY)
+        monkeypatch.setenv("OPENAI_BASE_URL", "https://api.openai.com/v1")
+
+    def test_a_real_provider_with_a_key_is_enough(self) -> None:
+        assert load().app_env == "prod"
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("DEBUG_MODE", "true"),
+            ("OPENAI_API_KEY", ""),
+            ("OPENAI_API_KEY", "  "),
+            ("OPENAI_BASE_URL", ""),
+            ("OPENAI_BASE_URL", "http://localhost:9000/v1"),
+            ("OPENAI_BASE_URL", "http://mock-api:9000/v1"),
+        ],
+    )
+    def test_what_is_for_development_is_refused(
+        self,
+        name: str,
+        value: str,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        monkeypatch.setenv(name, value)
+        assert refusal(capsys) == [name]
+
+    def test_a_gateway_beside_the_service_is_not_the_mock(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:4000/v1")
+        assert load().openai.base_url == "http://127.0.0.1:4000/v1"
+
+    def test_the_message_says_how_to_go_on(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("LLM_PROVIDERS", "anthropic")
+        with pytest.raises(SystemExit):
+            load()
+        message = capsys.readouterr().err
+        assert "https://api.anthropic.com" in message
+        assert "leave anthropic out of LLM_PROVIDERS" in message

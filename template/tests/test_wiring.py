@@ -1,0 +1,145 @@
+"""The whole stack, from settings to bytes on a fake wire."""
+
+import json
+from collections.abc import Callable
+
+import httpx2 as httpx
+import pytest
+from prometheus_client import CollectorRegistry
+
+from app.cache.memory import MemoryCache
+from app.cache.off import NoCache
+from app.cache.redis import RedisCache
+from app.errors import NothingCanAnswer
+from app.llm.types import ChatRequest, Done, Message
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from app.testing import captured_logs
+from app.wiring import open_service
+from tests.llm.samples import ANTHROPIC, OPENAI, PIECES, TEXT
+
+REQUEST = ChatRequest((Message("user", "Where is the Zugspitze?"),))
+QUICK = {"retry": {"base_delay_s": 0.001, "max_delay_s": 0.001}}
+
+
+class Upstream:
+    """Both providers behind one transport; `openai` and `anthropic` say how each of them answers."""
+
+    def __init__(self) -> None:
+        self.requests: list[httpx.Request] = []
+        self.statuses: list[int] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        sample = OPENAI if request.url.path.endswith("completions") else ANTHROPIC
+        status = self.statuses.pop(0) if self.statuses else 200
+        if status != 200:
+            return httpx.Response(status)
+        if json.loads(request.content).get("stream"):
+            return httpx.Response(
+                200, content=sample.stream, headers={"Content-Type": "text/event-stream"}
+            )
+        return httpx.Response(200, content=sample.body)
+
+
+def settings(**values: object) -> Settings:
+    return Settings(_env_file=None, **{**QUICK, **values})  # type: ignore[arg-type]  # by name
+
+
+@pytest.fixture
+def upstream() -> Upstream:
+    return Upstream()
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("REDIS_URL", "ENABLE_CACHING", "LLM_PROVIDERS", "OPENAI_MODEL", "TEMPERATURE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+async def test_a_question_is_answered(upstream: Upstream) -> None:
+    async with open_service(settings(), transport=httpx.MockTransport(upstream)) as service:
+        response = await service.chat.complete(REQUEST)
+    assert service.providers == ("openai", "anthropic")
+    assert (response.provider, response.content) == ("openai", TEXT)
+    assert response.latency_ms > 0
+
+
+async def test_a_question_is_streamed(upstream: Upstream) -> None:
+    async with open_service(settings(), transport=httpx.MockTransport(upstream)) as service:
+        *deltas, done = [event async for event in service.chat.stream(REQUEST)]
+    assert len(deltas) == len(PIECES)
+    assert isinstance(done, Done)
+
+
+async def test_a_stumbling_provider_is_asked_again(upstream: Upstream) -> None:
+    upstream.statuses = [503, 429]
+    async with open_service(settings(), transport=httpx.MockTransport(upstream)) as service:
+        assert (await service.chat.complete(REQUEST)).provider == "openai"
+    assert len(upstream.requests) == 3
+
+
+async def test_the_next_provider_answers_after_all_attempts(upstream: Upstream) -> None:
+    upstream.statuses = [500] * 3
+    async with open_service(settings(), transport=httpx.MockTransport(upstream)) as service:
+        assert (await service.chat.complete(REQUEST)).provider == "anthropic"
+
+
+async def test_the_order_of_the_providers_is_a_setting(upstream: Upstream) -> None:
+    chosen = settings(llm_providers="anthropic,openai")
+    async with open_service(chosen, transport=httpx.MockTransport(upstream)) as service:
+        assert (await service.chat.complete(REQUEST)).provider == "anthropic"
+
+
+async def test_when_all_fail_nothing_can_answer(upstream: Upstream) -> None:
+    upstream.statuses = [500] * 6
+    async with open_service(settings(), transport=httpx.MockTransport(upstream)) as service:
+        with pytest.raises(NothingCanAnswer):
+            await service.chat.complete(REQUEST)
+
+
+async def test_an_equal_question_costs_nothing_and_is_counted_as_such(upstream: Upstream) -> None:
+    registry = CollectorRegistry()
+    async with open_service(
+        settings(), transport=httpx.MockTransport(upstream), metrics=Metrics(registry)
+    ) as service:
+        with captured_logs() as logs:
+            await service.chat.complete(REQUEST)
+            assert (await service.chat.complete(REQUEST)).cached
+    assert len(upstream.requests) == 1
+    assert [line["outcome"] for line in logs.events("llm.call")] == ["ok", "cached"]
+
+
+async def test_a_call_that_fails_is_logged_with_the_model_that_was_asked(
+    upstream: Upstream,
+) -> None:
+    upstream.statuses = [401]
+    async with open_service(settings(), transport=httpx.MockTransport(upstream)) as service:
+        with captured_logs() as logs:
+            await service.chat.complete(REQUEST)
+    assert logs.events("llm.call")[0]["model"] == settings().openai.model
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ({}, MemoryCache),
+        ({"enable_caching": False}, NoCache),
+        ({"redis_url": "redis://127.0.0.1:1/0"}, RedisCache),
+        ({"redis_url": "redis://127.0.0.1:1/0", "enable_caching": False}, NoCache),
+    ],
+    ids=["memory", "off", "redis", "off, redis there"],
+)
+async def test_the_cache_is_a_setting(
+    values: dict[str, object], kind: Callable[[], object]
+) -> None:
+    async with open_service(settings(**values)) as service:
+        assert type(service.cache) is kind
+
+
+async def test_a_missing_redis_is_no_missing_answer(
+    upstream: Upstream, unused_tcp_port: int
+) -> None:
+    chosen = settings(redis_url=f"redis://127.0.0.1:{unused_tcp_port}/0")
+    async with open_service(chosen, transport=httpx.MockTransport(upstream)) as service:
+        assert (await service.chat.complete(REQUEST)).content == TEXT
