@@ -1,0 +1,72 @@
+"""`/_mock/…`: set faults, look at what was received. Not part of any provider's API."""
+
+import orjson
+from pydantic import TypeAdapter, ValidationError
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mock_api.faults import Fault, Faults
+from mock_api.recorder import Recorder
+
+_FAULTS = TypeAdapter(list[Fault])
+
+
+class Control:
+    def __init__(self, faults: Faults, recorder: Recorder) -> None:
+        self._faults = faults
+        self._recorder = recorder
+
+    def routes(self) -> list[Route]:
+        return [
+            Route("/_mock/faults", self.list_faults, methods=["GET"]),
+            Route("/_mock/faults", self.set_faults, methods=["PUT"]),
+            Route("/_mock/faults", self.clear_faults, methods=["DELETE"]),
+            Route("/_mock/requests", self.list_requests, methods=["GET"]),
+            Route("/_mock/requests", self.clear_requests, methods=["DELETE"]),
+        ]
+
+    async def list_faults(self, _: Request) -> Response:
+        return JSONResponse(self._faults.listed())
+
+    async def set_faults(self, request: Request) -> Response:
+        try:
+            given = orjson.loads(await request.body())
+        except orjson.JSONDecodeError as error:
+            return _refused({"": f"not JSON: {error}"})
+        try:
+            faults = _FAULTS.validate_python(given if isinstance(given, list) else [given])
+        except ValidationError as error:
+            return _refused(_by_field(error, listed=isinstance(given, list)))
+        self._faults.replace(faults)
+        return await self.list_faults(request)
+
+    async def clear_faults(self, request: Request) -> Response:
+        self._faults.replace([])
+        return await self.list_faults(request)
+
+    async def list_requests(self, request: Request) -> Response:
+        limit = request.query_params.get("limit", "1000")
+        if not (limit.isascii() and limit.isdigit() and int(limit) > 0):
+            return _refused({"limit": "must be a positive whole number"})
+        path = request.query_params.get("path", "/")
+        return JSONResponse(self._recorder.listed(path, int(limit)))
+
+    async def clear_requests(self, _: Request) -> Response:
+        self._recorder.clear()
+        return JSONResponse([])
+
+
+def _by_field(error: ValidationError, *, listed: bool) -> dict[str, str]:
+    """`rate`, or `1.rate` for the second fault of a list."""
+    return {
+        ".".join(str(part) for part in detail["loc"][0 if listed else 1 :][: 1 + listed]): detail[
+            "msg"
+        ]
+        for detail in error.errors()
+    }
+
+
+def _refused(fields: dict[str, str]) -> Response:
+    message = "; ".join(f"{name}: {why}" if name else why for name, why in fields.items())
+    return JSONResponse({"error": {"message": message, "fields": fields}}, status_code=422)

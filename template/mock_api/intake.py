@@ -1,0 +1,97 @@
+"""The first to see a request: reads it, records it, and decides whether a fault applies."""
+
+from hashlib import blake2b
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from mock_api.anthropic.errors import ANTHROPIC
+from mock_api.call import Call
+from mock_api.faults import Faults
+from mock_api.openai.errors import OPENAI
+from mock_api.recorder import Received, Recorder
+from mock_api.refusal import Dialect, Refusal
+from mock_api.reply import ClientGoneError, Whole
+
+_MAX_BODY_BYTES = 10 * 2**20
+_OPENAI_PATHS = ("/v1/chat", "/v1/embeddings", "/v1/models")
+_OWN_PATHS = ("/_mock", "/healthz")  # neither recorded nor subject to faults
+
+
+class Intake:
+    def __init__(self, app: ASGIApp, faults: Faults, recorder: Recorder) -> None:
+        self._app = app
+        self._faults = faults
+        self._recorder = recorder
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith(_OWN_PATHS):
+            await self._app(scope, receive, send)
+            return
+        try:
+            body = await _read(receive)
+        except ClientGoneError:
+            return
+        await self._answer(body, scope, receive, send)
+
+    async def _answer(self, body: bytes | None, scope: Scope, receive: Receive, send: Send) -> None:
+        path, headers = scope["path"], Headers(scope=scope)
+        received = self._recorder.add(scope["method"], path, headers.items(), body or b"")
+        call = Call(
+            body or b"",
+            _digest(scope, body or b""),
+            _dialect(path, headers),
+            self._faults.take(path),
+        )
+        call.attach(scope)
+        app = self._app if body is not None else refused(Refusal(413, "Request too large"), call)
+        if call.fault.refuses_with is not None:
+            app = refused(_fault_refusal(call.fault.refuses_with, call.fault.retry_after), call)
+        await app(scope, receive, _noting(received, call, send))
+
+
+def refused(refusal: Refusal, call: Call) -> Whole:
+    headers = {} if refusal.retry_after is None else {"retry-after": refusal.retry_after}
+    return Whole(call.dialect.error_body(refusal, call.request_id), refusal.status, headers)
+
+
+def _fault_refusal(status: int, retry_after: float | str | None) -> Refusal:
+    return Refusal(status, retry_after=None if retry_after is None else str(retry_after))
+
+
+def _noting(received: Received, call: Call, send: Send) -> Send:
+    """Record the status and add the request id, whatever answers."""
+
+    async def noting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            received.status = message["status"]
+            MutableHeaders(scope=message)[call.dialect.request_id_header] = call.request_id
+        await send(message)
+
+    return noting
+
+
+async def _read(receive: Receive) -> bytes | None:
+    """The body; None when it is too large, which is noticed before it fills the memory."""
+    body = bytearray()
+    while len(body) <= _MAX_BODY_BYTES:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGoneError
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            break
+    return bytes(body) if len(body) <= _MAX_BODY_BYTES else None
+
+
+def _digest(scope: Scope, body: bytes) -> str:
+    start = f"{scope['method']} {scope['path']}\n".encode("utf-8", "surrogatepass")
+    return blake2b(start + body, digest_size=12).hexdigest()
+
+
+def _dialect(path: str, headers: Headers) -> Dialect:
+    """By path; on a path nobody serves, by who seems to ask."""
+    if path.startswith(_OPENAI_PATHS):
+        return OPENAI
+    asks_anthropic = path.startswith("/v1/messages") or "anthropic-version" in headers
+    return ANTHROPIC if asks_anthropic else OPENAI

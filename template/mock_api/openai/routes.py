@@ -1,0 +1,70 @@
+"""OpenAI's routes: who asks, for which model, and which module answers."""
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from mock_api.answers import complete
+from mock_api.call import call_of
+from mock_api.keys import bearer, is_missing_model, is_refused
+from mock_api.openai import chat, embeddings
+from mock_api.openai.requests import ChatRequest, EmbeddingRequest
+from mock_api.openai.stream import ChatStream
+from mock_api.openai.wire import Model, ModelList
+from mock_api.refusal import Refusal
+from mock_api.reply import Stream, Whole
+from mock_api.validation import check
+
+_MODELS = ("gpt-4o", "gpt-4o-mini", "text-embedding-3-large", "text-embedding-3-small")
+
+
+async def chat_completions(request: Request) -> Response:
+    _authorize(request)
+    call = call_of(request.scope)
+    asked = check(ChatRequest, call.body)
+    _model(asked.model)
+    completion = complete(chat.prompt_of(asked))
+    if asked.stream:
+        return Stream(list(ChatStream(asked, completion, call.digest).frames()))
+    return Whole(chat.answer(asked, completion, call.digest))
+
+
+async def create_embeddings(request: Request) -> Response:
+    _authorize(request)
+    asked = check(EmbeddingRequest, call_of(request.scope).body)
+    _model(asked.model)
+    return Whole(embeddings.answer(asked))
+
+
+async def list_models(request: Request) -> Response:
+    _authorize(request)
+    models: ModelList = {"object": "list", "data": [_model(name) for name in _MODELS]}
+    return Whole(models)
+
+
+async def get_model(request: Request) -> Response:
+    _authorize(request)
+    return Whole(_model(request.path_params["name"]))
+
+
+def _authorize(request: Request) -> None:
+    key = bearer(request.headers.get("authorization"))
+    if not key:
+        raise Refusal(401, "You didn't provide an API key (Authorization: Bearer YOUR_KEY).")
+    if is_refused(key):
+        raise Refusal(401)
+
+
+def _model(name: str) -> Model:
+    if is_missing_model(name):
+        message = f"The model `{name}` does not exist or you do not have access to it."
+        raise Refusal(404, message, code="model_not_found")
+    return {"id": name, "object": "model", "created": chat.CREATED, "owned_by": "mock"}
+
+
+ROUTES = [
+    Route("/v1/chat/completions", chat_completions, methods=["POST"]),
+    Route("/v1/embeddings", create_embeddings, methods=["POST"]),
+    Route("/v1/models", list_models, methods=["GET"]),
+    Route("/v1/models/{name:path}", get_model, methods=["GET"]),
+]
