@@ -1,0 +1,44 @@
+"""Template syntax that no answer and no source file contains.
+
+Cookiecutter renders answers as templates before any hook sees them, and every file that it is not
+told to copy (and copied files ignore `--skip-if-file-exists`). With these delimiters an answer
+such as `{{ 7*7 }}` stays text, which the rules then refuse by name, and plain files render to
+themselves.
+"""
+
+import re
+
+from jinja2 import Environment
+
+START = "=={"
+END = "}=="
+JINJA_SETTINGS = {
+    "variable_start_string": START,
+    "variable_end_string": END,
+    "block_start_string": f"{START}%",
+    "block_end_string": f"%{END}",
+    "comment_start_string": f"{START}#",
+    "comment_end_string": f"#{END}",
+}
+TRANSLATED = {
+    "{{": START,
+    "}}": END,
+    "{%": f"{START}%",
+    "%}": f"%{END}",
+    "{#": f"{START}#",
+    "#}": f"#{END}",
+}
+DELIMITER = re.compile("|".join(map(re.escape, TRANSLATED)))
+
+
+def translate(source: str) -> str:
+    """The same template with the other delimiters."""
+    jinja = Environment(keep_trailing_newline=True)  # noqa: S701
+    return "".join(
+        (
+            DELIMITER.sub(lambda found: TRANSLATED[found[0]], text)
+            if kind.endswith(("_begin", "_end"))
+            else text
+        )
+        for _, kind, text in jinja.lexer.tokeniter(source, None)
+    )

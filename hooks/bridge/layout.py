@@ -1,0 +1,80 @@
+"""The directory that Cookiecutter renders, made from `template/`."""
+
+import json
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from bridge.delimiters import END, JINJA_SETTINGS, START, translate
+
+SUFFIX = ".jinja"
+ANSWERS_TEMPLATE = "template/{{_copier_conf.answers_file}}.jinja"
+# Cookiecutter makes this directory before a hook may refuse the slug. Only a harmless name becomes
+# one; pre_gen_project then refuses the others and the directory goes again.
+DIRECTORY = (
+    f"{START}cookiecutter.project_slug"
+    " if cookiecutter.project_slug.replace('-', '').isalnum()"
+    " and cookiecutter.project_slug.isascii()"
+    " and cookiecutter.project_slug.__len__() in range(1, 51)"
+    f" else '.refused-project-slug'{END}"
+)
+
+
+def lay_out(root: Path) -> None:
+    """Write the directory, and teach cookiecutter.json its delimiters and the reserved names."""
+    questions = json.loads((root / "cookiecutter.json").read_text(encoding="utf-8"))
+    prefix = declare(name for name in questions if not name.startswith("_"))
+    for path in shipped(root / "template"):
+        add(root, path, prefix)
+    prepare(questions, root)
+
+
+def declare(names: Iterable[str]) -> str:
+    """Copier's names for Cookiecutter's answers, in front of a file and without a line of its own."""
+    return "".join(f"{START}% set {name} = cookiecutter.{name} %{END}" for name in names)
+
+
+def shipped(source: Path) -> list[Path]:
+    """What Copier would read: not what Git ignores, nor what lies rendered beside its template."""
+    files = [path for path in known_to_git(source) or source.rglob("*") if path.is_file()]
+    return [path for path in files if not path.with_name(path.name + SUFFIX).exists()]
+
+
+def known_to_git(source: Path) -> list[Path]:
+    if not (source.parent / ".git").exists():
+        return []
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    try:
+        listed = subprocess.run(command, cwd=source, capture_output=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [source / name.decode() for name in listed.stdout.split(b"\0") if name]
+
+
+def add(root: Path, source: Path, prefix: str) -> None:
+    relative = source.relative_to(root / "template")
+    if source == root / ANSWERS_TEMPLATE:
+        return
+    content = source.read_bytes()
+    if source.suffix == SUFFIX:
+        relative = relative.with_suffix("")
+        content = (prefix + translate(content.decode())).encode()
+    target = root / DIRECTORY / relative
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
+    if source.stat().st_mode & 0o100:
+        # As a checkout by Git: whoever may read it may execute it, and no other bit is copied.
+        mode = target.stat().st_mode
+        target.chmod(mode | (mode & 0o444) >> 2)
+
+
+def prepare(questions: dict[str, Any], root: Path) -> None:
+    reserved = (root / "hooks/reserved_names.txt").read_text(encoding="utf-8").split()
+    settings = {"_jinja2_env_vars": JINJA_SETTINGS, "_reserved_names": reserved}
+    translated = {
+        name: translate(value) if isinstance(value, str) else value
+        for name, value in questions.items()
+    }
+    text = json.dumps({**settings, **translated})
+    (root / "cookiecutter.json").write_text(text, encoding="utf-8")

@@ -1,0 +1,9 @@
+"""Cookiecutter renders and runs this in the new project: it says what Copier would say."""
+
+import json
+from pathlib import Path
+
+CONTEXT = json.loads(r"""=={ {"repository": cookiecutter._repo_dir} | tojson }==""")
+
+if __name__ == "__main__":
+    print(Path(CONTEXT["repository"], "next_steps.txt").read_text(encoding="utf-8"))

@@ -1,0 +1,45 @@
+"""Is there a Docker Engine? And what a test does with the containers of a generated service."""
+
+import json
+import os
+import subprocess
+from functools import cache
+from typing import Any
+
+import pytest
+
+
+@cache
+def why_not() -> str:
+    """Empty when an engine with Compose answers, otherwise the reason why not."""
+    for command in (
+        ["docker", "info"],
+        ["docker", "compose", "version"],
+        ["docker", "buildx", "version"],
+    ):
+        try:
+            subprocess.run(command, capture_output=True, check=True, timeout=30)
+        except (OSError, subprocess.SubprocessError) as error:
+            return f"`{' '.join(command)}` fails: {error}"
+    return ""
+
+
+def needs_docker() -> None:
+    """Skip without an engine; fail where `REQUIRE_DOCKER` says that one must be there."""
+    if reason := why_not():
+        if os.environ.get("REQUIRE_DOCKER"):
+            pytest.fail(f"REQUIRE_DOCKER is set, but {reason}")
+        pytest.skip(reason)
+
+
+def docker(*arguments: str, timeout: float = 300) -> str:
+    done = subprocess.run(
+        ["docker", *arguments], capture_output=True, text=True, timeout=timeout, check=False
+    )
+    assert done.returncode == 0, f"docker {arguments}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+def inspect(name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(docker("inspect", name))[0]
+    return found

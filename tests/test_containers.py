@@ -1,0 +1,186 @@
+"""The same way with Docker, for real: build, up, edit, test, stop; and the production image."""
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docker import docker, inspect, needs_docker
+from tests.service import Service, generate, press_ctrl_c
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("docker"),
+]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    needs_docker()
+    name = f"svc-{uuid.uuid4().hex[:8]}"
+    service = generate(tmp_path_factory.mktemp("docker") / name)
+    yield service
+    service.run("docker", "compose", "--profile", "test", "down", "--rmi", "local", "--volumes")
+
+
+@pytest.fixture(scope="module")
+def image(service: Service) -> Iterator[str]:
+    service.run("make", "build")
+    yield service.path.name
+    docker("image", "rm", "--force", service.path.name)
+
+
+@pytest.fixture
+def container(image: str) -> Iterator[str]:
+    """The production image as it should be run: read-only, no capabilities, no new privileges."""
+    name = f"{image}-{uuid.uuid4().hex[:6]}"
+    docker(
+        "run", "--detach", "--name", name, "--read-only", "--cap-drop=ALL",
+        "--security-opt=no-new-privileges", "--publish=127.0.0.1::8000", image,
+    )  # fmt: skip
+    yield name
+    docker("rm", "--force", name)
+
+
+@pytest.fixture(scope="module")
+def dev(service: Service) -> Iterator[Service]:
+    with service.running("make", "dev") as make:
+        service.wait_until_healthy(make, timeout=600)
+        yield service
+        press_ctrl_c(make)
+
+
+def test_make_dev_answers_from_the_mock_through_redis(dev: Service) -> None:
+    question = f"Hello {uuid.uuid4()}"
+    assert "mock API" in dev.ask(question)["content"]
+    assert dev.ask(question)["cached"] is True
+    keys = dev.run("docker", "compose", "exec", "redis", "redis-cli", "dbsize")
+    assert int(keys.split()[-1]) > 0
+
+
+def test_make_dev_says_where_to_look(dev: Service) -> None:
+    deadline = time.monotonic() + 30
+    while f"http://127.0.0.1:{dev.app_port}/docs" not in dev.output:
+        assert time.monotonic() < deadline, dev.output
+        time.sleep(0.1)
+
+
+def test_an_edit_is_served_without_a_rebuild(dev: Service) -> None:
+    before = dev.run("docker", "compose", "ps", "--quiet", "app")
+    assert dev.edit_a_route("live") < 5
+    assert dev.run("docker", "compose", "ps", "--quiet", "app") == before
+
+
+def test_no_file_of_the_project_changes_its_owner(dev: Service) -> None:
+    owners = {path.stat().st_uid for path in dev.path.rglob("*")}
+    assert owners == {os.getuid()}
+
+
+def test_published_ports_are_reachable_from_this_machine_only(dev: Service) -> None:
+    names = dev.run("docker", "compose", "ps", "--format", "{{.Name}}").split()
+    ports = [inspect(name)["NetworkSettings"]["Ports"] for name in names]
+    hosts = {bound["HostIp"] for port in ports for all_ in port.values() for bound in all_ or []}
+    assert hosts == {"127.0.0.1"}
+
+
+def test_make_test_runs_in_a_container_without_network(service: Service) -> None:
+    output = service.run("make", "test")
+    assert "in a container" in output
+    assert " passed" in output
+    assert service.run("git", "status", "--porcelain") == ""
+
+
+def test_the_image_runs_as_a_numbered_user_on_a_read_only_file_system(container: str) -> None:
+    wait_until(lambda: inspect(container)["State"]["Health"]["Status"] == "healthy")
+    user, _, group = inspect(container)["Config"]["User"].partition(":")
+    assert int(user) >= 10_000
+    assert int(group) >= 10_000
+    assert docker("exec", container, "id", "-u") == user
+
+
+def test_the_image_stops_cleanly_when_it_is_told_to(container: str) -> None:
+    wait_until(lambda: inspect(container)["State"]["Health"]["Status"] == "healthy")
+    started = time.monotonic()
+    docker("stop", "--timeout=10", container)
+    assert time.monotonic() - started < 5
+    assert inspect(container)["State"]["ExitCode"] == 0
+    assert "Traceback" not in docker("logs", container)
+
+
+def test_the_image_refuses_a_wrong_configuration_by_name(image: str) -> None:
+    name = f"{image}-bad"
+    docker(
+        "run", "--detach", f"--name={name}", "--env=PORT=http", "--env=RETRY_MAX_ATTEMPTS=0", image
+    )
+    try:
+        assert docker("wait", name) == "78"
+    finally:
+        docker("rm", "--force", name)
+
+
+@pytest.mark.parametrize(
+    "tool", ["pip", "pip3", "apt", "apt-get", "dpkg", "uv", "gcc", "cc", "make"]
+)
+def test_the_image_has_no_tool_that_installs_or_compiles(image: str, tool: str) -> None:
+    found = docker("run", "--rm", image, "sh", "-c", f"command -v {tool} || echo none")
+    assert found == "none"
+
+
+@pytest.mark.parametrize("module", ["pip", "ensurepip", "pytest", "mypy", "mock_api", "watchfiles"])
+def test_the_image_has_no_module_of_development(image: str, module: str) -> None:
+    code = f"import importlib.util as u; print(u.find_spec({module!r}))"
+    assert docker("run", "--rm", image, "python", "-c", code) == "None"
+
+
+def test_the_image_holds_the_code_compiled_and_nothing_else_of_the_project(image: str) -> None:
+    files = docker("run", "--rm", image, "sh", "-c", "cd /app && find . -type f").split()
+    sources = {file for file in files if file.endswith(".py")}
+    assert sources
+    assert all(file.startswith("./src/app/") for file in files)
+    assert len([file for file in files if file.endswith(".pyc")]) == len(sources)
+
+
+def test_docker_compose_up_alone_becomes_healthy(service: Service) -> None:
+    """Without the Makefile: nobody has said who the user is, or built anything before."""
+    other = Service(service.path)
+    project = ("docker", "compose", "--project-name", f"{service.path.name}-plain")
+    try:
+        other.run(*project, "up", "--detach", "--wait", "--build")
+        assert "mock API" in other.ask()["content"]
+    finally:
+        other.run(*project, "down", "--rmi", "local")
+
+
+def test_a_secret_in_the_directory_never_reaches_the_image(service: Service) -> None:
+    secret = service.path / ".env"
+    secret.write_text("OPENAI_API_KEY=sk-canary\n")
+    tag = f"{service.path.name}-secret"
+    try:
+        service.run("docker", "build", "--quiet", "--target", "production", "--tag", tag, ".")
+        found = docker("run", "--rm", tag, "sh", "-c", "grep -rl sk-canary /app /opt || echo none")
+        assert found == "none"
+    finally:
+        secret.unlink()
+        docker("image", "rm", "--force", tag)
+
+
+def test_the_python_answer_chooses_the_image(tmp_path: Path) -> None:
+    needs_docker()
+    service = generate(tmp_path / "svc-py311", python_version="3.11")
+    service.run("make", "build")
+    try:
+        assert docker("run", "--rm", "svc-py311", "python", "--version").startswith("Python 3.11")
+    finally:
+        docker("image", "rm", "--force", "svc-py311")
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 30) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,111 @@
+"""The whole way of an engineer without Docker: install, lint, test, run, edit, stop."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.service import TEMPLATE, Service, generate, press_ctrl_c
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("native")]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Service:
+    service = generate(tmp_path_factory.mktemp("native") / "a service")
+    service.run("make", "install")
+    return service
+
+
+def test_a_fresh_service_passes_its_own_linters(service: Service) -> None:
+    service.run("make", "lint")
+
+
+def test_a_fresh_service_passes_its_own_tests_natively(service: Service) -> None:
+    assert " passed" in service.run("make", "test", "NATIVE=1")
+
+
+def test_a_fresh_service_passes_its_own_pre_commit_hooks(service: Service) -> None:
+    service.run(".venv/bin/pre-commit", "run", "--all-files")
+
+
+def test_committing_a_secrets_file_is_refused(service: Service) -> None:
+    (service.path / ".env").write_text("OPENAI_API_KEY=sk-secret\n")
+    service.run("git", "add", "--force", ".env")
+    with pytest.raises(AssertionError, match="stays on this machine"):
+        service.run(".venv/bin/pre-commit", "run", "no-secrets-file", "--files", ".env")
+    service.run("git", "rm", "--quiet", "--cached", ".env")
+    (service.path / ".env").unlink()
+
+
+def test_nothing_that_the_targets_leave_behind_would_be_committed(service: Service) -> None:
+    service.run("make", "lint")
+    assert service.run("git", "status", "--porcelain") == ""
+
+
+def test_make_dev_serves_reloads_and_leaves_no_process_behind(service: Service) -> None:
+    with service.running("make", "dev", "NATIVE=1") as make:
+        service.wait_until_healthy(make)
+        assert "mock API" in service.ask("Hello")["content"]
+        assert service.ask("Hello")["cached"] is True
+        assert service.edit_a_route("edited") < 5
+        press_ctrl_c(make, timeout=15)
+    assert f"http://127.0.0.1:{service.app_port}/docs" in service.output
+    assert processes_below(service.path) == []
+
+
+def test_make_dev_ends_with_an_error_when_the_configuration_is_wrong(service: Service) -> None:
+    (service.path / ".env").write_text("RETRY_MAX_ATTEMPTS=many\n")
+    with pytest.raises(AssertionError, match="RETRY_MAX_ATTEMPTS"):
+        service.run("make", "dev", "NATIVE=1", timeout=60)
+    (service.path / ".env").unlink()
+    assert processes_below(service.path) == []
+
+
+def test_the_doctor_finds_nothing_to_mend_in_a_fresh_service(service: Service) -> None:
+    assert "FAIL" not in service.run("make", "doctor")
+
+
+@pytest.mark.parametrize(
+    ("break_it", "found"),
+    [
+        pytest.param("echo RETRY_MAX_ATTEMPTS=0 > .env", "RETRY_MAX_ATTEMPTS", id="bad-value"),
+        pytest.param(
+            """sed -i 's/"fastapi>=/"flask>=1", "fastapi>=/' pyproject.toml && touch -d 2000-01-01 pyproject.toml""",
+            "flask: make lock",
+            id="unlocked-dependency",
+        ),
+        pytest.param("rm requirements-dev.txt", "requirements-dev.txt is missing", id="no-lock"),
+    ],
+)
+def test_the_doctor_names_what_is_wrong(service: Service, break_it: str, found: str) -> None:
+    service.run("sh", "-c", break_it)
+    try:
+        with pytest.raises(AssertionError, match=found):
+            service.run("make", "doctor")
+    finally:
+        service.run("git", "checkout", "--quiet", ".")
+        (service.path / ".env").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
+def test_the_lock_installs_on_every_python_that_is_offered(version: str, tmp_path: Path) -> None:
+    """A dry run: resolved and downloadable for that version, with every hash checked."""
+    lock = TEMPLATE / "template/requirements-dev.txt"
+    resolve = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--require-hashes"]
+    target = ["--no-deps", "--only-binary=:all:", "--python-platform=linux", f"--target={tmp_path}"]
+    which = [f"--python-version={version}", f"--requirement={lock}"]
+    subprocess.run([*resolve, *target, *which], check=True)
+
+
+def processes_below(directory: Path) -> list[str]:
+    """Command lines of processes whose working directory is the service's."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if process.joinpath("cwd").resolve() == directory.resolve():
+                found.append(process.joinpath("cmdline").read_text().replace("\0", " "))
+        except OSError:
+            continue  # it ended meanwhile, or is somebody else's
+    return found

@@ -1,0 +1,143 @@
+"""The source of the template: little Jinja, none of it in Python, and none of it in the output."""
+
+import ast
+import json
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.engines import REPOSITORY, with_copier
+from tests.questions import AWKWARD, CHOICE_COMBINATIONS, Answers
+
+TEMPLATE = REPOSITORY / "template"
+IGNORED = {".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+# What Jinja would have left behind. GitHub's `${{ … }}` and Go's `{{.Name}}` are not ours.
+LEFTOVER = re.compile(
+    r"(?<!\$)\{\{-?\s*[a-z_]+(\s*\||\s*-?\}\})"  # {{ name }} and {{ name | filter
+    r"|\{%-?\s*(if|elif|else|endif|for|endfor|set|endset|macro|endmacro|raw|include|import|from)\b"
+    r"|\{#.*#\}|=={|}==|_copier_|cookiecutter\."
+)
+
+
+def sources(pattern: str) -> list[Path]:
+    found = TEMPLATE.rglob(pattern)
+    return [path for path in found if not IGNORED & set(path.relative_to(TEMPLATE).parts)]
+
+
+def test_few_files_are_templated() -> None:
+    assert 1 < len(sources("*.jinja")) <= 14
+
+
+def test_no_python_is_templated() -> None:
+    assert sources("*.py.jinja") == []
+    assert sources("*.py")
+    for path in sources("*.py"):
+        ast.parse(path.read_text(), path)
+
+
+def test_source_files_have_unix_line_ends_and_no_links() -> None:
+    """Jinja makes one kind of line end of all, and a zip file makes files of links."""
+    for path in sources("*"):
+        assert not path.is_symlink(), path
+        assert path.is_dir() or b"\r" not in path.read_bytes(), path
+
+
+def test_no_source_file_is_executable() -> None:
+    """Cookiecutter loses the bit when it unpacks a zip file: start scripts by `sh` or `python`."""
+    assert not [path for path in sources("*") if path.is_file() and path.stat().st_mode & 0o111]
+
+
+def test_the_delimiters_for_cookiecutter_are_in_no_source_file() -> None:
+    for path in sources("*"):
+        assert path.is_dir() or b"=={" not in path.read_bytes(), path
+
+
+def test_the_template_asks_for_no_trust() -> None:
+    """Nothing that runs code of the template in Copier's process, or after it."""
+    config = yaml.safe_load((REPOSITORY / "copier.yml").read_text())
+    assert not {"_tasks", "_migrations", "_jinja_extensions"} & config.keys()
+
+
+@pytest.fixture(scope="module", params=[*CHOICE_COMBINATIONS, *AWKWARD])
+def output(
+    request: pytest.FixtureRequest,
+    template: Path,
+    lean_template: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    text = AWKWARD.get(request.param, "")
+    answers: Answers = CHOICE_COMBINATIONS.get(request.param) or {
+        "project_name": text[:60], "project_slug": "x", "description": text, "author": text[:100],
+    }  # fmt: skip
+    source = template if request.param in CHOICE_COMBINATIONS else lean_template
+    return with_copier(source, tmp_path_factory.mktemp("output") / "made", answers)
+
+
+def test_the_output_is_valid_and_free_of_template_syntax(output: Path) -> None:
+    for path in filter(Path.is_file, output.rglob("*")):
+        text = path.read_text()
+        parse(path, text)
+        if path.name != ".copier-answers.yml" and not holds_awkward_text(text):
+            assert not LEFTOVER.search(text), f"{path}: {LEFTOVER.search(text)}"
+    assert not list(output.rglob("*.jinja"))
+
+
+def parse(path: Path, text: str) -> None:
+    if path.suffix == ".py":
+        compile(text, path, "exec")
+    elif path.suffix == ".toml":
+        tomllib.loads(text)
+    elif path.suffix == ".json":
+        json.loads(text)
+    elif path.suffix in {".yml", ".yaml"}:
+        list(yaml.safe_load_all(text))
+
+
+def holds_awkward_text(text: str) -> bool:
+    return any(awkward[:60] in text for awkward in AWKWARD.values())
+
+
+@pytest.mark.parametrize("text", [pytest.param(text, id=kind) for kind, text in AWKWARD.items()])
+def test_free_text_arrives_unchanged(lean_template: Path, tmp_path: Path, text: str) -> None:
+    made = with_copier(lean_template, tmp_path / "x", {"description": text, "author": text[:100]})
+    project = tomllib.loads((made / "pyproject.toml").read_text())["project"]
+    assert project["description"] == text
+    assert project["authors"] == [{"name": text[:100]}]
+    assert text in (made / "README.md").read_text()
+    remembered = yaml.safe_load((made / ".copier-answers.yml").read_text())
+    assert remembered["description"] == text
+
+
+@pytest.mark.parametrize(
+    ("answer", "present", "absent"),
+    [
+        pytest.param("github", [".github"], [".gitlab-ci.yml"], id="github"),
+        pytest.param("gitlab", [".gitlab-ci.yml"], [".github"], id="gitlab"),
+        pytest.param("none", [], [".github", ".gitlab-ci.yml"], id="none"),
+    ],
+)
+def test_only_the_chosen_ci_is_there(
+    lean_template: Path, tmp_path: Path, answer: str, present: list[str], absent: list[str]
+) -> None:
+    made = with_copier(lean_template, tmp_path / "made", {"ci": answer})
+    assert all((made / name).exists() for name in present)
+    assert not [name for name in absent if (made / name).exists()]
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        pytest.param("MIT", ["MIT License", "Copyright (c) Ada & Co.", "NONINFRINGEMENT"]),
+        pytest.param("Apache-2.0", ["Version 2.0, January 2004", "END OF TERMS AND CONDITIONS"]),
+        pytest.param("Proprietary", ["Copyright (c) Ada & Co.", "All rights reserved"]),
+    ],
+)
+def test_the_licence_is_the_chosen_one(
+    lean_template: Path, tmp_path: Path, answer: str, words: list[str]
+) -> None:
+    answers = {"license": answer, "author": "Ada & Co."}
+    made = with_copier(lean_template, tmp_path / "made", answers)
+    assert all(word in (made / "LICENSE").read_text() for word in words)
