@@ -10,7 +10,7 @@ from app.settings import Settings, load
 
 EXAMPLE = (Path(__file__).parents[1] / ".env.example").read_text()
 DOCUMENTED = dict(re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.*)$", EXAMPLE, flags=re.MULTILINE))
-COMPOSE_ONLY = {"APP_PORT": "8000", "MOCK_PORT": "9000", "REDIS_PORT": "6379"}
+COMPOSE_ONLY = {"APP_PORT": "8000", "MOCK_PORT": "9000"}
 
 # Each provider's policy gets these two from the settings that all providers share.
 _SHARED = {"temperature", "max_tokens"}
