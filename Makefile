@@ -80,6 +80,9 @@ lock: $(TOOLS) in-place ## Remake all locks, these tools' and the service's (UPG
 	$(BIN)/$(LOCK) --output-file requirements-dev.txt --group dev --constraint requirements.txt $(UPGRADE)
 	cd template && ../$(BIN)/$(LOCK) --output-file requirements.txt $(UPGRADE)
 	cd template && ../$(BIN)/$(LOCK) --output-file requirements-dev.txt --group dev --constraint requirements.txt $(UPGRADE)
+	@# A project that is named like one of its own dependencies could not be installed.
+	@sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' template/requirements-dev.txt | cat hooks/reserved_names.txt - \
+		| awk '!seen[$$0]++' >.cache/reserved_names.txt && cp .cache/reserved_names.txt hooks/reserved_names.txt
 
 .PHONY: figures
 figures: $(TOOLS) ## Print the container figures: builds, image size, start, reload, stop (needs Docker)
@@ -114,6 +117,7 @@ $(COPIER): requirements.txt
 
 $(TOOLS): requirements-dev.txt
 	$(call install,requirements-dev.txt)
+	@touch $(COPIER)
 
 # An environment whose Python has gone is made anew.
 ifneq ($(wildcard .venv),)
