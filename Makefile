@@ -35,7 +35,8 @@ new: ## Generate a service (DEST=../my-service ARGS="--defaults -d ci=gitlab")
 ##@ Keep it
 
 .PHONY: test
-test: $(TOOLS) ## Run all tests (ARGS="-k update"); the containers' are skipped without Docker
+test: $(TOOLS) in-place ## Run all tests (ARGS="-k update": some); the containers' are skipped without Docker
+	@$(if $(ARGS),,$(MAKE) -C template test NATIVE=1)
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-fast
@@ -85,7 +86,7 @@ lock: $(TOOLS) in-place ## Remake all locks, these tools' and the service's (UPG
 		| awk '!seen[$$0]++' >.cache/reserved_names.txt && cp .cache/reserved_names.txt hooks/reserved_names.txt
 
 .PHONY: figures
-figures: $(TOOLS) ## Print the container figures: builds, image size, start, reload, stop (needs Docker)
+figures: $(TOOLS) ## Print the figures: builds, image size, start, reload, stop (needs Docker)
 	@$(BIN)/python -m tests.figures
 
 .PHONY: clean
