@@ -1,16 +1,14 @@
 """Between Anthropic's words and ours. No I/O."""
 
-import structlog
 from pydantic import ValidationError
 
 from app.errors import LLMError, MalformedAnswer, UnsupportedRequest
 from app.llm.providers.anthropic import wire
 from app.llm.providers.boundary import validated
+from app.llm.providers.finish import finish_reason
 from app.llm.status import ErrorDetail, error_for
 from app.llm.types import ChatRequest, FinishReason, LLMResponse, Usage
 from app.streaming.sse import ServerSentEvent
-
-_log = structlog.get_logger(__name__)
 
 PROVIDER = "anthropic"
 _MAX_TEMPERATURE = 1.0
@@ -26,17 +24,8 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 }
 
 
-def finish_reason(reason: wire.StopReason) -> FinishReason:
-    """A reason that nobody knows yet becomes "length".
-
-    Of our words it is the one that does not promise a complete answer: such an answer, which was
-    paid for, is passed on, but neither cached nor taken for whole.
-    """
-    known = _FINISH_REASONS.get(reason)
-    if known is None:
-        _log.warning("llm.unknown_finish_reason", provider=PROVIDER, reason=reason[:80])
-        return "length"
-    return known
+def _reason(reason: wire.StopReason) -> FinishReason:
+    return finish_reason(reason, _FINISH_REASONS, PROVIDER)
 
 
 def request_to_wire(
@@ -76,7 +65,7 @@ def response_from_wire(message: wire.Message) -> LLMResponse:
         provider=PROVIDER,
         model=message["model"],
         content="".join(map(_text, message["content"])),
-        finish_reason=finish_reason(message["stop_reason"]),
+        finish_reason=_reason(message["stop_reason"]),
         usage=usage_from_wire(message["usage"]),
     )
 
@@ -197,6 +186,6 @@ class StreamedMessage:
             provider=PROVIDER,
             model=started["model"],
             content=self.text,
-            finish_reason=finish_reason(self._stop_reason),
+            finish_reason=_reason(self._stop_reason),
             usage=usage_from_wire(started["usage"]),
         )

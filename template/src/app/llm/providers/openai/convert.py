@@ -5,6 +5,7 @@ from pydantic import ValidationError
 
 from app.errors import LLMError, MalformedAnswer
 from app.llm.providers.boundary import validated
+from app.llm.providers.finish import finish_reason
 from app.llm.providers.openai import wire
 from app.llm.status import ErrorDetail, error_for
 from app.llm.types import ChatRequest, FinishReason, LLMResponse, Usage
@@ -23,17 +24,8 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 }
 
 
-def finish_reason(reason: wire.FinishReason) -> FinishReason:
-    """A reason that nobody knows yet becomes "length".
-
-    Of our words it is the one that does not promise a complete answer: such an answer, which was
-    paid for, is passed on, but neither cached nor taken for whole.
-    """
-    known = _FINISH_REASONS.get(reason)
-    if known is None:
-        _log.warning("llm.unknown_finish_reason", provider=PROVIDER, reason=reason[:80])
-        return "length"
-    return known
+def _reason(reason: wire.FinishReason) -> FinishReason:
+    return finish_reason(reason, _FINISH_REASONS, PROVIDER)
 
 
 def request_to_wire(request: ChatRequest, model: str, *, stream: bool) -> wire.CompletionRequest:
@@ -65,7 +57,7 @@ def response_from_wire(completion: wire.Completion) -> LLMResponse:
         provider=PROVIDER,
         model=completion["model"],
         content=(message["content"] or "") + (refusal or ""),
-        finish_reason="refusal" if refusal else finish_reason(choice["finish_reason"]),
+        finish_reason="refusal" if refusal else _reason(choice["finish_reason"]),
         usage=usage_from_wire(completion["usage"]),
     )
 
@@ -153,7 +145,7 @@ class StreamedCompletion:
             provider=PROVIDER,
             model=self._last["model"],
             content=self.text,
-            finish_reason="refusal" if self._refused else finish_reason(self._finish_reason),
+            finish_reason="refusal" if self._refused else _reason(self._finish_reason),
             usage=self._counted(),
         )
 
