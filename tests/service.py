@@ -16,7 +16,7 @@ from typing import Any
 
 from copier import run_copy
 
-TEMPLATE = Path(__file__).parent.parent
+from tests.engines import REPOSITORY
 
 
 def free_port() -> int:
@@ -27,7 +27,7 @@ def free_port() -> int:
 
 def generate(destination: Path, **answers: str) -> "Service":
     """A service with the default answers, but for those given, under version control."""
-    run_copy(str(TEMPLATE), destination, data=answers, defaults=True, vcs_ref="HEAD", quiet=True)
+    run_copy(str(REPOSITORY), destination, data=answers, defaults=True, vcs_ref="HEAD", quiet=True)
     git = ["git", "-C", str(destination), "-c", "user.name=t", "-c", "user.email=t@example.com"]
     for command in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message=new"]):
         subprocess.run([*git, *command], check=True)

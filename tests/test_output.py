@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.service import TEMPLATE, Service, generate, press_ctrl_c
+from tests.engines import REPOSITORY
+from tests.service import Service, generate, press_ctrl_c
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("native")]
 
@@ -92,7 +93,7 @@ def test_the_doctor_names_what_is_wrong(service: Service, break_it: str, found: 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
 def test_the_lock_installs_on_every_python_that_is_offered(version: str, tmp_path: Path) -> None:
     """A dry run: resolved and downloadable for that version, with every hash checked."""
-    lock = TEMPLATE / "template/requirements-dev.txt"
+    lock = REPOSITORY / "template/requirements-dev.txt"
     resolve = [sys.executable, "-m", "uv", "pip", "install", "--dry-run", "--require-hashes"]
     target = ["--no-deps", "--only-binary=:all:", "--python-platform=linux", f"--target={tmp_path}"]
     which = [f"--python-version={version}", f"--requirement={lock}"]

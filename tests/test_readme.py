@@ -1,0 +1,30 @@
+"""What the README shows is what really happens."""
+
+from pathlib import Path
+
+import yaml
+
+from tests.engines import REPOSITORY, run, tool
+
+README = (REPOSITORY / "README.md").read_text()
+
+
+def test_the_readme_shows_what_make_dev_prints() -> None:
+    where = REPOSITORY / "template/scripts/where.sh"
+    printed = run("sh", str(where), "127.0.0.1:8000", "127.0.0.1:9000")
+    assert [line for line in printed.splitlines() if line not in README] == []
+
+
+def test_the_readme_shows_what_make_new_says(template: Path, tmp_path: Path) -> None:
+    printed = run(
+        tool("copier"), "copy", "--defaults", str(template), "../my-service", cwd=tmp_path
+    )
+    said = printed[printed.index("AI Service is ready") :]
+    assert [line for line in said.splitlines() if line not in README] == []
+
+
+def test_the_readme_has_every_question_with_its_default() -> None:
+    config = yaml.safe_load((REPOSITORY / "copier.yml").read_text())
+    for name, question in config.items():
+        if not name.startswith("_") and name != "project_slug":
+            assert f"| `{name}` | {question['default']} |" in README
