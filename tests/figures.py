@@ -26,7 +26,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as directory:
         elapsed = seconds(natively(Path(directory) / "natively"))
         row("natively: generate, install, test and lint", elapsed, "< 60 s")
-        service = generate(Path(directory) / f"figures-{uuid.uuid4().hex[:8]}")
+        name = f"figures-{uuid.uuid4().hex[:8]}"
+        service = generate(Path(directory) / name, project_slug=name)
         try:
             for figure in figures(service):
                 row(*figure)

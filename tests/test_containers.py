@@ -23,7 +23,7 @@ pytestmark = [
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     needs_docker()
     name = f"svc-{uuid.uuid4().hex[:8]}"
-    service = generate(tmp_path_factory.mktemp("docker") / name)
+    service = generate(tmp_path_factory.mktemp("docker") / name, project_slug=name)
     yield service
     service.run("docker", "compose", "--profile", "test", "down", "--rmi", "local", "--volumes")
 
@@ -171,7 +171,8 @@ def test_a_secret_in_the_directory_never_reaches_the_image(service: Service) -> 
 
 def test_the_python_answer_chooses_the_image(tmp_path: Path) -> None:
     needs_docker()
-    service = generate(tmp_path / "svc-py311", python_version="3.11")
+    answers = {"project_slug": "svc-py311", "python_version": "3.11"}
+    service = generate(tmp_path / "Some where", **answers)
     service.run("make", "build")
     try:
         assert docker("run", "--rm", "svc-py311", "python", "--version").startswith("Python 3.11")

@@ -31,6 +31,11 @@ def test_a_fresh_service_passes_its_own_pre_commit_hooks(service: Service) -> No
     service.run(".venv/bin/pre-commit", "run", "--all-files")
 
 
+def test_the_locks_that_are_shipped_are_those_of_the_dependencies(service: Service) -> None:
+    service.run("make", "lock")
+    assert service.run("git", "status", "--porcelain") == ""
+
+
 def test_committing_a_secrets_file_is_refused(service: Service) -> None:
     (service.path / ".env").write_text("OPENAI_API_KEY=sk-secret\n")
     service.run("git", "add", "--force", ".env")
@@ -88,6 +93,15 @@ def test_the_doctor_names_what_is_wrong(service: Service, break_it: str, found: 
     finally:
         service.run("git", "checkout", "--quiet", ".")
         (service.path / ".env").unlink(missing_ok=True)
+
+
+def test_the_doctor_notices_that_a_key_alone_changes_nothing(service: Service) -> None:
+    (service.path / ".env").write_text("OPENAI_API_KEY=sk-mine\nANTHROPIC_API_KEY=\n")
+    found = service.run("make", "doctor")
+    (service.path / ".env").unlink()
+    assert "set OPENAI_BASE_URL too" in found
+    assert "set ANTHROPIC_BASE_URL too" not in found
+    assert "sk-mine" not in found
 
 
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])

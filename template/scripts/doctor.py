@@ -70,7 +70,19 @@ def check_env_file() -> Iterator[Finding]:
         near = difflib.get_close_matches(name, known, n=1)
         guess = f"did you mean {near[0]}?" if near else "see .env.example"
         yield Finding(f".env: {name}", f"is not read by anything: {guess}", needed=False)
+    yield from keys_without_address()
     yield from check_settings()
+
+
+def keys_without_address() -> Iterator[Finding]:
+    """A key alone changes nothing: the address decides who answers, and its default is the mock."""
+    given = {*variables(Path(".env"), r"^\s*(\w+)\s*=\s*\S"), *os.environ}
+    for provider in ("OPENAI", "ANTHROPIC"):
+        if f"{provider}_API_KEY" in given and f"{provider}_BASE_URL" not in given:
+            mend = (
+                f"is set, but the mock API answers: set {provider}_BASE_URL too (see .env.example)"
+            )
+            yield Finding(f".env: {provider}_API_KEY", mend, needed=False)
 
 
 def check_settings() -> Iterator[Finding]:
