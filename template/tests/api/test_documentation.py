@@ -1,3 +1,5 @@
+import re
+
 import pytest
 
 from tests.door import Door
@@ -7,6 +9,15 @@ async def test_docs_is_a_page(door: Door) -> None:
     answer = await door.http.get("/docs")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
+
+
+async def test_docs_fetches_nothing_from_elsewhere(door: Door) -> None:
+    page = (await door.http.get("/docs")).text
+    fetched = re.findall(r"""(?:src|href|url)(?:=|: )["']([^"']+)["']""", page)
+    assert len(fetched) == 4
+    assert [path for path in fetched if "//" in path] == []
+    answers = [await door.http.get(f"/{path}") for path in fetched]
+    assert [answer.status_code for answer in answers] == [200] * 4
 
 
 @pytest.mark.parametrize("status", [413, 422, 500, 502, 503, 504])

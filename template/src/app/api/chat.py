@@ -79,6 +79,7 @@ class ChatBody(BaseModel):
 
 @router.post(
     "/v1/chat",
+    summary="Ask a model",
     response_model=LLMResponse,
     responses={200: EVENT_STREAM, **problems(413, 422, 500, 502, 503, 504)},
 )

@@ -22,13 +22,13 @@ class Ready(BaseModel):
     degraded: list[str]
 
 
-@router.get("/healthz")
+@router.get("/healthz", summary="Is the process alive?")
 async def healthz() -> Alive:
     """Say that the process runs. Nothing is looked at: a restart would repair nothing else."""
     return Alive()
 
 
-@router.get("/readyz")
+@router.get("/readyz", summary="May it take traffic? What is degraded?")
 async def readyz(door: Door) -> Ready:
     """Say that requests are welcome, and what is missing.
 

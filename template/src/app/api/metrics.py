@@ -7,7 +7,7 @@ from app.api.state import Door
 router = APIRouter(tags=["metrics"])
 
 
-@router.get("/metrics", response_class=Response)
+@router.get("/metrics", response_class=Response, summary="Counts and timings, for Prometheus")
 async def metrics(door: Door, accept: Annotated[str, Header()] = "") -> Response:
     """Show the counts of this process, in the format that Prometheus asks for."""
     content, media_type = door.metrics.exposition(accept)
