@@ -5,9 +5,11 @@ the HTTP client: another transport (a faster one, a recording one) fits behind `
 """
 
 import asyncio
+import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Annotated
 
 import httpx2 as httpx
@@ -67,11 +69,18 @@ async def open_connections(
         ),
         # Reading is limited by deadlines around it: a per-read timeout is no limit at all.
         timeout=httpx.Timeout(None, connect=policy.connect_timeout_s, pool=policy.pool_timeout_s),
+        verify=_certificates(),
         follow_redirects=False,
         trust_env=True,
     )
     async with client:
         yield Connections(client, policy)
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Those of the system: reading them takes 25 ms, and every pool of a process may share them."""
+    return httpx.create_ssl_context()
 
 
 class Connections:
