@@ -7,12 +7,17 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from app.main import create_app
 from app.settings import Settings
 from app.testing import CapturedLogs, FakeChatModel, captured_logs
 from mock_api.application import create_app as create_mock
 from tests.door import Door, opened
+
+# A machine that is busy is no failure, and a test leaves nothing behind.
+hypothesis_settings.register_profile("service", deadline=None, database=None)
+hypothesis_settings.load_profile("service")
 
 _PREFIXES = tuple(f"{name.upper()}_" for name in ("log", "openai", "anthropic", "retry"))
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 
 from app.cache.base import Cache
 from app.cache.memory import MemoryCache
-from app.llm.model import ChatModel
+from app.llm.model import Model
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -48,7 +48,7 @@ class Door:
 
 @asynccontextmanager
 async def opened(
-    model: ChatModel, *, cache: Cache | None = None, **settings: Any
+    model: Model, *, cache: Cache | None = None, **settings: Any
 ) -> AsyncIterator[Door]:
     app = service_with(model, cache=cache, **settings)
     transport = httpx2.ASGITransport(app)
@@ -59,7 +59,7 @@ async def opened(
         yield Door(app, client)
 
 
-def service_with(model: ChatModel, *, cache: Cache | None = None, **settings: Any) -> FastAPI:
+def service_with(model: Model, *, cache: Cache | None = None, **settings: Any) -> FastAPI:
     @asynccontextmanager
     async def opener(_settings: Settings, _metrics: Metrics) -> AsyncIterator[Service]:
         yield Service(chat=model, cache=cache or MemoryCache(), providers=("fake",))

@@ -7,13 +7,16 @@ LLMError
 │   ├── RateLimited               429: the provider asks for a pause
 │   ├── ProviderUnavailable       5xx, 529, 408, 409
 │   └── StreamInterrupted         a stream ended before its end; carries the text so far
-└── NonRetryableError             the same call would fail again
+└── NonRetryableError             the same call, at once, would fail again
+    ├── LimitReached              our own rate limit; nothing was sent
+    ├── CircuitOpen               the provider failed too often of late; nothing was sent
     ├── AuthenticationFailed      401, 403
     ├── ModelNotFound             404
     ├── RequestRefused            400, 413, 422: the provider does not accept this request
     │   └── UnsupportedRequest    known beforehand, so it was never sent
     ├── QuotaExhausted            429 because the money is spent, not because of the pace
     ├── MalformedAnswer           an answer that is not what the provider's API promises
+    ├── NoValidAnswer             the model did not produce what was asked for, in several attempts
     ├── UnknownProvider           a provider that is not configured
     └── NothingCanAnswer          every provider was tried
 
@@ -71,7 +74,15 @@ class StreamInterrupted(RetryableError):
 
 
 class NonRetryableError(LLMError):
-    """Another attempt would fail in the same way."""
+    """Another attempt at once would fail in the same way."""
+
+
+class LimitReached(NonRetryableError):
+    """No more calls are made for now. There is room again after `retry_after_s`."""
+
+
+class CircuitOpen(NonRetryableError):
+    """The provider is left alone after a series of failures, for `retry_after_s` more."""
 
 
 class AuthenticationFailed(NonRetryableError):
@@ -96,6 +107,10 @@ class QuotaExhausted(NonRetryableError):
 
 class MalformedAnswer(NonRetryableError):
     """The answer does not have the promised shape. It was paid for: asking again pays again."""
+
+
+class NoValidAnswer(NonRetryableError):
+    """No answer had the wanted structure, although the model was told what was wrong with it."""
 
 
 class UnknownProvider(NonRetryableError):

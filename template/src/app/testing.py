@@ -15,7 +15,16 @@ from typing import Any
 import orjson
 import structlog
 
-from app.llm.types import ChatRequest, Done, LLMResponse, StreamEvent, TextDelta, Usage
+from app.llm.types import (
+    ChatRequest,
+    Done,
+    EmbeddingRequest,
+    Embeddings,
+    LLMResponse,
+    StreamEvent,
+    TextDelta,
+    Usage,
+)
 from app.telemetry.logging import Level, LogPolicy, configure
 
 Pause = Callable[[], Awaitable[object]]
@@ -50,6 +59,11 @@ class FakeChatModel:
             yield Done(self.response("".join(texts)))
         finally:
             self.open_streams -= 1
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """Vectors that depend on the text alone."""
+        vectors = tuple((float(len(text)), 1.0) for text in request.texts)
+        return Embeddings(model="fake-1", vectors=vectors, prompt_tokens=len(vectors))
 
     def response(self, content: str) -> LLMResponse:
         return LLMResponse(

@@ -27,7 +27,7 @@ from app.cache.memory import MemoryCache
 from app.cache.off import NoCache
 from app.cache.redis import RedisCache
 from app.llm.http import Connections, Transport, open_connections
-from app.llm.model import ChatModel
+from app.llm.model import Model
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAIChat
 from app.llm.providers.policy import ProviderPolicy
@@ -40,7 +40,7 @@ from app.settings import ProviderName, Settings
 from app.telemetry.metrics import Metrics
 
 # A new provider is a directory in `llm/providers`, a line here, and its name in the settings.
-PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], ChatModel]] = {
+PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Model]] = {
     "openai": OpenAIChat,
     "anthropic": AnthropicChat,
 }
@@ -48,7 +48,7 @@ PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], ChatModel]
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    chat: ChatModel
+    chat: Model
     cache: Cache
     providers: tuple[str, ...]
 
@@ -75,9 +75,9 @@ def _guarded(
     connections: Connections,
     cache: Cache,
     metrics: Metrics,
-) -> ChatModel:
+) -> Model:
     policy = settings.provider(name)
-    model: ChatModel = PROVIDERS[name](policy, connections)
+    model: Model = PROVIDERS[name](policy, connections)
     model = Retrying(model, settings.retry)
     model = Cached(model, cache)
     model = Instrumented(model, metrics, previews=settings.debug_mode)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from app.llm.http import Connections
-from app.llm.model import ChatModel
+from app.llm.model import ChatModel, Model
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAIChat
 from app.llm.providers.policy import ProviderPolicy
@@ -24,7 +24,7 @@ TEXT = "".join(PIECES)
 @dataclass(frozen=True)
 class Sample:
     name: str
-    make: Callable[[ProviderPolicy, Connections], ChatModel]
+    make: Callable[[ProviderPolicy, Connections], Model]
     answer: JSONObject
     events: tuple[tuple[str, JSONObject | str], ...]
     response: LLMResponse
@@ -46,9 +46,7 @@ class Sample:
         """The number of events before the first text."""
         return next(i for i, frame in enumerate(self.frames) if PIECES[0].encode() in frame)
 
-    def model(
-        self, connections: Connections, base_url: str = "http://provider.test/v1"
-    ) -> ChatModel:
+    def model(self, connections: Connections, base_url: str = "http://provider.test/v1") -> Model:
         return self.make(ProviderPolicy(base_url, model=f"{self.name}-model"), connections)
 
     def with_events(self, *events: tuple[str, JSONObject | str]) -> "Sample":

@@ -17,6 +17,8 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from app.errors import (
+    CircuitOpen,
+    LimitReached,
     LLMError,
     NothingCanAnswer,
     RateLimited,
@@ -75,6 +77,8 @@ _BY_ERROR: Mapping[type, _Kind] = {
     UnknownProvider: _Kind(422, "unknown-provider", "The service does not have this provider"),
     UnsupportedRequest: _Kind(422, "unsupported-request", "The provider does not offer this"),
     TimedOut: _Kind(504, "timed-out", "The provider did not answer in time"),
+    LimitReached: _Kind(429, "too-many-requests", "The service takes no more for now"),
+    CircuitOpen: _Kind(503, "provider-unavailable", "The provider is left alone for a while"),
     RateLimited: _Kind(503, "provider-busy", "The provider asks for a pause"),
     NothingCanAnswer: _Kind(503, "nothing-can-answer", "No provider can answer"),
     LLMError: _Kind(502, "provider-failed", "The provider failed"),

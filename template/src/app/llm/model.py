@@ -1,13 +1,14 @@
-"""The protocol that every provider and every guard around a provider speaks.
+"""The protocols that every provider and every guard around a provider speaks.
 
-A guard (retry, cache, fallback …) is a class that takes a `ChatModel` and is a `ChatModel`, so
-guards stack in any order; `app.wiring` decides the order in one place.
+A guard (retry, cache, fallback …) is a class that takes a `Model` and is a `Model`, so guards stack
+in any order; `app.wiring` decides the order in one place. Who only chats, or only embeds, asks for
+the half that it needs.
 """
 
 from collections.abc import AsyncGenerator
 from typing import Protocol
 
-from app.llm.types import ChatRequest, LLMResponse, StreamEvent
+from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 
 
 class ChatModel(Protocol):
@@ -27,3 +28,19 @@ class ChatModel(Protocol):
         the provider when nobody listens any more.
         """
         ...
+
+
+class EmbeddingModel(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """Turn each text into a vector, or raise an `LLMError`; no vector is ever missing.
+
+        A provider that has no embeddings raises `UnsupportedRequest`.
+        """
+        ...
+
+
+class Model(ChatModel, EmbeddingModel, Protocol):
+    """Both halves: what a provider offers, and what a guard stands in front of."""

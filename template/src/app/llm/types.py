@@ -4,10 +4,11 @@ Inside the service data is a frozen dataclass. `LLMResponse` is a Pydantic model
 two boundaries: a provider's answer becomes one, and one becomes our own answer.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, NonNegativeFloat, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat, NonNegativeInt
 
 Role = Literal["system", "user", "assistant"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
@@ -20,14 +21,28 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerSchema:
+    """The JSON schema that an answer has to follow, under a name that providers show to the model."""
+
+    name: str
+    schema: Mapping[str, JsonValue] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ChatRequest:
-    """One question to a model. `None` means: what the settings say for that provider."""
+    """One question to a model. `None` means: what the settings say for that provider.
+
+    `tenant` is on whose behalf it is asked; it never leaves the service. No tenant's answers are
+    served to another from the cache.
+    """
 
     messages: tuple[Message, ...]
     provider: str | None = None
     model: str | None = None
     temperature: float | None = None
     max_tokens: int | None = None
+    answer_schema: AnswerSchema | None = None
+    tenant: str | None = None
 
 
 class Usage(BaseModel):
@@ -38,8 +53,22 @@ class Usage(BaseModel):
     total_tokens: NonNegativeInt
 
 
+class ToolCall(BaseModel):
+    """What a model wants to be done before it goes on. `arguments` is JSON as the model wrote it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    arguments: str
+
+
 class LLMResponse(BaseModel):
-    """A model's answer. `cost_usd` is null when the price of the model is not known."""
+    """A model's answer. `cost_usd` is null when the price of the model is not known.
+
+    `tool_calls` and `stale` appear in JSON only where there is something to say. A stale answer is
+    an old one from the cache, given because no provider could answer.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,7 +80,9 @@ class LLMResponse(BaseModel):
     usage: Usage
     cost_usd: NonNegativeFloat | None = None
     cached: bool = False
+    stale: bool = Field(default=False, exclude_if=lambda stale: not stale)
     latency_ms: NonNegativeFloat = 0.0
+    tool_calls: tuple[ToolCall, ...] = Field(default=(), exclude_if=lambda calls: not calls)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,3 +100,23 @@ class Done:
 
 
 StreamEvent = TextDelta | Done
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingRequest:
+    """Texts whose meaning is wanted as vectors. `None`: the model that the settings name."""
+
+    texts: tuple[str, ...]
+    model: str | None = None
+
+
+Vector = tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """One vector per text, in their order, all of the same length and finite."""
+
+    model: str
+    vectors: tuple[Vector, ...]
+    prompt_tokens: int

@@ -7,8 +7,9 @@ import structlog
 from pydantic import ValidationError
 
 from app.cache.base import Cache
-from app.llm.model import ChatModel
+from app.llm.model import Model
 from app.llm.types import ChatRequest, Done, LLMResponse, StreamEvent, TextDelta
+from app.llm.wrappers.wrapper import Wrapper
 
 _log = structlog.get_logger(__name__)
 
@@ -18,20 +19,16 @@ _REPLAY_CHARS = 64
 DEFAULT_TTL_S = 3600.0
 
 
-class Cached:
+class Cached(Wrapper):
     """An equal request gets the same answer, streamed or not.
 
     Only whole answers are kept: neither errors, nor what a limit or a filter cut off.
     """
 
-    def __init__(self, model: ChatModel, cache: Cache, ttl_s: float = DEFAULT_TTL_S) -> None:
-        self._model = model
+    def __init__(self, model: Model, cache: Cache, ttl_s: float = DEFAULT_TTL_S) -> None:
+        super().__init__(model)
         self._cache = cache
         self._ttl_s = ttl_s
-
-    @property
-    def name(self) -> str:
-        return self._model.name
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
         key = self._key(request)

@@ -1,25 +1,22 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from app.llm.model import ChatModel
+from app.llm.model import Model
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import ChatRequest, LLMResponse, StreamEvent
+from app.llm.wrappers.wrapper import Wrapper
 
 
-class Defaulted:
+class Defaulted(Wrapper):
     """Fills in what a request leaves to the settings.
 
     So every guard below sees which model is really asked, and with which parameters: a log line
     names it, a cache key depends on it.
     """
 
-    def __init__(self, model: ChatModel, policy: ProviderPolicy) -> None:
-        self._model = model
+    def __init__(self, model: Model, policy: ProviderPolicy) -> None:
+        super().__init__(model)
         self._policy = policy
-
-    @property
-    def name(self) -> str:
-        return self._model.name
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
         return await self._model.complete(self._policy.applied_to(request))

@@ -5,9 +5,17 @@ from typing import TypeVar
 
 import structlog
 
-from app.errors import LLMError, NothingCanAnswer, RequestRefused, TimedOut, UnknownProvider
-from app.llm.model import ChatModel
-from app.llm.types import ChatRequest, LLMResponse, StreamEvent
+from app.errors import (
+    LimitReached,
+    LLMError,
+    NothingCanAnswer,
+    RequestRefused,
+    TimedOut,
+    UnknownProvider,
+    UnsupportedRequest,
+)
+from app.llm.model import ChatModel, Model
+from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 from app.llm.wrappers.opened import open_stream
 
 _log = structlog.get_logger(__name__)
@@ -21,7 +29,7 @@ class Fallback:
     A request that names its provider gets that one or its error, and nobody else's answer.
     """
 
-    def __init__(self, models: Sequence[ChatModel]) -> None:
+    def __init__(self, models: Sequence[Model]) -> None:
         self._models = tuple(models)
 
     @property
@@ -38,6 +46,19 @@ class Fallback:
             async for event in rest:
                 yield event
 
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        """Ask the first that has embeddings, and nobody else.
+
+        Vectors of two models have nothing to do with each other: mixed, they would be compared all
+        the same, without an error and without a meaning.
+        """
+        for model in self._models:
+            try:
+                return await model.embed(request)
+            except UnsupportedRequest:
+                continue
+        raise UnsupportedRequest(f"No provider has embeddings; configured are: {self.name}")
+
     async def _first(
         self, request: ChatRequest, call: Callable[[ChatModel, ChatRequest], Awaitable[T]]
     ) -> T:
@@ -50,11 +71,13 @@ class Fallback:
             except LLMError as error:
                 if isinstance(error, RequestRefused) and not causes:
                     raise  # the caller's mistake, which the next provider would only hide
+                if isinstance(error, LimitReached):
+                    raise  # a limit that the next provider makes up for is no limit
                 causes.append(error)
                 self._report(model, error)
         raise _summary(causes)
 
-    def _chain(self, request: ChatRequest) -> tuple[ChatModel, ...]:
+    def _chain(self, request: ChatRequest) -> tuple[Model, ...]:
         if request.provider is None:
             return self._models
         chosen = tuple(model for model in self._models if model.name == request.provider)

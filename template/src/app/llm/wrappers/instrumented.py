@@ -7,29 +7,26 @@ from contextlib import aclosing, contextmanager
 import structlog
 
 from app.errors import LLMError
-from app.llm.model import ChatModel
+from app.llm.model import Model
 from app.llm.types import ChatRequest, Done, LLMResponse, StreamEvent, TextDelta
+from app.llm.wrappers.wrapper import Wrapper
 from app.telemetry.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
 _PREVIEW_CHARS = 80
 
 
-class Instrumented:
+class Instrumented(Wrapper):
     """A model with a witness.
 
     `previews` writes the beginning of prompts and answers to the log. They are personal data: off,
     unless somebody debugs.
     """
 
-    def __init__(self, model: ChatModel, metrics: Metrics, *, previews: bool = False) -> None:
-        self._model = model
+    def __init__(self, model: Model, metrics: Metrics, *, previews: bool = False) -> None:
+        super().__init__(model)
         self._metrics = metrics
         self._previews = previews
-
-    @property
-    def name(self) -> str:
-        return self._model.name
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
         with self._observed(request, stream=False) as call:

@@ -6,26 +6,27 @@ from contextlib import aclosing
 import structlog
 
 from app.errors import RetryableError
-from app.llm.model import ChatModel
-from app.llm.types import ChatRequest, LLMResponse, StreamEvent
+from app.llm.model import Model
+from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 from app.llm.wrappers.opened import open_stream
+from app.llm.wrappers.wrapper import Wrapper
 from app.resilience.retry import Retry, RetryPolicy
 
 _log = structlog.get_logger(__name__)
 
 
-class Retrying:
+class Retrying(Wrapper):
     """Tries again what may succeed a little later; a stream only while nobody has seen any of it."""
 
     def __init__(
         self,
-        model: ChatModel,
+        model: Model,
         policy: RetryPolicy,
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._model = model
+        super().__init__(model)
         self._retry = Retry(
             policy,
             on=RetryableError,
@@ -34,10 +35,6 @@ class Retrying:
             sleep=sleep,
             clock=clock,
         )
-
-    @property
-    def name(self) -> str:
-        return self._model.name
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
         return await self._retry(lambda: self._model.complete(request))
@@ -48,6 +45,9 @@ class Retrying:
             yield opened.first
             async for event in rest:
                 yield event
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        return await self._retry(lambda: self._model.embed(request))
 
     def _report(self, attempt: int, wait_s: float, error: RetryableError, /) -> None:
         _log.warning(

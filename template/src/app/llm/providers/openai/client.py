@@ -1,12 +1,13 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from app.errors import UnsupportedRequest
 from app.llm.http import Connections
 from app.llm.providers import streamed
 from app.llm.providers.boundary import validated
 from app.llm.providers.openai import convert, wire
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.types import ChatRequest, LLMResponse, StreamEvent
+from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 
 _PATH = "/chat/completions"
 
@@ -32,6 +33,9 @@ class OpenAIChat:
         async with aclosing(streamed.read(convert.StreamedCompletion(), events)) as answer:
             async for event in answer:
                 yield event
+
+    async def embed(self, _request: EmbeddingRequest) -> Embeddings:
+        raise UnsupportedRequest(f"{self.name} has no embeddings", provider=self.name)
 
     def _payload(self, request: ChatRequest, *, stream: bool) -> wire.CompletionRequest:
         request = self._policy.applied_to(request)
