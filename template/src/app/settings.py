@@ -5,6 +5,7 @@ The name of an environment variable is the path of its field: `RETRY_MAX_ATTEMPT
 """
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
@@ -21,11 +22,12 @@ from pydantic_settings import (
     NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
-    SettingsError,
 )
 
 from app.configuration import rules, sources
 from app.configuration.refusal import problems, refuse
+from app.configuration.secrets.policy import AWSPolicy, GooglePolicy, SecretsPolicy, VaultPolicy
+from app.configuration.unreadable import Unreadable
 from app.llm.http import HTTPPolicy
 from app.llm.providers.policy import ProviderPolicy
 from app.resilience.retry import RetryPolicy
@@ -39,13 +41,10 @@ AppEnv = Annotated[Literal["dev", "staging", "prod"], BeforeValidator(rules.lowe
 
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        env_file=".env",
-        env_ignore_empty=True,
+        env_file=sources.DOTENV,
         nested_model_default_partial_update=True,
         hide_input_in_errors=True,  # otherwise an error message repeats a mistyped key
-        extra="ignore",
+        extra="forbid",  # a mistyped key of a YAML file; other programs' variables never get here
         frozen=True,
     )
 
@@ -74,9 +73,17 @@ class Settings(BaseSettings):
     enable_caching: bool = True
     redis_url: Annotated[SecretStr, AfterValidator(rules.redis_url)] | None = None
 
+    # Where other settings are read from: see `app.configuration.sources`.
+    config_file: Annotated[str, StringConstraints(min_length=1, max_length=4096)] = "config.yaml"
+    secrets: SecretsPolicy = SecretsPolicy()
+    aws: AWSPolicy = AWSPolicy()
+    google: GooglePolicy = GooglePolicy()
+    vault: VaultPolicy = VaultPolicy()
+
     _split_at_commas = field_validator("llm_providers", mode="before")(rules.split_at_commas)
     _each_provider_once = field_validator("llm_providers")(rules.each_provider_once)
     _off_in_prod = field_validator("debug_mode")(rules.off_in_prod)
+    _mild_enough = field_validator("temperature")(rules.mild_enough)
     _trimmed = field_validator("openai", "anthropic", mode="before")(rules.trimmed)
     _usable = field_validator("openai", "anthropic")(rules.usable)
 
@@ -102,9 +109,10 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return sources.in_order(
-            settings_cls, init_settings, env_settings, dotenv_settings, file_secret_settings
-        )
+        del env_settings, file_secret_settings  # read by our own layers, which remember where
+        dotenv = getattr(dotenv_settings, "env_file", None)
+        files = None if dotenv is None else Path(dotenv)
+        return tuple(sources.layers(settings_cls, init_settings(), files))
 
 
 def load() -> Settings:
@@ -112,7 +120,6 @@ def load() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        refuse(problems(error))
-    except SettingsError as error:  # a variable named like a group of them: `LOG=debug`
-        name = str(error).partition('"')[2].partition('"')[0].upper()
-        refuse([f"{name}: is no variable of its own; the ones meant are {name}_…"])
+        refuse(problems(error, Settings, sources.layers(Settings)))
+    except Unreadable as error:
+        refuse([str(error)])

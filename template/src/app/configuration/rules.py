@@ -25,6 +25,13 @@ def redis_url(value: SecretStr) -> SecretStr:
     return value
 
 
+def mild_enough(value: float | None, info: ValidationInfo) -> float | None:
+    """A temperature above 1 would be refused by Anthropic, call by call."""
+    if (value or 0) > 1 and "anthropic" in info.data.get("llm_providers", ()):
+        raise ValueError("must be at most 1 for anthropic; or leave it out of LLM_PROVIDERS")
+    return value
+
+
 def split_at_commas(value: object) -> object:
     if isinstance(value, str):
         return [part.strip().lower() for part in value.split(",") if part.strip()]
