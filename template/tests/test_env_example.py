@@ -13,6 +13,7 @@ EXAMPLE = (Path(__file__).parents[1] / ".env.example").read_text()
 DOCUMENTED = dict(re.findall(r"^# ([A-Z][A-Z0-9_]*)=(.*)$", EXAMPLE, flags=re.MULTILINE))
 COMPOSE_ONLY = {"APP_PORT": "8000", "MOCK_PORT": "9000"}
 
+
 def test_every_setting_is_documented_and_nothing_else() -> None:
     assert set(DOCUMENTED) - set(COMPOSE_ONLY) == set(variables(Settings))
 

@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     redis_url: Annotated[SecretStr, AfterValidator(rules.redis_url)] | None = None
 
     # Where other settings are read from: see `app.configuration.sources`.
-    config_file: Annotated[str, StringConstraints(min_length=1, max_length=4096)] = "config.yaml"
+    config_file: Annotated[str, AfterValidator(rules.there)] = rules.CONFIG_FILE
     secrets: SecretsPolicy = SecretsPolicy()
     aws: AWSPolicy = AWSPolicy()
     google: GooglePolicy = GooglePolicy()

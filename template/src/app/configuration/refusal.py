@@ -35,7 +35,7 @@ def _problem(found: ErrorDetails, settings_cls: type[BaseModel]) -> str:
 
 def _unknown(key: str, settings_cls: type[BaseModel]) -> str:
     known = {".".join(path) for path in names.variables(settings_cls).values()}
-    near = names.nearest(key, known)
+    near = names.nearest(key.lower(), known)
     return f"{key}: is no setting; " + (f"did you mean {near}?" if near else "see .env.example")
 
 

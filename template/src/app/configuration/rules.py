@@ -1,11 +1,14 @@
 """What a setting must be beyond its type: functions that `app.settings` attaches to its fields."""
 
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from app.llm.providers.policy import ProviderPolicy
+
+CONFIG_FILE = "config.yaml"
 
 _MOCK_PORT = 9000
 
@@ -30,6 +33,13 @@ def mild_enough(value: float | None, info: ValidationInfo) -> float | None:
     if (value or 0) > 1 and "anthropic" in info.data.get("llm_providers", ()):
         raise ValueError("must be at most 1 for anthropic; or leave it out of LLM_PROVIDERS")
     return value
+
+
+def there(path: str) -> str:
+    """Accept the default file without looking: most services have none."""
+    if path != CONFIG_FILE and not Path(path).is_file():
+        raise ValueError("there is no such file")
+    return path
 
 
 def split_at_commas(value: object) -> object:

@@ -12,7 +12,7 @@ from pathlib import Path
 from dotenv import dotenv_values
 from pydantic_settings import BaseSettings
 
-from app.configuration import names
+from app.configuration import names, rules
 from app.configuration.layer import ENVIRONMENT, Layer, Nested, from_variables, merged
 from app.configuration.secrets.mounted import mounted
 from app.configuration.secrets.store import fetched, store_of
@@ -20,7 +20,6 @@ from app.configuration.unreadable import Unreadable
 
 DOTENV = Path(".env")
 
-_CONFIG = Path("config.yaml")
 _APP_ENVS = {"dev", "staging", "prod"}
 
 # More alike than this, and a variable is one of ours, mistyped. Less, and it is another program's.
@@ -95,13 +94,11 @@ def _app_env(near: Sequence[Layer]) -> str:
 
 
 def _config_file(near: Sequence[Layer]) -> Path:
-    return Path(str(merged(near).get("config_file", _CONFIG)))
+    return Path(str(merged(near).get("config_file", rules.CONFIG_FILE)))
 
 
 def _yaml(settings_cls: type[BaseSettings], near: Sequence[Layer], app_env: str) -> list[Layer]:
     config = _config_file(near)
-    if "config_file" in merged(near) and not config.is_file():
-        raise Unreadable("CONFIG_FILE", f"there is no file {config}")
     paths = [path for path in (_of(app_env, config), config) if path.is_file()]
     if not paths:
         return []

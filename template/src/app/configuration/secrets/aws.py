@@ -1,5 +1,7 @@
 """AWS Secrets Manager, by boto3, which also finds the credentials: a role, a profile, variables."""
 
+import logging
+
 from app.configuration.secrets.answer import parsed
 from app.configuration.secrets.policy import AWSPolicy
 from app.configuration.unreadable import Unreachable, Unreadable
@@ -18,11 +20,12 @@ def read(name: str, policy: AWSPolicy, timeout_s: float) -> object:
         raise Unreadable(
             "SECRETS_MANAGER", "aws needs the extra aws: see docs/secrets.md"
         ) from None
+    logging.getLogger("botocore").setLevel(logging.INFO)  # at debug it writes what it reads
     limits = Config(
         connect_timeout=timeout_s, read_timeout=timeout_s, retries={"total_max_attempts": 2}
     )
     try:
-        client = boto3.client("secretsmanager", region_name=policy.region, config=limits)
+        client = boto3.Session().client("secretsmanager", region_name=policy.region, config=limits)
         text = client.get_secret_value(SecretId=name).get("SecretString")
     except exceptions.NoRegionError:
         raise Unreadable("AWS_REGION", "must be set when SECRETS_MANAGER is aws") from None
