@@ -89,12 +89,13 @@ def check_settings() -> Iterator[Finding]:
     python = Path(".venv/bin/python")
     if not python.exists():
         return
-    code = "import sys; from pydantic import ValidationError; from app.settings import Settings, problems\n"
-    code += "try: Settings()\nexcept ValidationError as error: print(*problems(error), sep='\\n')"
-    done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
-    for line in done.stdout.splitlines():
-        yield Finding(".env", f"{line}: mend it in .env (see .env.example)")
-    if not done.stdout and done.returncode == 0:
+    done = subprocess.run(
+        [python, "-m", "app", "config", "--check"], capture_output=True, text=True, check=False
+    )
+    for line in done.stderr.splitlines():
+        if line.startswith("  "):
+            yield Finding(".env", f"{line.strip()}: mend it in .env (see .env.example)")
+    if done.returncode == 0:
         yield Finding(".env is valid")
 
 

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from app.configuration.names import groups
 from app.main import create_app
 from app.settings import Settings
 from app.testing import CapturedLogs, FakeChatModel, captured_logs
@@ -19,7 +20,7 @@ from tests.door import Door, opened
 hypothesis_settings.register_profile("service", deadline=None, database=None)
 hypothesis_settings.load_profile("service")
 
-_PREFIXES = tuple(f"{name.upper()}_" for name in ("log", "openai", "anthropic", "retry"))
+_PREFIXES = tuple(f"{name}_" for name in groups(Settings))
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 
 

@@ -3,7 +3,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import EX_CONFIG, Settings, load
+from app.configuration.names import variables
+from app.configuration.refusal import EX_CONFIG
+from app.settings import Settings, load
 
 KEY = "sk-canary-0123456789abcdef"
 
@@ -33,6 +35,18 @@ BAD = {
     "MAX_CONCURRENCY": "0",
     "ENABLE_CACHING": "2",
     "REDIS_URL": "http://redis",
+    "CONFIG_FILE": "nowhere.yaml",
+    "SECRETS_MANAGER": "keepass",
+    "SECRETS_NAME": "two words",
+    "SECRETS_DIR": "relative",
+    "SECRETS_TIMEOUT_S": "61",
+    "AWS_REGION": "Frankfurt am Main",
+    "GOOGLE_CLOUD_PROJECT": "My Project",
+    "VAULT_ADDR": "https://vault/v1/secret",
+    "VAULT_NAMESPACE": "a b",
+    "VAULT_TOKEN": "Schlüssel",
+    "VAULT_ROLE_ID": "ключ",
+    "VAULT_SECRET_ID": "ключ",
 }
 
 
@@ -45,11 +59,11 @@ def refusal(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [line.partition(":")[0].strip() for line in lines if line.startswith("  ")]
 
 
-@pytest.mark.parametrize(("name", "value"), BAD.items(), ids=BAD)
-def test_a_bad_value_is_refused_by_the_name_of_its_variable(
-    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("name", variables(Settings))
+def test_a_bad_value_of_every_setting_is_refused_by_its_name(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv(name, value)
+    monkeypatch.setenv(name, BAD[name])  # a setting without a bad value here has no bounds
     assert refusal(capsys) == [name]
 
 
@@ -141,6 +155,22 @@ def test_the_chain_of_providers_makes_sense(
     assert refusal(capsys) == ["LLM_PROVIDERS"]
 
 
+def test_a_temperature_that_anthropic_would_refuse_is_refused_at_the_start(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TEMPERATURE", "1.1")
+    assert refusal(capsys) == ["TEMPERATURE"]
+
+
+@pytest.mark.parametrize(("providers", "temperature"), [("openai", 2.0), ("openai,anthropic", 1.0)])
+def test_a_temperature_that_every_provider_takes_is_taken(
+    providers: str, temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLM_PROVIDERS", providers)
+    monkeypatch.setenv("TEMPERATURE", str(temperature))
+    assert load().temperature == temperature
+
+
 def test_a_group_is_not_a_variable(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,7 +178,7 @@ def test_a_group_is_not_a_variable(
     assert refusal(capsys) == ["LOG"]
 
 
-@pytest.mark.parametrize("name", ["OPENAI_ORG_ID", "LOG_DIR", "ANTHROPIC_LOG", "RETRY"])
+@pytest.mark.parametrize("name", ["OPENAI_ORG_ID", "LOG_DIR", "ANTHROPIC_LOG", "APP_PORT"])
 def test_other_programs_variables_are_left_alone(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,4 +1,4 @@
-"""`python -m app` serves; `python -m app --reload` serves what is saved, as it is saved."""
+"""`python -m app` serves; `--reload` serves what is saved; `config` shows what it would serve with."""
 
 import gc
 
@@ -6,7 +6,7 @@ import gc
 # the start. `app.main` switches it on again.
 gc.disable()
 
-from app.server import main  # noqa: E402 - after the line above, or it is too late
+from app.command import main  # noqa: E402 - after the line above, or it is too late
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,5 @@
-"""The process: its arguments, its signals, its socket, and uvicorn on top of that."""
+"""The process: its signals, its socket, and uvicorn on top of that."""
 
-import argparse
 import os
 import signal
 import socket
@@ -9,9 +8,9 @@ from pathlib import Path
 
 import uvicorn
 
+from app.configuration import sources
 from app.reload import serve_what_is_saved
-from app.settings import Settings, load
-from app.telemetry.logging import configure
+from app.settings import Settings
 
 # Open connections, idle ones included. Beyond it uvicorn answers 503 by itself, which keeps the
 # memory of waiting requests bounded.
@@ -22,24 +21,15 @@ _DRAIN_S = 25
 _DRAIN_BEFORE_RELOAD_S = 1
 
 
-def main() -> None:
+def serve(settings: Settings, *, reload: bool) -> None:
     # uvicorn raises the signal again after it has stopped; being asked to stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
-    reload = _arguments().reload
-    settings = load()
-    configure(settings.log)
     listener = _listen(settings)
     if reload:
         serve_what_is_saved(lambda: _serve(listener, _DRAIN_BEFORE_RELOAD_S), _sources())
     else:
         _serve(listener, _DRAIN_S)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m app", description="Serve the API.")
-    parser.add_argument("--reload", action="store_true", help="restart when the source changes")
-    return parser.parse_args()
 
 
 def _listen(settings: Settings) -> socket.socket:
@@ -59,7 +49,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 def _sources() -> list[Path]:
-    return [Path(__file__).parent, Path(".env")]
+    return [Path(__file__).parent, *sources.files(Settings)]
 
 
 def _serve(listener: socket.socket, drain_s: int) -> None:

@@ -10,7 +10,7 @@ from app.llm.types import ChatRequest
 PLACEHOLDER_KEY = "mock"
 
 
-def _sendable(key: SecretStr) -> SecretStr:
+def sendable(key: SecretStr) -> SecretStr:
     """Accept what can travel in a header.
 
     A key with a line break in it would fail in the middle of a call, with an error that repeats it.
@@ -28,7 +28,7 @@ class ProviderPolicy:
 
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
     model: Annotated[str, StringConstraints(min_length=1)]
-    api_key: Annotated[SecretStr, AfterValidator(_sendable)] | None = None
+    api_key: Annotated[SecretStr, AfterValidator(sendable)] | None = None
     temperature: Annotated[float, Ge(0), Le(2)] | None = None
     max_tokens: int = 1024
 

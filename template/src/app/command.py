@@ -1,0 +1,51 @@
+"""What `python -m app` is asked for: to serve, or to show the configuration it would serve with."""
+
+import argparse
+import sys
+
+import structlog
+
+from app.configuration import origins, sources
+from app.server import serve
+from app.settings import Settings, load
+from app.telemetry.logging import configure
+
+_log = structlog.get_logger(__name__)
+
+
+def main() -> None:
+    wanted = _arguments().parse_args()
+    settings = load()
+    if wanted.command == "config":
+        _say(_checked(settings) if wanted.check else _shown(settings, as_json=wanted.json))
+    else:
+        configure(settings.log)
+        for name, guess in sources.mistyped(Settings).items():
+            _log.warning("config.mistyped", variable=name, meant=guess)
+        serve(settings, reload=wanted.reload)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m app", description="Serve the API.")
+    parser.add_argument("--reload", action="store_true", help="restart when the source changes")
+    config = parser.add_subparsers(dest="command").add_parser(
+        "config", help="show the effective settings and where each was decided, secrets masked"
+    )
+    config.add_argument("--check", action="store_true", help="only say whether a start would work")
+    config.add_argument("--json", action="store_true", help="for programs")
+    return parser
+
+
+def _checked(settings: Settings) -> str:
+    return f"The configuration is valid for {settings.app_env}."
+
+
+def _shown(settings: Settings, *, as_json: bool) -> str:
+    rows = origins.rows(settings, sources.layers(Settings))
+    return origins.as_json(rows) if as_json else origins.as_table(rows)
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    for name, guess in sources.mistyped(Settings).items():
+        sys.stderr.write(f"{name} is not read by anything; did you mean {guess}?\n")

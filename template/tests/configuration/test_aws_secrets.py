@@ -1,0 +1,87 @@
+"""AWS Secrets Manager, as moto plays it in this process."""
+
+import json
+import logging
+import socket
+from collections.abc import Iterator
+
+import boto3  # type: ignore[import-untyped]  # ships no types
+import pytest
+from moto import mock_aws
+
+from app.configuration.secrets.aws import read
+from app.configuration.secrets.policy import AWSPolicy
+from app.configuration.unreadable import Unreachable, Unreadable
+from app.testing import CapturedLogs
+
+FRANKFURT = AWSPolicy(region="eu-central-1")
+
+
+SECRETS: dict[str, dict[str, str | bytes]] = {
+    "my-service": {"SecretString": json.dumps({"OPENAI_API_KEY": "sk-canary"})},
+    "no-json": {"SecretString": "sk-canary"},
+    "binary": {"SecretBinary": b"sk-canary"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_account(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIACANARY")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "none")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "none")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+
+
+@pytest.fixture
+def _aws() -> Iterator[None]:
+    with mock_aws():
+        client = boto3.Session().client("secretsmanager", region_name=FRANKFURT.region)
+        for name, content in SECRETS.items():
+            client.create_secret(Name=name, **content)
+        yield
+
+
+@pytest.mark.usefixtures("_aws")
+def test_the_secret_is_read_and_not_written_into_the_log(logs: CapturedLogs) -> None:
+    logging.getLogger("botocore").setLevel(logging.DEBUG)
+    before = len(logs.text)
+    assert read("my-service", FRANKFURT, 2) == {"OPENAI_API_KEY": "sk-canary"}
+    assert "canary" not in logs.text[before:]
+
+
+@pytest.mark.usefixtures("_aws")
+@pytest.mark.parametrize(
+    ("name", "policy", "reason"),
+    [
+        pytest.param("nothing", FRANKFURT, "AWS answers ResourceNotFoundException", id="not there"),
+        pytest.param(
+            "my-service", AWSPolicy(region="us-east-1"), "ResourceNotFound", id="other region"
+        ),
+        pytest.param("my-service", AWSPolicy(), "^AWS_REGION: must be set", id="no region"),
+        pytest.param("no-json", FRANKFURT, "^SECRETS_NAME: ", id="no JSON"),
+        pytest.param("binary", FRANKFURT, "^SECRETS_NAME: ", id="no text"),
+    ],
+)
+def test_what_cannot_be_read_is_said_without_a_secret(
+    name: str, policy: AWSPolicy, reason: str
+) -> None:
+    with pytest.raises(Unreadable, match=reason) as error:
+        read(name, policy, 2)
+    assert type(error.value) is Unreadable
+    assert "canary" not in str(error.value).lower()
+
+
+def test_nobody_there_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://127.0.0.1:{port}")
+    with pytest.raises(Unreachable, match="EndpointConnectionError"):
+        read("my-service", FRANKFURT, 0.2)
+
+
+def test_without_credentials_it_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    with pytest.raises(Unreadable, match="NoCredentialsError") as error:
+        read("my-service", FRANKFURT, 2)
+    assert type(error.value) is Unreadable
