@@ -141,7 +141,11 @@ def test_a_value_that_is_nested_too_deep_is_refused() -> None:
 
 PROSE = st.text(st.characters(exclude_characters="{}[]", exclude_categories=["Cs"]), max_size=30)
 VALUE = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
     max_leaves=12,
 ).filter(lambda value: isinstance(value, list | dict))
