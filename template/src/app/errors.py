@@ -110,7 +110,17 @@ class MalformedAnswer(NonRetryableError):
 
 
 class NoValidAnswer(NonRetryableError):
-    """No answer had the wanted structure, although the model was told what was wrong with it."""
+    """No answer had the wanted structure. `problems` is what was wrong with the last one.
+
+    The model was told, and asked again, where that could help: `attempts` is how often in all.
+    """
+
+    def __init__(
+        self, message: str, *, attempts: int, problems: Sequence[str], provider: str | None = None
+    ) -> None:
+        super().__init__(message, provider=provider)
+        self.attempts = attempts
+        self.problems = tuple(problems)
 
 
 class UnknownProvider(NonRetryableError):

@@ -20,6 +20,7 @@ from app.llm.types import (
     Done,
     EmbeddingRequest,
     Embeddings,
+    FinishReason,
     LLMResponse,
     StreamEvent,
     TextDelta,
@@ -39,8 +40,11 @@ class FakeChatModel:
     of texts, pauses (something to call and await) and errors: the chunks of a stream.
     """
 
-    def __init__(self, *turns: Turn, name: str = "fake") -> None:
+    def __init__(
+        self, *turns: Turn, name: str = "fake", finish_reason: FinishReason = "stop"
+    ) -> None:
         self.name = name
+        self.finish_reason = finish_reason
         self.requests: list[ChatRequest] = []
         self.open_streams = 0
         self._turns = list(turns or ("Hello!",))
@@ -71,7 +75,7 @@ class FakeChatModel:
             provider=self.name,
             model="fake-1",
             content=content,
-            finish_reason="stop",
+            finish_reason=self.finish_reason,
             usage=Usage(prompt_tokens=3, completion_tokens=5, total_tokens=8),
         )
 

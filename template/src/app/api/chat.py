@@ -1,40 +1,22 @@
 """`POST /v1/chat`: one question, answered in one piece or as a stream of events."""
 
-import unicodedata
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Response
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from app.api.documentation import EVENT_STREAM, problems
 from app.api.event_stream import EventStream, frame
 from app.api.problems import describe
 from app.api.state import Door
+from app.api.text import Text
 from app.llm.types import ChatRequest, LLMResponse, Message, Role, StreamEvent, TextDelta
 
 router = APIRouter(tags=["chat"])
 
-
-def _one_spelling(text: str) -> str:
-    """Make equal what looks equal, so that it is equal for the cache too."""
-    return unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
-
-
-Content = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000),
-    AfterValidator(_one_spelling),
-]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 
 
@@ -42,7 +24,7 @@ class ChatMessage(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     role: Role
-    content: Content
+    content: Text
 
 
 class ChatBody(BaseModel):

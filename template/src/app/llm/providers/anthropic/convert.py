@@ -1,13 +1,16 @@
 """Between Anthropic's words and ours. No I/O."""
 
+import json
+
 from pydantic import ValidationError
 
 from app.errors import LLMError, MalformedAnswer, UnsupportedRequest
 from app.llm.providers.anthropic import wire
 from app.llm.providers.boundary import validated
 from app.llm.providers.finish import finish_reason
+from app.llm.providers.tool_calls import ToolCalls
 from app.llm.status import ErrorDetail, error_for
-from app.llm.types import ChatRequest, FinishReason, LLMResponse, Usage
+from app.llm.types import ChatRequest, FinishReason, LLMResponse, ToolCall, Usage
 from app.streaming.sse import ServerSentEvent
 
 PROVIDER = "anthropic"
@@ -44,6 +47,9 @@ def request_to_wire(
         payload["system"] = system
     if request.temperature is not None:
         payload["temperature"] = _checked(request.temperature)
+    if request.answer_schema is not None:
+        schema = dict(request.answer_schema.schema)
+        payload["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     if stream:
         payload["stream"] = True
     return payload
@@ -67,11 +73,26 @@ def response_from_wire(message: wire.Message) -> LLMResponse:
         content="".join(map(_text, message["content"])),
         finish_reason=_reason(message["stop_reason"]),
         usage=usage_from_wire(message["usage"]),
+        tool_calls=_tool_calls(message["content"]),
     )
 
 
 def _text(block: wire.ContentBlock) -> str:
     return block["text"] if block["type"] == "text" else ""
+
+
+def _tool_calls(content: list[wire.ContentBlock]) -> tuple[ToolCall, ...]:
+    calls = ToolCalls()
+    for index, block in enumerate(content):
+        _begin(calls, index, block)
+    return calls.whole()
+
+
+def _begin(calls: ToolCalls, index: int, block: wire.ContentBlock) -> None:
+    """In a stream `input` is empty, and its JSON follows in deltas."""
+    if block["type"] == "tool_use":
+        calls.begin(index, block["id"], block["name"])
+        calls.add(index, json.dumps(block["input"], ensure_ascii=False) if block["input"] else None)
 
 
 def usage_from_wire(usage: wire.Usage) -> Usage:
@@ -127,6 +148,7 @@ class StreamedMessage:
 
     def __init__(self) -> None:
         self._text: list[str] = []
+        self._tool_calls = ToolCalls()
         self._started: wire.StartedMessage | None = None
         self._stop_reason: wire.StopReason | None = None
         self._ended = False
@@ -148,15 +170,21 @@ class StreamedMessage:
                 self._started = event["message"]
                 return "".join(map(_text, event["message"]["content"]))
             case "content_block_start":
+                _begin(self._tool_calls, event["index"], event["content_block"])
                 return _text(event["content_block"])
             case "content_block_delta":
-                return event["delta"]["text"] if event["delta"]["type"] == "text_delta" else ""
+                return self._delta(event["index"], event["delta"])
             case "message_delta":
                 self._stop_reason = event["delta"]["stop_reason"]
                 self._count(event["usage"])
             case "message_stop":
                 self._ended = True
         return ""
+
+    def _delta(self, index: int, delta: wire.BlockDelta) -> str:
+        if delta["type"] == "input_json_delta":
+            self._tool_calls.add(index, delta["partial_json"])
+        return delta["text"] if delta["type"] == "text_delta" else ""
 
     def _count(self, usage: wire.UsageSoFar) -> None:
         """Totals only grow, so one that is missing, or zero, is the one that is known already."""
@@ -188,4 +216,5 @@ class StreamedMessage:
             content=self.text,
             finish_reason=_reason(self._stop_reason),
             usage=usage_from_wire(started["usage"]),
+            tool_calls=self._tool_calls.whole(),
         )

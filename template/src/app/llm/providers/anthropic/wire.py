@@ -28,6 +28,15 @@ class RequestMessage(TypedDict):
     content: str
 
 
+class JSONSchemaFormat(TypedDict):
+    type: Literal["json_schema"]
+    schema: dict[str, JsonValue]
+
+
+class OutputConfig(TypedDict):
+    format: JSONSchemaFormat
+
+
 class MessageRequest(TypedDict):
     model: str
     max_tokens: int
@@ -35,6 +44,7 @@ class MessageRequest(TypedDict):
     system: NotRequired[str]
     temperature: NotRequired[float]
     stream: NotRequired[Literal[True]]
+    output_config: NotRequired[OutputConfig]
 
 
 # What comes back.

@@ -7,8 +7,9 @@ from app.errors import LLMError, MalformedAnswer
 from app.llm.providers.boundary import validated
 from app.llm.providers.finish import finish_reason
 from app.llm.providers.openai import wire
+from app.llm.providers.tool_calls import ToolCalls
 from app.llm.status import ErrorDetail, error_for
-from app.llm.types import ChatRequest, FinishReason, LLMResponse, Usage
+from app.llm.types import AnswerSchema, ChatRequest, FinishReason, LLMResponse, ToolCall, Usage
 from app.streaming.sse import ServerSentEvent
 
 _log = structlog.get_logger(__name__)
@@ -22,6 +23,9 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
+
+# Before there were tools there was one function call, without an index and without an id.
+_OLD_CALL = -1
 
 
 def _reason(reason: wire.FinishReason) -> FinishReason:
@@ -38,17 +42,24 @@ def request_to_wire(request: ChatRequest, model: str, *, stream: bool) -> wire.C
         payload["max_completion_tokens"] = request.max_tokens
     if request.temperature is not None:
         payload["temperature"] = request.temperature
+    if request.answer_schema is not None:
+        payload["response_format"] = _response_format(request.answer_schema)
     if stream:
         payload["stream"] = True
         payload["stream_options"] = {"include_usage": True}
     return payload
 
 
+def _response_format(schema: AnswerSchema) -> wire.ResponseFormat:
+    return {
+        "type": "json_schema",
+        "json_schema": {"name": schema.name, "schema": dict(schema.schema), "strict": True},
+    }
+
+
 def response_from_wire(completion: wire.Completion) -> LLMResponse:
     if not completion["choices"]:
-        raise MalformedAnswer(
-            f"{PROVIDER} sent a malformed answer: choices: is empty", provider=PROVIDER
-        )
+        return _without_choices(completion)
     choice = completion["choices"][0]
     message = choice["message"]
     refusal = message.get("refusal")
@@ -59,7 +70,39 @@ def response_from_wire(completion: wire.Completion) -> LLMResponse:
         content=(message["content"] or "") + (refusal or ""),
         finish_reason="refusal" if refusal else _reason(choice["finish_reason"]),
         usage=usage_from_wire(completion["usage"]),
+        tool_calls=_tool_calls(message),
     )
+
+
+def _without_choices(completion: wire.Completion) -> LLMResponse:
+    """Azure's filter, when it stops a prompt, may leave nothing but its own results."""
+    if not completion.get("prompt_filter_results"):
+        raise _no_choices()
+    return LLMResponse(
+        id=completion["id"],
+        provider=PROVIDER,
+        model=completion["model"],
+        content="",
+        finish_reason="content_filter",
+        usage=usage_from_wire(completion["usage"]),
+    )
+
+
+def _no_choices() -> MalformedAnswer:
+    return MalformedAnswer(
+        f"{PROVIDER} sent a malformed answer: choices: is empty", provider=PROVIDER
+    )
+
+
+def _tool_calls(message: wire.AnswerMessage) -> tuple[ToolCall, ...]:
+    calls = ToolCalls()
+    for index, call in enumerate(message.get("tool_calls") or ()):
+        calls.begin(index, call["id"], call["function"]["name"])
+        calls.add(index, call["function"]["arguments"])
+    if old := message.get("function_call"):
+        calls.begin(_OLD_CALL, None, old["name"])
+        calls.add(_OLD_CALL, old["arguments"])
+    return calls.whole()
 
 
 def usage_from_wire(usage: wire.Usage) -> Usage:
@@ -108,6 +151,9 @@ class StreamedCompletion:
 
     def __init__(self) -> None:
         self._text: list[str] = []
+        self._tool_calls = ToolCalls()
+        self._prompt_filtered = False
+        self._chosen = False
         self._refused = False
         self._last: wire.Chunk | None = None
         self._finish_reason: wire.FinishReason | None = None
@@ -120,22 +166,44 @@ class StreamedCompletion:
 
     def feed(self, event: ServerSentEvent) -> str:
         if event.data == "[DONE]":
-            self._ended = True
+            self._end()
             return ""
         item = validated(wire.STREAM_ITEM, event.data, PROVIDER)
         if "error" in item:
             raise _stream_error(item["error"])
-        self._last = item
+        if item["id"] or self._last is None:
+            self._last = item
+        self._prompt_filtered = self._prompt_filtered or bool(item.get("prompt_filter_results"))
         self._usage = item.get("usage") or self._usage
         text = "".join(self._choice(choice) for choice in item["choices"] if choice["index"] == 0)
         self._text.append(text)
         return text
 
+    def _end(self) -> None:
+        self._ended = True
+        if self._last is not None and not self._chosen:
+            if not self._prompt_filtered:
+                raise _no_choices()
+            self._finish_reason = "content_filter"
+
     def _choice(self, choice: wire.ChunkChoice) -> str:
+        self._chosen = True
         self._finish_reason = choice.get("finish_reason") or self._finish_reason
-        refusal = choice["delta"].get("refusal") or ""
+        delta: wire.Delta = choice.get("delta") or {}
+        refusal = delta.get("refusal") or ""
         self._refused = self._refused or bool(refusal)
-        return (choice["delta"].get("content") or "") + refusal
+        self._call_tools(delta)
+        return (delta.get("content") or "") + refusal
+
+    def _call_tools(self, delta: wire.Delta) -> None:
+        for call in delta.get("tool_calls") or ():
+            self._call(call["index"], call.get("id"), call.get("function") or {})
+        if old := delta.get("function_call"):
+            self._call(_OLD_CALL, None, old)
+
+    def _call(self, index: int, call_id: str | None, function: wire.FunctionCallDelta) -> None:
+        self._tool_calls.begin(index, call_id, function.get("name"))
+        self._tool_calls.add(index, function.get("arguments"))
 
     def response(self) -> LLMResponse | None:
         if not self._ended or self._last is None or self._finish_reason is None:
@@ -147,6 +215,7 @@ class StreamedCompletion:
             content=self.text,
             finish_reason="refusal" if self._refused else _reason(self._finish_reason),
             usage=self._counted(),
+            tool_calls=self._tool_calls.whole(),
         )
 
     def _counted(self) -> Usage:

@@ -6,7 +6,7 @@ leave the field out.
 
 from typing import Annotated, Literal, NotRequired, final
 
-from pydantic import Discriminator, NonNegativeInt, Tag, TypeAdapter
+from pydantic import Discriminator, JsonValue, NonNegativeInt, Tag, TypeAdapter
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.llm.providers.boundary import adapter
@@ -23,6 +23,17 @@ class StreamOptions(TypedDict):
     include_usage: bool
 
 
+class JSONSchema(TypedDict):
+    name: str
+    schema: dict[str, JsonValue]
+    strict: Literal[True]
+
+
+class ResponseFormat(TypedDict):
+    type: Literal["json_schema"]
+    json_schema: JSONSchema
+
+
 class CompletionRequest(TypedDict):
     model: str
     messages: list[RequestMessage]
@@ -30,6 +41,7 @@ class CompletionRequest(TypedDict):
     temperature: NotRequired[float]
     stream: NotRequired[Literal[True]]
     stream_options: NotRequired[StreamOptions]
+    response_format: NotRequired[ResponseFormat]
 
 
 # What comes back.
@@ -74,6 +86,7 @@ class AnswerMessage(TypedDict):
     content: str | None
     refusal: NotRequired[str | None]
     tool_calls: NotRequired[list[ToolCall] | None]
+    function_call: NotRequired[FunctionCall | None]  # what tool calls were before there were tools
 
 
 class Choice(TypedDict):
@@ -89,6 +102,7 @@ class Completion(TypedDict):
     model: str
     choices: list[Choice]
     usage: Usage
+    prompt_filter_results: NotRequired[list[JsonValue] | None]  # Azure's
     system_fingerprint: NotRequired[str | None]
     service_tier: NotRequired[str | None]
 
@@ -113,21 +127,23 @@ class Delta(TypedDict, total=False):
     content: str | None
     refusal: str | None
     tool_calls: list[ToolCallDelta] | None
+    function_call: FunctionCallDelta | None
 
 
 class ChunkChoice(TypedDict):
     index: int
-    delta: Delta
+    delta: NotRequired[Delta]  # Azure's filter reports on text that was sent before
     finish_reason: NotRequired[FinishReason | None]
 
 
 @final
 class Chunk(TypedDict):
     id: str
-    object: Literal["chat.completion.chunk"]
+    object: Literal["chat.completion.chunk", ""]  # empty in what Azure's filter adds
     created: int
     model: str
     choices: list[ChunkChoice]
+    prompt_filter_results: NotRequired[list[JsonValue] | None]
     usage: NotRequired[Usage | None]
     system_fingerprint: NotRequired[str | None]
     service_tier: NotRequired[str | None]
