@@ -31,6 +31,7 @@ from pydantic_settings import (
 )
 
 from app.llm.http import HTTPPolicy
+from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
 from app.resilience.retry import RetryPolicy
 from app.telemetry.logging import LogPolicy
@@ -83,7 +84,7 @@ class Settings(BaseSettings):
     log: LogPolicy = LogPolicy()
 
     # Without any configuration the service talks to the mock API, which speaks both languages.
-    openai: ProviderPolicy = ProviderPolicy(base_url="http://127.0.0.1:9000/v1", model="gpt-5-mini")
+    openai: OpenAIPolicy = OpenAIPolicy(base_url="http://127.0.0.1:9000/v1", model="gpt-5-mini")
     anthropic: ProviderPolicy = ProviderPolicy(
         base_url="http://127.0.0.1:9000", model="claude-haiku-4-5"
     )
