@@ -31,6 +31,7 @@ from app.llm.model import Model
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAIChat
 from app.llm.providers.policy import ProviderPolicy
+from app.llm.wrappers.batches import EmbeddingBatches
 from app.llm.wrappers.cached import Cached
 from app.llm.wrappers.defaulted import Defaulted
 from app.llm.wrappers.fallback import Fallback
@@ -46,9 +47,14 @@ PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Model]] = 
 }
 
 
+# One batch of texts leaves three quarters of the connections to everybody else.
+_BATCH_SHARE = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     chat: Model
+    embeddings: EmbeddingBatches
     cache: Cache
     providers: tuple[str, ...]
 
@@ -66,7 +72,14 @@ async def open_service(
         guarded = [
             _guarded(name, settings, connections, cache, metrics) for name in settings.llm_providers
         ]
-        yield Service(chat=Fallback(guarded), cache=cache, providers=settings.llm_providers)
+        chain = Fallback(guarded)
+        batch_limit = max(1, settings.max_concurrency // _BATCH_SHARE)
+        yield Service(
+            chat=chain,
+            embeddings=EmbeddingBatches(chain, limit=batch_limit),
+            cache=cache,
+            providers=settings.llm_providers,
+        )
 
 
 def _guarded(

@@ -1,40 +1,24 @@
 """`POST /v1/chat`: one question, answered in one piece or as a stream of events."""
 
-import unicodedata
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Annotated
 
 import orjson
 from fastapi import APIRouter, Response
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StringConstraints,
-    field_validator,
-)
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from app.api.documentation import EVENT_STREAM, problems
 from app.api.event_stream import EventStream, frame
 from app.api.problems import describe
 from app.api.state import Door
+from app.api.tenant import Tenant
+from app.api.text import Content
 from app.llm.types import ChatRequest, LLMResponse, Message, Role, StreamEvent, TextDelta
 
 router = APIRouter(tags=["chat"])
 
 
-def _one_spelling(text: str) -> str:
-    """Make equal what looks equal, so that it is equal for the cache too."""
-    return unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
-
-
-Content = Annotated[
-    str,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000),
-    AfterValidator(_one_spelling),
-]
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 
 
@@ -67,13 +51,14 @@ class ChatBody(BaseModel):
             raise ValueError("the last message must have the role 'user'")
         return messages
 
-    def to_request(self) -> ChatRequest:
+    def to_request(self, tenant: str | None) -> ChatRequest:
         return ChatRequest(
             messages=tuple(Message(m.role, m.content) for m in self.messages),
             provider=self.provider,
             model=self.model,
             temperature=self.temperature,
             max_tokens=self.max_tokens,
+            tenant=tenant,
         )
 
 
@@ -83,10 +68,11 @@ class ChatBody(BaseModel):
     response_model=LLMResponse,
     responses={200: EVENT_STREAM, **problems(413, 422, 500, 502, 503, 504)},
 )
-async def chat(body: ChatBody, door: Door) -> LLMResponse | Response:
+async def chat(body: ChatBody, door: Door, tenant: Tenant = None) -> LLMResponse | Response:
+    request = body.to_request(tenant)
     if body.stream:
-        return EventStream(_frames(door.chat.stream(body.to_request()), debug=door.debug))
-    return await door.chat.complete(body.to_request())
+        return EventStream(_frames(door.chat.stream(request), debug=door.debug))
+    return await door.chat.complete(request)
 
 
 async def _frames(
