@@ -33,6 +33,7 @@ from pydantic_settings import (
 from app.llm.http import HTTPPolicy
 from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
+from app.llm.wrappers.cached import CachePolicy
 from app.resilience.retry import RetryPolicy
 from app.telemetry.logging import LogPolicy
 
@@ -97,6 +98,7 @@ class Settings(BaseSettings):
     max_concurrency: Annotated[int, Ge(1), Le(10_000)] = 100
 
     enable_caching: bool = True
+    cache: CachePolicy = CachePolicy()
     redis_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
 
     @field_validator("llm_providers", mode="before")
