@@ -1,11 +1,13 @@
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import httpx2
 import pytest
 
 from app.errors import LLMError, ProviderUnavailable, RateLimited, RequestRefused, TimedOut
-from app.testing import FakeChatModel
-from tests.door import Door, opened
+from app.testing import CapturedLogs, FakeChatModel
+from tests.door import Door, listening, opened, service_with
 from tests.llm.embedder import Embedder
 
 
@@ -86,6 +88,24 @@ async def test_no_vector_at_all_is_no_success(error: LLMError, status: int) -> N
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["detail"] == error.message
+
+
+async def test_a_caller_who_leaves_takes_all_calls_along(logs: CapturedLogs) -> None:
+    model = Embedder(hangs=True)
+    texts = [f"text {number}" for number in range(1000)]
+    async with listening(service_with(model)) as client:
+        asking = asyncio.create_task(client.post("/v1/embeddings", json={"texts": texts}))
+        await _until(lambda: model.running == 4)
+        asking.cancel()
+        await _until(lambda: model.running == 0 and bool(logs.events("http.request")))
+    assert len(model.calls) == 4
+    assert logs.events("http.request")[0]["status"] == 499
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.005)
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from itertools import islice
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.documentation import problems
+from app.api.listening import while_listening
 from app.api.state import Door
 from app.api.text import one_spelling
 from app.errors import LLMError
@@ -25,6 +26,7 @@ MAX_TEXTS = 10_000
 MAX_TEXT_CHARS = 32_768
 
 _ITEMS_PER_WRITE = 16
+_CLIENT_CLOSED = 499  # nginx's number; nobody reads it but the log
 
 
 class EmbeddingsBody(BaseModel):
@@ -58,14 +60,16 @@ class EmbeddingsAnswer(BaseModel):
     response_model=EmbeddingsAnswer,
     responses=problems(413, 422, 429, 500, 502, 503, 504),
 )
-async def embeddings(body: EmbeddingsBody, door: Door) -> Response:
+async def embeddings(body: EmbeddingsBody, door: Door, request: Request) -> Response:
     """Embed each text, or say why not: a bad one among good ones fails alone."""
     texts = [one_spelling(text.strip()) for text in body.texts]
     faults = [_fault(text) for text in texts]
     wanted = [text for text, fault in zip(texts, faults, strict=True) if fault is None]
     if not wanted:
         raise RequestValidationError(_refusals(faults))
-    batch = await door.embeddings.embed(wanted)
+    batch = await while_listening(request, door.embeddings.embed(wanted))
+    if batch is None:
+        return Response(status_code=_CLIENT_CLOSED)
     return StreamingResponse(_written(batch, faults), media_type="application/json")
 
 
