@@ -57,6 +57,10 @@ async def test_a_text_that_fills_a_call_alone_is_sent_all_the_same() -> None:
     assert [len(call) for call in model.calls] == [1, 1]
 
 
+async def test_half_a_character_is_the_providers_matter() -> None:
+    assert await embedded(Embedder(), ["\ud83d"]) == [(1.0, 1.0)]
+
+
 async def test_equal_texts_are_paid_for_once() -> None:
     model = Embedder()
     assert await embedded(model, ["a", "bb", "a"]) == [(1.0, 1.0), (2.0, 1.0), (1.0, 1.0)]

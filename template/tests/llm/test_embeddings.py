@@ -146,6 +146,7 @@ async def test_vectors_that_are_not_one_for_each_text_are_malformed(
     "vector",
     [
         pytest.param("secret!", id="no base64"),
+        pytest.param("!" + packed(1.0, 1.0), id="base64 and something else"),
         pytest.param("ümlaut", id="no ASCII"),
         pytest.param("AAAAAAA=", id="five bytes"),
         pytest.param(packed(math.nan, 1.0), id="not a number"),
