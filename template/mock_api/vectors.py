@@ -2,6 +2,7 @@
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable
 from hashlib import blake2b
 
@@ -12,13 +13,13 @@ _POSITIONS = 4
 
 
 def embed(words: Iterable[str], size: int) -> list[float]:
-    sums = [0.0] * size
+    sums: Counter[int] = Counter()
     for word in words:
         digest = blake2b(word.encode("utf-8", "surrogatepass"), digest_size=8).digest()
         for place in range(_POSITIONS):
             value = int.from_bytes(digest[2 * place : 2 * place + 2], "little")
-            sums[(value >> 1) % size] += 1.0 if value & 1 else -1.0
-    return _unit(sums)
+            sums[(value >> 1) % size] += 1 if value & 1 else -1
+    return _unit(sums, size)
 
 
 def words_of(text: str) -> list[str]:
@@ -26,8 +27,12 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.lower()) or [text]
 
 
-def _unit(values: list[float]) -> list[float]:
-    length = math.hypot(*values)
+def _unit(sums: Counter[int], size: int) -> list[float]:
+    """Most of the numbers are zero: only the others cost anything."""
+    length = math.hypot(*sums.values())
     if length == 0:  # the signs of all words cancelled out, which small sizes make possible
-        return [1.0, *values[1:]]
-    return [value / length for value in values]
+        sums, length = Counter([0]), 1.0
+    vector = [0.0] * size
+    for place, value in sums.items():
+        vector[place] = value / length
+    return vector

@@ -14,6 +14,7 @@ from fastapi import FastAPI
 from app.cache.base import Cache
 from app.cache.memory import MemoryCache
 from app.llm.model import Model
+from app.llm.wrappers.batches import EmbeddingBatches
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -62,7 +63,12 @@ async def opened(
 def service_with(model: Model, *, cache: Cache | None = None, **settings: Any) -> FastAPI:
     @asynccontextmanager
     async def opener(_settings: Settings, _metrics: Metrics) -> AsyncIterator[Service]:
-        yield Service(chat=model, cache=cache or MemoryCache(), providers=("fake",))
+        yield Service(
+            chat=model,
+            embeddings=EmbeddingBatches(model, limit=4),
+            cache=cache or MemoryCache(),
+            providers=("fake",),
+        )
 
     return create_app(Settings(_env_file=None, **settings), opener=opener)
 

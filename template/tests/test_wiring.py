@@ -1,5 +1,6 @@
 """The whole stack, from settings to bytes on a fake wire."""
 
+import asyncio
 import json
 from collections.abc import Callable
 
@@ -118,6 +119,16 @@ async def test_a_call_that_fails_is_logged_with_the_model_that_was_asked(
         with captured_logs() as logs:
             await service.chat.complete(REQUEST)
     assert logs.events("llm.call")[0]["model"] == settings().openai.model
+
+
+async def test_when_all_fail_an_old_answer_is_better_than_none(upstream: Upstream) -> None:
+    chosen = settings(cache={"ttl_s": 0.001}, llm_providers="anthropic,openai")
+    async with open_service(chosen, transport=httpx.MockTransport(upstream)) as service:
+        first = await service.chat.complete(REQUEST)
+        upstream.statuses = [500] * 6
+        await asyncio.sleep(0.002)
+        later = await service.chat.complete(REQUEST)
+    assert (first.stale, later.stale, later.content) == (False, True, first.content)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,11 @@ Errors carry facts (`provider`, `status`, `retry_after_s`), so that one handler 
 them into an HTTP answer and one policy can decide whether to try again.
 """
 
+import math
 from collections.abc import Sequence
+
+# When no provider says how long it will be away. A circuit is closed again after about as long.
+_DEFAULT_PAUSE_S = 30.0
 
 
 class LLMError(Exception):
@@ -128,12 +132,18 @@ class UnknownProvider(NonRetryableError):
 
 
 class NothingCanAnswer(NonRetryableError):
-    """Every provider of the chain failed. `causes` are their errors, in the order of the chain."""
+    """Every provider of the chain failed. `causes` are their errors, in the order of the chain.
+
+    `retry_after_s` is when the first of them may be back.
+    """
 
     def __init__(self, causes: Sequence[LLMError]) -> None:
         waits = [cause.retry_after_s for cause in causes if cause.retry_after_s is not None]
+        wait_s = min(waits, default=_DEFAULT_PAUSE_S)
+        reasons = "; ".join(cause.message for cause in causes)
         super().__init__(
-            "No provider can answer at the moment: " + "; ".join(c.message for c in causes),
-            retry_after_s=min(waits, default=None),
+            f"No provider can answer at the moment: {reasons}. "
+            f"Try again in {math.ceil(wait_s)} seconds.",
+            retry_after_s=wait_s,
         )
         self.causes = tuple(causes)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 from fastapi import FastAPI
 
-from app.api import chat, docs, extract, health, metrics
+from app.api import chat, docs, embeddings, extract, health, metrics
 from app.api.documentation import DocumentedAPI
 from app.api.middleware import stack
 from app.api.problems import HANDLERS
@@ -68,6 +68,7 @@ def _assemble(settings: Settings, opener: Opener) -> FastAPI:
         async with opener(settings, registry) as service:
             app.state.door = State(
                 chat=service.chat,
+                embeddings=service.embeddings,
                 metrics=registry,
                 checks={"cache": service.cache.ping},
                 debug=settings.debug_mode,
@@ -87,7 +88,7 @@ def _assemble(settings: Settings, opener: Opener) -> FastAPI:
         redirect_slashes=False,  # a redirect names the scheme and host of the wrong side of a proxy
         telemetry={"tracing": False, "metrics": False, "logs": False},  # 14% of a request's time
     )
-    for feature in (chat, extract, docs, health, metrics):
+    for feature in (chat, docs, embeddings, extract, health, metrics):
         app.include_router(feature.router)
     app.routes.append(docs.assets())
     return app

@@ -29,7 +29,9 @@ from app.configuration.refusal import problems, refuse
 from app.configuration.secrets.policy import AWSPolicy, GooglePolicy, SecretsPolicy, VaultPolicy
 from app.configuration.unreadable import Unreadable
 from app.llm.http import HTTPPolicy
+from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
+from app.llm.wrappers.cached import CachePolicy
 from app.resilience.retry import RetryPolicy
 from app.telemetry.logging import LogPolicy
 
@@ -58,7 +60,7 @@ class Settings(BaseSettings):
     log: LogPolicy = LogPolicy()
 
     # Without any configuration the service talks to the mock API, which speaks both languages.
-    openai: ProviderPolicy = ProviderPolicy(base_url="http://127.0.0.1:9000/v1", model="gpt-5-mini")
+    openai: OpenAIPolicy = OpenAIPolicy(base_url="http://127.0.0.1:9000/v1", model="gpt-5-mini")
     anthropic: ProviderPolicy = ProviderPolicy(
         base_url="http://127.0.0.1:9000", model="claude-haiku-4-5"
     )
@@ -71,6 +73,7 @@ class Settings(BaseSettings):
     max_concurrency: Annotated[int, Ge(1), Le(10_000)] = 100
 
     enable_caching: bool = True
+    cache: CachePolicy = CachePolicy()
     redis_url: Annotated[SecretStr, AfterValidator(rules.redis_url)] | None = None
 
     # Where other settings are read from: see `app.configuration.sources`.

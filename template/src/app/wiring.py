@@ -13,6 +13,10 @@ From the outside in, with the reasons for the order:
                                 because an answer belongs to the model that gave it
        Retrying                 closest to the wire: only it knows whether trying again is safe
        OpenAIChat, …            one HTTP call
+    └─ and when all have failed
+       Stale                    what `Cached` of each provider still has, in the same order
+
+Batches of texts go through the same chain: a call that fails is tried again alone.
 
 `MAX_CONCURRENCY` is the size of the connection pool that all providers share. A call that finds it
 full queues for a bounded time and then fails with `TimedOut`; an abandoned call gives its place back.
@@ -31,11 +35,13 @@ from app.llm.model import Model
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAIChat
 from app.llm.providers.policy import ProviderPolicy
+from app.llm.wrappers.batches import EmbeddingBatches
 from app.llm.wrappers.cached import Cached
 from app.llm.wrappers.defaulted import Defaulted
 from app.llm.wrappers.fallback import Fallback
 from app.llm.wrappers.instrumented import Instrumented
 from app.llm.wrappers.retrying import Retrying
+from app.llm.wrappers.stale import Stale
 from app.settings import ProviderName, Settings
 from app.telemetry.metrics import Metrics
 
@@ -46,9 +52,14 @@ PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Model]] = 
 }
 
 
+# One batch of texts leaves three quarters of the connections to everybody else.
+_BATCH_SHARE = 4
+
+
 @dataclass(frozen=True, slots=True)
 class Service:
     chat: Model
+    embeddings: EmbeddingBatches
     cache: Cache
     providers: tuple[str, ...]
 
@@ -63,10 +74,21 @@ async def open_service(
         open_connections(settings.http, transport) as connections,
         aclosing(_cache(settings)) as cache,
     ):
-        guarded = [
-            _guarded(name, settings, connections, cache, metrics) for name in settings.llm_providers
-        ]
-        yield Service(chat=Fallback(guarded), cache=cache, providers=settings.llm_providers)
+        guarded, stale = zip(
+            *(
+                _guarded(name, settings, connections, cache, metrics)
+                for name in settings.llm_providers
+            ),
+            strict=True,
+        )
+        chain = Fallback(guarded, stale)
+        batch_limit = max(1, settings.max_concurrency // _BATCH_SHARE)
+        yield Service(
+            chat=chain,
+            embeddings=EmbeddingBatches(chain, limit=batch_limit),
+            cache=cache,
+            providers=settings.llm_providers,
+        )
 
 
 def _guarded(
@@ -75,13 +97,14 @@ def _guarded(
     connections: Connections,
     cache: Cache,
     metrics: Metrics,
-) -> Model:
+) -> tuple[Model, Model]:
+    """The provider behind its guards, and its last resort."""
     policy = settings.provider(name)
     model: Model = PROVIDERS[name](policy, connections)
     model = Retrying(model, settings.retry)
-    model = Cached(model, cache)
-    model = Instrumented(model, metrics, previews=settings.debug_mode)
-    return Defaulted(model, policy)
+    cached = Cached(model, cache, settings.cache)
+    model = Instrumented(cached, metrics, previews=settings.debug_mode)
+    return Defaulted(model, policy), Defaulted(Stale(cached), policy)
 
 
 def _cache(settings: Settings) -> Cache:

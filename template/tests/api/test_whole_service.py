@@ -7,7 +7,7 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
-from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.openai.policy import OpenAIPolicy
 from app.main import create_app
 from app.settings import Settings
 from app.testing import CapturedLogs
@@ -97,8 +97,8 @@ async def _ask(client: httpx2.AsyncClient, name: str) -> None:
     await client.post("/v1/chat", json=QUESTION, headers={"X-Request-ID": name})
 
 
-def _policy() -> ProviderPolicy:
-    return ProviderPolicy(base_url="http://provider/v1", model="m", api_key=SecretStr(KEY))
+def _policy() -> OpenAIPolicy:
+    return OpenAIPolicy(base_url="http://provider/v1", model="m", api_key=SecretStr(KEY))
 
 
 def _completion() -> dict[str, object]:

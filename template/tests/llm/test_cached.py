@@ -5,7 +5,7 @@ import pytest
 from app.cache.memory import MemoryCache
 from app.errors import ProviderUnavailable, StreamInterrupted
 from app.llm.types import ChatRequest, Done, FinishReason, LLMResponse, Message, TextDelta
-from app.llm.wrappers.cached import Cached
+from app.llm.wrappers.cached import Cached, CachePolicy
 from app.testing import FakeChatModel, FakeClock, captured_logs
 from tests.llm.samples import REQUEST
 
@@ -92,9 +92,12 @@ async def test_only_a_whole_answer_is_kept(reason: FinishReason) -> None:
 
 async def test_an_answer_is_kept_for_its_time(model: FakeChatModel) -> None:
     clock = FakeClock()
-    cached = Cached(model, MemoryCache(clock=clock.monotonic), ttl_s=60)
+    cache = MemoryCache(clock=clock.monotonic)
+    cached = Cached(model, cache, CachePolicy(ttl_s=60), clock=clock.monotonic)
     await cached.complete(REQUEST)
-    clock.now += 61
+    clock.now += 59
+    assert (await cached.complete(REQUEST)).cached
+    clock.now += 1
     assert (await cached.complete(REQUEST)).content == "second"
 
 

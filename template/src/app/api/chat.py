@@ -12,6 +12,7 @@ from app.api.documentation import EVENT_STREAM, problems
 from app.api.event_stream import EventStream, frame
 from app.api.problems import describe
 from app.api.state import Door
+from app.api.tenant import Tenant
 from app.api.text import Text
 from app.llm.types import ChatRequest, LLMResponse, Message, Role, StreamEvent, TextDelta
 
@@ -49,13 +50,14 @@ class ChatBody(BaseModel):
             raise ValueError("the last message must have the role 'user'")
         return messages
 
-    def to_request(self) -> ChatRequest:
+    def to_request(self, tenant: str | None) -> ChatRequest:
         return ChatRequest(
             messages=tuple(Message(m.role, m.content) for m in self.messages),
             provider=self.provider,
             model=self.model,
             temperature=self.temperature,
             max_tokens=self.max_tokens,
+            tenant=tenant,
         )
 
 
@@ -65,10 +67,11 @@ class ChatBody(BaseModel):
     response_model=LLMResponse,
     responses={200: EVENT_STREAM, **problems(413, 422, 500, 502, 503, 504)},
 )
-async def chat(body: ChatBody, door: Door) -> LLMResponse | Response:
+async def chat(body: ChatBody, door: Door, tenant: Tenant = None) -> LLMResponse | Response:
+    request = body.to_request(tenant)
     if body.stream:
-        return EventStream(_frames(door.chat.stream(body.to_request()), debug=door.debug))
-    return await door.chat.complete(body.to_request())
+        return EventStream(_frames(door.chat.stream(request), debug=door.debug))
+    return await door.chat.complete(request)
 
 
 async def _frames(

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.llm.model import ChatModel
+from app.llm.wrappers.batches import EmbeddingBatches
 from app.telemetry.metrics import Metrics
 
 Check = Callable[[], Awaitable[bool]]
@@ -15,6 +16,7 @@ Check = Callable[[], Awaitable[bool]]
 @dataclass(frozen=True, slots=True)
 class State:
     chat: ChatModel
+    embeddings: EmbeddingBatches
     metrics: Metrics
     checks: Mapping[str, Check]  # what the service would rather have, by the name in `/readyz`
     debug: bool = False

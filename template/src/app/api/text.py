@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, StringConstraints
 
 
-def _one_spelling(text: str) -> str:
+def one_spelling(text: str) -> str:
     """Make equal what looks equal, so that it is equal for the cache too."""
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
 
@@ -14,5 +14,5 @@ def _one_spelling(text: str) -> str:
 Text = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100_000),
-    AfterValidator(_one_spelling),
+    AfterValidator(one_spelling),
 ]

@@ -4,7 +4,7 @@ Inside the service data is a frozen dataclass. `LLMResponse` is a Pydantic model
 two boundaries: a provider's answer becomes one, and one becomes our own answer.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -110,7 +110,9 @@ class EmbeddingRequest:
     model: str | None = None
 
 
-Vector = tuple[float, ...]
+# Providers give an `array` of 32-bit numbers: 10,000 vectors as tuples of Python's floats would
+# take 500 MB, and not 60.
+Vector = Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)

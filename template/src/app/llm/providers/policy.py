@@ -4,7 +4,7 @@ from typing import Annotated
 from annotated_types import Ge, Le
 from pydantic import AfterValidator, SecretStr, StringConstraints
 
-from app.llm.types import ChatRequest
+from app.llm.types import ChatRequest, EmbeddingRequest
 
 # In dev a provider needs no key: the mock API takes any. Production refuses to start without one.
 PLACEHOLDER_KEY = "mock"
@@ -44,3 +44,7 @@ class ProviderPolicy:
             temperature=self.temperature if request.temperature is None else request.temperature,
             max_tokens=self.max_tokens if request.max_tokens is None else request.max_tokens,
         )
+
+    def applied_to_embedding(self, request: EmbeddingRequest) -> EmbeddingRequest:
+        """Unchanged: only a provider that has embeddings has a setting for their model."""
+        return request

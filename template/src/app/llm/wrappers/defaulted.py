@@ -3,7 +3,7 @@ from contextlib import aclosing
 
 from app.llm.model import Model
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.types import ChatRequest, LLMResponse, StreamEvent
+from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 from app.llm.wrappers.wrapper import Wrapper
 
 
@@ -25,3 +25,6 @@ class Defaulted(Wrapper):
         async with aclosing(self._model.stream(self._policy.applied_to(request))) as events:
             async for event in events:
                 yield event
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        return await self._model.embed(self._policy.applied_to_embedding(request))

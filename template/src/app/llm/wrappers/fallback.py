@@ -1,5 +1,5 @@
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -24,13 +24,15 @@ T = TypeVar("T")
 
 
 class Fallback:
-    """The first of several models that answers.
+    """The first of several models that answers; when none can, what one of them said before.
 
-    A request that names its provider gets that one or its error, and nobody else's answer.
+    A request that names its provider gets that one or its error, and nobody else's answer. `stale`
+    are the last resorts, by the same names and in the same order as the models.
     """
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    def __init__(self, models: Sequence[Model], stale: Sequence[Model] = ()) -> None:
         self._models = tuple(models)
+        self._stale = tuple(stale)
 
     @property
     def name(self) -> str:
@@ -62,10 +64,9 @@ class Fallback:
     async def _first(
         self, request: ChatRequest, call: Callable[[ChatModel, ChatRequest], Awaitable[T]]
     ) -> T:
+        self._refuse_unknown(request)
         causes: list[LLMError] = []
-        for model in self._chain(request):
-            # A model's name means something to the provider it was written for only.
-            asked = replace(request, model=None) if causes else request
+        for model, asked in _chain(self._models, request):
             try:
                 return await call(model, asked)
             except LLMError as error:
@@ -75,16 +76,15 @@ class Fallback:
                     raise  # a limit that the next provider makes up for is no limit
                 causes.append(error)
                 self._report(model, error)
+        for model, asked in _chain(self._stale, request):
+            with suppress(LLMError):
+                return await call(model, asked)
         raise _summary(causes)
 
-    def _chain(self, request: ChatRequest) -> tuple[Model, ...]:
-        if request.provider is None:
-            return self._models
-        chosen = tuple(model for model in self._models if model.name == request.provider)
-        if not chosen:
-            names = ", ".join(model.name for model in self._models)
-            raise UnknownProvider(f"This provider is not configured; these are: {names}")
-        return chosen
+    def _refuse_unknown(self, request: ChatRequest) -> None:
+        names = [model.name for model in self._models]
+        if request.provider is not None and request.provider not in names:
+            raise UnknownProvider(f"This provider is not configured; these are: {', '.join(names)}")
 
     def _report(self, model: ChatModel, error: LLMError) -> None:
         _log.warning(
@@ -93,6 +93,14 @@ class Fallback:
             error=type(error).__name__,
             status=error.status,
         )
+
+
+def _chain(models: Sequence[Model], request: ChatRequest) -> Iterator[tuple[Model, ChatRequest]]:
+    """Who is asked, and what."""
+    chosen = [model for model in models if request.provider in {None, model.name}]
+    for place, model in enumerate(chosen):
+        # A model's name means something to the provider it was written for only.
+        yield model, replace(request, model=None) if place else request
 
 
 def _summary(causes: Sequence[LLMError]) -> LLMError:

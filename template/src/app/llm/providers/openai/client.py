@@ -1,15 +1,16 @@
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-from app.errors import UnsupportedRequest
 from app.llm.http import Connections
 from app.llm.providers import streamed
 from app.llm.providers.boundary import validated
-from app.llm.providers.openai import convert, wire
+from app.llm.providers.openai import convert, embeddings, embeddings_wire, wire
+from app.llm.providers.openai.policy import DEFAULT_EMBEDDING_MODEL
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 
 _PATH = "/chat/completions"
+_EMBEDDINGS_PATH = "/embeddings"
 
 
 class OpenAIChat:
@@ -34,8 +35,12 @@ class OpenAIChat:
             async for event in answer:
                 yield event
 
-    async def embed(self, _request: EmbeddingRequest) -> Embeddings:
-        raise UnsupportedRequest(f"{self.name} has no embeddings", provider=self.name)
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        model = self._policy.applied_to_embedding(request).model or DEFAULT_EMBEDDING_MODEL
+        payload = embeddings.request_to_wire(request, model)
+        body = await self._http.post_json(_EMBEDDINGS_PATH, payload)
+        answer = validated(embeddings_wire.EMBEDDING_LIST, body, self.name)
+        return embeddings.embeddings_from_wire(answer, len(request.texts))
 
     def _payload(self, request: ChatRequest, *, stream: bool) -> wire.CompletionRequest:
         request = self._policy.applied_to(request)

@@ -1,0 +1,117 @@
+"""`POST /v1/embeddings`: texts into vectors, each with its own fate."""
+
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from itertools import islice
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.documentation import problems
+from app.api.listening import while_listening
+from app.api.state import Door
+from app.api.text import one_spelling
+from app.errors import LLMError
+from app.llm.types import Vector
+from app.llm.wrappers.batches import EmbeddedBatch
+
+router = APIRouter(tags=["embeddings"])
+
+# With the limit of a body that leaves 200 bytes for each, and the answer has 300 MB.
+MAX_TEXTS = 10_000
+# Models take some 8,000 tokens, of about four characters. What is below and still too long for one,
+# the provider refuses.
+MAX_TEXT_CHARS = 32_768
+
+_ITEMS_PER_WRITE = 16
+_CLIENT_CLOSED = 499  # nginx's number; nobody reads it but the log
+
+
+class EmbeddingsBody(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"texts": ["The Zugspitze", "A mountain in Bavaria"]}]},
+    )
+
+    texts: list[str] = Field(min_length=1, max_length=MAX_TEXTS)
+
+
+class EmbeddedText(BaseModel):
+    """One text's vector, or why it has none."""
+
+    index: int
+    embedding: list[float] | None
+    error: str | None
+
+
+class EmbeddingsAnswer(BaseModel):
+    """`items` are in the order of the texts."""
+
+    model: str
+    items: list[EmbeddedText]
+
+
+@router.post(
+    "/v1/embeddings",
+    summary="Turn texts into vectors",
+    response_model=EmbeddingsAnswer,
+    responses=problems(413, 422, 429, 500, 502, 503, 504),
+)
+async def embeddings(body: EmbeddingsBody, door: Door, request: Request) -> Response:
+    """Embed each text, or say why not: a bad one among good ones fails alone."""
+    texts = [one_spelling(text.strip()) for text in body.texts]
+    faults = [_fault(text) for text in texts]
+    wanted = [text for text, fault in zip(texts, faults, strict=True) if fault is None]
+    if not wanted:
+        raise RequestValidationError(_refusals(faults))
+    batch = await while_listening(request, door.embeddings.embed(wanted))
+    if batch is None:
+        return Response(status_code=_CLIENT_CLOSED)
+    return StreamingResponse(_written(batch, faults), media_type="application/json")
+
+
+def _fault(text: str) -> str | None:
+    if not text:
+        return "The text is empty"
+    if len(text) > MAX_TEXT_CHARS:
+        return f"The text has more than {MAX_TEXT_CHARS} characters"
+    return None
+
+
+def _refusals(faults: Sequence[str | None]) -> list[dict[str, object]]:
+    return [
+        {"loc": ("body", "texts", index), "msg": fault, "type": "text_refused"}
+        for index, fault in enumerate(faults)
+    ]
+
+
+async def _written(
+    batch: EmbeddedBatch, faults: Sequence[str | None]
+) -> AsyncGenerator[bytes, None]:
+    """Encode a few items at a time.
+
+    In one piece, ten thousand vectors would hold up every other request for a second, and be in
+    memory three times.
+    """
+    items = (_item(index, outcome) for index, outcome in enumerate(_outcomes(batch, faults)))
+    yield b'{"model":' + orjson.dumps(batch.model) + b',"items":['
+    yield next(items)
+    while piece := list(islice(items, _ITEMS_PER_WRITE)):
+        yield b"," + b",".join(piece)
+    yield b"]}"
+
+
+def _outcomes(batch: EmbeddedBatch, faults: Sequence[str | None]) -> Iterator[Vector | str]:
+    """Each text's vector or what is wrong, those that were not sent put back in their places."""
+    embedded = iter(batch.items)
+    for fault in faults:
+        outcome = next(embedded) if fault is None else fault
+        yield outcome.message if isinstance(outcome, LLMError) else outcome
+
+
+def _item(index: int, outcome: Vector | str) -> bytes:
+    vector, error = (None, outcome) if isinstance(outcome, str) else (outcome, None)
+    return orjson.dumps({"index": index, "embedding": vector, "error": error}, default=list)
