@@ -12,7 +12,7 @@ From the outside in, with the reasons for the order:
        Cached                   a hit costs no attempt, no wait and no connection. Per provider,
                                 because an answer belongs to the model that gave it
        Retrying                 closest to the wire: only it knows whether trying again is safe
-       OpenAIChat, …            one HTTP call
+       OpenAI, …                one HTTP call
     └─ and when all have failed
        Stale                    what `Cached` of each provider still has, in the same order
 
@@ -33,7 +33,7 @@ from app.cache.redis import RedisCache
 from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model
 from app.llm.providers.anthropic.client import AnthropicChat
-from app.llm.providers.openai.client import OpenAIChat
+from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.wrappers.batches import EmbeddingBatches
 from app.llm.wrappers.cached import Cached
@@ -47,7 +47,7 @@ from app.telemetry.metrics import Metrics
 
 # A new provider is a directory in `llm/providers`, a line here, and its name in the settings.
 PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Model]] = {
-    "openai": OpenAIChat,
+    "openai": OpenAI,
     "anthropic": AnthropicChat,
 }
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from app.llm.http import Connections
 from app.llm.model import ChatModel, Model
 from app.llm.providers.anthropic.client import AnthropicChat
-from app.llm.providers.openai.client import OpenAIChat
+from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import ChatRequest, LLMResponse, Message, Usage
 
@@ -107,7 +107,7 @@ OPENAI_DONE = ("", "[DONE]")
 
 OPENAI = Sample(
     name="openai",
-    make=OpenAIChat,
+    make=OpenAI,
     answer={
         "id": "openai-1",
         "object": "chat.completion",

@@ -17,7 +17,7 @@ from app.errors import (
 from app.llm.http import HTTPPolicy, open_connections
 from app.llm.model import ChatModel
 from app.llm.providers.anthropic.client import AnthropicChat
-from app.llm.providers.openai.client import OpenAIChat
+from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import Done, TextDelta
 from mock_api.testing import running_server
@@ -43,7 +43,7 @@ async def mock(mock_url: str) -> AsyncIterator[httpx.AsyncClient]:
 async def model(request: pytest.FixtureRequest, mock_url: str) -> AsyncIterator[ChatModel]:
     async with open_connections(POLICY) as connections:
         if request.param == "openai":
-            yield OpenAIChat(ProviderPolicy(f"{mock_url}/v1", "gpt-5-mini"), connections)
+            yield OpenAI(ProviderPolicy(f"{mock_url}/v1", "gpt-5-mini"), connections)
         else:
             yield AnthropicChat(ProviderPolicy(mock_url, "claude-haiku-4-5"), connections)
 

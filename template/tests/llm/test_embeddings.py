@@ -13,7 +13,7 @@ import pytest
 from app.errors import MalformedAnswer, UnsupportedRequest
 from app.llm.http import HTTPPolicy, open_connections
 from app.llm.providers.anthropic.client import AnthropicChat
-from app.llm.providers.openai.client import OpenAIChat
+from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import EmbeddingRequest, Embeddings
@@ -54,7 +54,7 @@ class Upstream:
         self, request: EmbeddingRequest = TEXTS, policy: ProviderPolicy = POLICY
     ) -> Embeddings:
         async with open_connections(HTTPPolicy(), httpx.MockTransport(self)) as connections:
-            return await Defaulted(OpenAIChat(policy, connections), policy).embed(request)
+            return await Defaulted(OpenAI(policy, connections), policy).embed(request)
 
 
 async def embedded(answer: object) -> Embeddings:
@@ -183,7 +183,7 @@ async def test_a_provider_without_embeddings_is_passed_over() -> None:
     transport = httpx.MockTransport(Upstream(GOOD))
     async with open_connections(HTTPPolicy(), transport) as connections:
         chat_only = AnthropicChat(ProviderPolicy("http://provider.test", "m"), connections)
-        chain = Fallback([chat_only, OpenAIChat(POLICY, connections)])
+        chain = Fallback([chat_only, OpenAI(POLICY, connections)])
         assert (await chain.embed(TEXTS)).model == "our-model-2026"
         with pytest.raises(UnsupportedRequest, match="configured are: anthropic"):
             await Fallback([chat_only]).embed(TEXTS)

@@ -1,9 +1,7 @@
-import json
 import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Annotated
 
 import structlog
@@ -13,12 +11,11 @@ from pydantic import BaseModel, ValidationError
 from app.cache.base import Cache
 from app.llm.model import Model
 from app.llm.types import ChatRequest, Done, LLMResponse, StreamEvent, TextDelta
+from app.llm.wrappers.request_key import request_key
 from app.llm.wrappers.wrapper import Wrapper
 
 _log = structlog.get_logger(__name__)
 
-# Counts the shapes of key and value: raise it, and what an older release stored is not read.
-_VERSION = 2
 _REPLAY_CHARS = 64
 _MONTH_S = 30 * 24 * 3600
 
@@ -88,16 +85,7 @@ class Cached(Wrapper):
                 yield event
 
     def _key(self, request: ChatRequest) -> str:
-        """JSON, because its quoting keeps two different requests from looking the same."""
-        parts = [
-            _VERSION,
-            self.name,
-            request.model,
-            request.temperature,
-            request.max_tokens,
-            [[message.role, message.content] for message in request.messages],
-        ]
-        return f"chat:{sha256(json.dumps(parts).encode()).hexdigest()}"
+        return f"chat:{request_key(request, provider=self.name)}"
 
     async def from_before(self, request: ChatRequest) -> LLMResponse | None:
         """What was once answered, however old, without asking the model."""

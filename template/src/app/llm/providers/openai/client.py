@@ -13,7 +13,7 @@ _PATH = "/chat/completions"
 _EMBEDDINGS_PATH = "/embeddings"
 
 
-class OpenAIChat:
+class OpenAI:
     name = convert.PROVIDER
 
     def __init__(self, policy: ProviderPolicy, connections: Connections) -> None:
