@@ -37,6 +37,9 @@ class OpenAIChat:
     async def embed(self, _request: EmbeddingRequest) -> Embeddings:
         raise UnsupportedRequest(f"{self.name} has no embeddings", provider=self.name)
 
+    async def ping(self) -> None:
+        await self._http.get("/models")
+
     def _payload(self, request: ChatRequest, *, stream: bool) -> wire.CompletionRequest:
         request = self._policy.applied_to(request)
         return convert.request_to_wire(request, request.model or self._policy.model, stream=stream)
