@@ -81,10 +81,12 @@ class Hedge:
         if self._may_ask_twice(slow=not tasks[0].done()):
             tasks.append(start(second))
         value = await race(tasks, catch=self._catch, discard=discard)
-        # When the second won, the first would have taken longer still: at least this is known.
-        self._durations_s.append(now() - started)
+        first_won = _has_value(tasks[0])
+        # A loser was slower than the delay, and that is all that is known. The time that both calls
+        # took together would raise the delay, which would raise that time, and so on.
+        self._durations_s.append(now() - started if first_won else waited_s)
         if len(tasks) > 1:
-            self._report(waited_s, 0 if _has_value(tasks[0]) else 1)
+            self._report(waited_s, 0 if first_won else 1)
         return value
 
     def _after_s(self) -> float | None:
