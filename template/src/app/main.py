@@ -70,6 +70,7 @@ def _assemble(settings: Settings, opener: Opener) -> FastAPI:
                 chat=service.chat,
                 metrics=registry,
                 checks={"cache": service.cache.ping},
+                providers=service.health,
                 debug=settings.debug_mode,
             )
             _announce(settings, service)

@@ -4,6 +4,10 @@ No web framework here, so evaluations, notebooks and tests open the same service
 
 From the outside in, with the reasons for the order:
 
+    Shared                      equal requests at the same time are one call (where equal ones may
+                                share an answer at all: with ENABLE_CACHING)
+    Hedged                      with HEDGE_AFTER_S: a slow question is asked a second time, of the
+                                next provider first, with all of its guards
     Fallback                    a provider is given up only after all its guards have tried
     └─ for each provider
        Defaulted                everything below sees the model that is really asked
@@ -11,36 +15,47 @@ From the outside in, with the reasons for the order:
                                 with cache hits, waits and all attempts (each retry has its own line)
        Cached                   a hit costs no attempt, no wait and no connection. Per provider,
                                 because an answer belongs to the model that gave it
-       Retrying                 closest to the wire: only it knows whether trying again is safe
+       Retrying                 each attempt passes the guards below; what they refuse is not tried
+                                again, so an open circuit costs no wait
+       CircuitBreaking          a provider that is away costs no token, no attempt and no connection
        OpenAIChat, …            one HTTP call
 
 `MAX_CONCURRENCY` is the size of the connection pool that all providers share. A call that finds it
 full queues for a bounded time and then fails with `TimedOut`; an abandoned call gives its place back.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
+
+import structlog
 
 from app.cache.base import Cache
 from app.cache.memory import MemoryCache
 from app.cache.off import NoCache
 from app.cache.redis import RedisCache
 from app.llm.http import Connections, Transport, open_connections
-from app.llm.model import Model
+from app.llm.model import Model, Provider
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAIChat
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.wrappers.cached import Cached
+from app.llm.wrappers.circuit_breaking import CircuitBreaking
 from app.llm.wrappers.defaulted import Defaulted
 from app.llm.wrappers.fallback import Fallback
+from app.llm.wrappers.hedged import Hedged
 from app.llm.wrappers.instrumented import Instrumented
 from app.llm.wrappers.retrying import Retrying
+from app.llm.wrappers.shared import Shared
+from app.resilience.health import Health
+from app.resilience.probing import Patient, probing
 from app.settings import ProviderName, Settings
 from app.telemetry.metrics import Metrics
 
+_log = structlog.get_logger(__name__)
+
 # A new provider is a directory in `llm/providers`, a line here, and its name in the settings.
-PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Model]] = {
+PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Provider]] = {
     "openai": OpenAIChat,
     "anthropic": AnthropicChat,
 }
@@ -50,7 +65,11 @@ PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Model]] = 
 class Service:
     chat: Model
     cache: Cache
-    providers: tuple[str, ...]
+    health: Mapping[str, Health]  # of each provider, in the order of the chain
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        return tuple(self.health)
 
 
 @asynccontextmanager
@@ -66,7 +85,13 @@ async def open_service(
         guarded = [
             _guarded(name, settings, connections, cache, metrics) for name in settings.llm_providers
         ]
-        yield Service(chat=Fallback(guarded), cache=cache, providers=settings.llm_providers)
+        patients = {model.name: patient for model, patient in guarded}
+        async with probing(patients, settings.health_probe_interval_s, report=_unwell):
+            yield Service(
+                chat=_chain([model for model, _ in guarded], settings),
+                cache=cache,
+                health={name: patient.health for name, patient in patients.items()},
+            )
 
 
 def _guarded(
@@ -75,13 +100,25 @@ def _guarded(
     connections: Connections,
     cache: Cache,
     metrics: Metrics,
-) -> Model:
+) -> tuple[Model, Patient]:
     policy = settings.provider(name)
-    model: Model = PROVIDERS[name](policy, connections)
-    model = Retrying(model, settings.retry)
+    provider = PROVIDERS[name](policy, connections)
+    breaking = CircuitBreaking(provider, settings.breaker)
+    model: Model = Retrying(breaking, settings.retry)
     model = Cached(model, cache)
     model = Instrumented(model, metrics, previews=settings.debug_mode)
-    return Defaulted(model, policy)
+    return Defaulted(model, policy), Patient(breaking.health, provider.ping)
+
+
+def _chain(models: Sequence[Model], settings: Settings) -> Model:
+    chain: Model = Fallback(models)
+    if settings.hedge.after_s is not None:
+        chain = Hedged(chain, settings.hedge, alternative=Fallback([*models[1:], models[0]]))
+    return Shared(chain) if settings.enable_caching else chain
+
+
+def _unwell(provider: str, error: Exception, /) -> None:
+    _log.warning("llm.probe", provider=provider, error=type(error).__name__)
 
 
 def _cache(settings: Settings) -> Cache:

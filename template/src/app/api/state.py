@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from app.llm.model import ChatModel
+from app.resilience.health import Health
 from app.telemetry.metrics import Metrics
 
 Check = Callable[[], Awaitable[bool]]
@@ -17,6 +18,7 @@ class State:
     chat: ChatModel
     metrics: Metrics
     checks: Mapping[str, Check]  # what the service would rather have, by the name in `/readyz`
+    providers: Mapping[str, Health]
     debug: bool = False
 
 

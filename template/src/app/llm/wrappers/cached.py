@@ -1,7 +1,5 @@
-import json
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from hashlib import sha256
 
 import structlog
 from pydantic import ValidationError
@@ -9,12 +7,11 @@ from pydantic import ValidationError
 from app.cache.base import Cache
 from app.llm.model import Model
 from app.llm.types import ChatRequest, Done, LLMResponse, StreamEvent, TextDelta
+from app.llm.wrappers.request_key import request_key
 from app.llm.wrappers.wrapper import Wrapper
 
 _log = structlog.get_logger(__name__)
 
-# Counts the shapes of key and value: raise it, and what an older release stored is not read.
-_VERSION = 1
 _REPLAY_CHARS = 64
 DEFAULT_TTL_S = 3600.0
 
@@ -53,16 +50,7 @@ class Cached(Wrapper):
                 yield event
 
     def _key(self, request: ChatRequest) -> str:
-        """JSON, because its quoting keeps two different requests from looking the same."""
-        parts = [
-            _VERSION,
-            self.name,
-            request.model,
-            request.temperature,
-            request.max_tokens,
-            [[message.role, message.content] for message in request.messages],
-        ]
-        return f"chat:{sha256(json.dumps(parts).encode()).hexdigest()}"
+        return f"chat:{request_key(request, provider=self.name)}"
 
     async def _lookup(self, key: str) -> LLMResponse | None:
         stored = await self._cache.get(key)
