@@ -29,8 +29,8 @@ def create_app() -> Starlette:
         routes=[
             Route("/healthz", healthy, methods=["GET"]),
             *Control(faults, recorder).routes(),
-            *OPENAI_ROUTES,
             *ANTHROPIC_ROUTES,
+            *OPENAI_ROUTES,
         ],
         middleware=[Middleware(Intake, faults=faults, recorder=recorder)],
         exception_handlers={Refusal: refuse, HTTPException: refuse_route},

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +16,7 @@ from app.cache.memory import MemoryCache
 from app.llm.model import Model
 from app.llm.wrappers.batches import EmbeddingBatches
 from app.main import create_app
+from app.resilience.health import Health
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.wiring import Service
@@ -49,9 +50,13 @@ class Door:
 
 @asynccontextmanager
 async def opened(
-    model: Model, *, cache: Cache | None = None, **settings: Any
+    model: Model,
+    *,
+    cache: Cache | None = None,
+    health: Mapping[str, Health] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Door]:
-    app = service_with(model, cache=cache, **settings)
+    app = service_with(model, cache=cache, health=health, **settings)
     transport = httpx2.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),
@@ -60,14 +65,20 @@ async def opened(
         yield Door(app, client)
 
 
-def service_with(model: Model, *, cache: Cache | None = None, **settings: Any) -> FastAPI:
+def service_with(
+    model: Model,
+    *,
+    cache: Cache | None = None,
+    health: Mapping[str, Health] | None = None,
+    **settings: Any,
+) -> FastAPI:
     @asynccontextmanager
     async def opener(_settings: Settings, _metrics: Metrics) -> AsyncIterator[Service]:
         yield Service(
             chat=model,
             embeddings=EmbeddingBatches(model, limit=4),
             cache=cache or MemoryCache(),
-            providers=("fake",),
+            health=health or {},
         )
 
     return create_app(Settings(_env_file=None, **settings), opener=opener)

@@ -1,19 +1,25 @@
-"""Anthropic's route: who asks, for which model, and in one piece or as a stream."""
+"""Anthropic's routes: who asks, for which model, and in one piece or as a stream."""
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from mock_api.answers import complete
+from mock_api.anthropic.errors import ANTHROPIC
 from mock_api.anthropic.messages import answer, prompt_of
 from mock_api.anthropic.requests import MessagesRequest
 from mock_api.anthropic.stream import frames
+from mock_api.anthropic.wire import Model, ModelList
 from mock_api.call import call_of
 from mock_api.keys import bearer, is_missing_model, is_refused
 from mock_api.refusal import Refusal
 from mock_api.reply import Stream, Whole
 from mock_api.validation import check
+
+_MODELS = ("claude-haiku-4-5", "claude-sonnet-4-5")
+_CREATED_AT = "2025-10-01T00:00:00Z"
 
 
 async def create_message(request: Request) -> Response:
@@ -28,6 +34,17 @@ async def create_message(request: Request) -> Response:
     return Whole(answer(asked, completion, call.digest))
 
 
+async def list_models(request: Request) -> Response:
+    _authorize(request.headers)
+    models: ModelList = {
+        "data": [_model(name) for name in _MODELS],
+        "has_more": False,
+        "first_id": _MODELS[0],
+        "last_id": _MODELS[-1],
+    }
+    return Whole(models)
+
+
 def _authorize(headers: Headers) -> None:
     key = headers.get("x-api-key") or bearer(headers.get("authorization"))
     if not key:
@@ -38,4 +55,20 @@ def _authorize(headers: Headers) -> None:
         raise Refusal(400, "header is required", field=("anthropic-version",))
 
 
-ROUTES = [Route("/v1/messages", create_message, methods=["POST"])]
+def _model(name: str) -> Model:
+    return {"type": "model", "id": name, "display_name": name, "created_at": _CREATED_AT}
+
+
+class _ForAnthropic(Route):
+    """A path that OpenAI has too: it is meant for whom the intake took the caller for."""
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] == "http" and call_of(scope).dialect is not ANTHROPIC:
+            return Match.NONE, {}
+        return super().matches(scope)
+
+
+ROUTES = [
+    Route("/v1/messages", create_message, methods=["POST"]),
+    _ForAnthropic("/v1/models", list_models, methods=["GET"]),
+]

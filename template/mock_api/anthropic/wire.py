@@ -108,3 +108,17 @@ class MessageStop(TypedDict):
 
 
 Event = MessageStart | BlockStart | Ping | BlockDelta | BlockStop | MessageDelta | MessageStop
+
+
+class Model(TypedDict):
+    type: Literal["model"]
+    id: str
+    display_name: str
+    created_at: str
+
+
+class ModelList(TypedDict):
+    data: list[Model]
+    has_more: bool
+    first_id: str
+    last_id: str

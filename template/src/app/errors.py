@@ -4,6 +4,7 @@ LLMError
 ├── RetryableError                the same call may succeed a little later
 │   ├── ConnectionFailed          refused, reset, hung up in the middle of an answer
 │   ├── TimedOut                  no answer, or no next chunk, in time
+│   │   └── NoConnectionFree      all connections were busy for too long; nothing was sent
 │   ├── RateLimited               429: the provider asks for a pause
 │   ├── ProviderUnavailable       5xx, 529, 408, 409
 │   └── StreamInterrupted         a stream ended before its end; carries the text so far
@@ -59,6 +60,10 @@ class ConnectionFailed(RetryableError):
 
 class TimedOut(RetryableError):
     """The provider did not answer, or stopped sending, in time."""
+
+
+class NoConnectionFree(TimedOut):
+    """Too many calls were waiting. It says nothing about the provider, which was never asked."""
 
 
 class RateLimited(RetryableError):

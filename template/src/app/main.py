@@ -71,6 +71,7 @@ def _assemble(settings: Settings, opener: Opener) -> FastAPI:
                 embeddings=service.embeddings,
                 metrics=registry,
                 checks={"cache": service.cache.ping},
+                providers=service.health,
                 debug=settings.debug_mode,
             )
             _announce(settings, service)

@@ -32,6 +32,8 @@ from app.llm.http import HTTPPolicy
 from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.wrappers.cached import CachePolicy
+from app.resilience.circuit_breaker import BreakerPolicy
+from app.resilience.hedge import HedgePolicy
 from app.resilience.retry import RetryPolicy
 from app.telemetry.logging import LogPolicy
 
@@ -68,6 +70,9 @@ class Settings(BaseSettings):
     max_tokens: Annotated[int, Ge(1), Le(1_000_000)] = 1024
 
     retry: RetryPolicy = RetryPolicy()
+    breaker: BreakerPolicy = BreakerPolicy()
+    hedge: HedgePolicy = HedgePolicy()
+    health_probe_interval_s: Annotated[float, Ge(0), Le(3600)] = 30.0
     request_timeout_s: Annotated[float, Gt(0), Le(600)] = 60.0
     stream_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] = 30.0
     max_concurrency: Annotated[int, Ge(1), Le(10_000)] = 100

@@ -4,15 +4,23 @@ No web framework here, so evaluations, notebooks and tests open the same service
 
 From the outside in, with the reasons for the order:
 
+    Shared                      equal requests at the same time are one call (where equal ones may
+                                share an answer at all: with ENABLE_CACHING)
+    Hedged                      with HEDGE_AFTER_S: a slow question is asked a second time, of the
+                                next provider first, with all of its guards
     Fallback                    a provider is given up only after all its guards have tried
-    └─ for each provider
-       Defaulted                everything below sees the model that is really asked
-       Instrumented             one line and one measurement per call, as its caller lived it:
-                                with cache hits, waits and all attempts (each retry has its own line)
-       Cached                   a hit costs no attempt, no wait and no connection. Per provider,
-                                because an answer belongs to the model that gave it
-       Retrying                 closest to the wire: only it knows whether trying again is safe
-       OpenAI, …                one HTTP call
+    ├─ for each provider
+    │  Defaulted                everything below sees the model that is really asked
+    │  Instrumented             one line and one measurement per call, as its caller lived it:
+    │                           with cache hits, waits and all attempts (each retry has its own line)
+    │  Cached                   a hit costs no attempt, no wait and no connection. Per provider,
+    │                           because an answer belongs to the model that gave it
+    │  Retrying                 each attempt passes the guards below; what they refuse is not tried
+    │                           again, so an open circuit and a reached limit cost no wait
+    │  CircuitBreaking          a provider that is away costs no token and no connection
+    │  RateLimited              each attempt counts, because the provider counts each. One limit per
+    │                           provider, shared through Redis when there is one
+    │  OpenAI, …                one HTTP call
     └─ and when all have failed
        Stale                    what `Cached` of each provider still has, in the same order
 
@@ -22,35 +30,48 @@ Batches of texts go through the same chain: a call that fails is tried again alo
 full queues for a bounded time and then fails with `TimedOut`; an abandoned call gives its place back.
 """
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+
+import structlog
+from redis.asyncio import Redis
 
 from app.cache.base import Cache
 from app.cache.memory import MemoryCache
 from app.cache.off import NoCache
 from app.cache.redis import RedisCache
 from app.llm.http import Connections, Transport, open_connections
-from app.llm.model import Model
+from app.llm.model import Model, Provider
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.wrappers.batches import EmbeddingBatches
 from app.llm.wrappers.cached import Cached
+from app.llm.wrappers.circuit_breaking import CircuitBreaking
 from app.llm.wrappers.defaulted import Defaulted
 from app.llm.wrappers.fallback import Fallback
+from app.llm.wrappers.hedged import Hedged
 from app.llm.wrappers.instrumented import Instrumented
+from app.llm.wrappers.rate_limited import RateLimited
 from app.llm.wrappers.retrying import Retrying
+from app.llm.wrappers.shared import Shared
 from app.llm.wrappers.stale import Stale
+from app.resilience.health import Health
+from app.resilience.probing import Patient, probing
+from app.resilience.rate_limit import LocalLimiter, RateLimiter
+from app.resilience.rate_limit_redis import RedisLimiter
 from app.settings import ProviderName, Settings
+from app.shared_redis import open_redis
 from app.telemetry.metrics import Metrics
 
+_log = structlog.get_logger(__name__)
+
 # A new provider is a directory in `llm/providers`, a line here, and its name in the settings.
-PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Model]] = {
+PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Provider]] = {
     "openai": OpenAI,
     "anthropic": AnthropicChat,
 }
-
 
 # One batch of texts leaves three quarters of the connections to everybody else.
 _BATCH_SHARE = 4
@@ -61,7 +82,31 @@ class Service:
     chat: Model
     embeddings: EmbeddingBatches
     cache: Cache
-    providers: tuple[str, ...]
+    health: Mapping[str, Health]  # of each provider, in the order of the chain
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        return tuple(self.health)
+
+
+@dataclass(frozen=True, slots=True)
+class _Common:
+    """What the guards of all providers share."""
+
+    settings: Settings
+    connections: Connections
+    redis: Redis | None
+    cache: Cache
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class _Guarded:
+    """A provider behind its guards, its last resort, and how it is doing."""
+
+    model: Model
+    stale: Model
+    patient: Patient
 
 
 @asynccontextmanager
@@ -72,44 +117,69 @@ async def open_service(
     metrics = metrics or Metrics()
     async with (
         open_connections(settings.http, transport) as connections,
-        aclosing(_cache(settings)) as cache,
+        _redis(settings) as redis,
+        aclosing(_cache(settings, redis)) as cache,
     ):
-        guarded, stale = zip(
-            *(
-                _guarded(name, settings, connections, cache, metrics)
-                for name in settings.llm_providers
-            ),
-            strict=True,
-        )
-        chain = Fallback(guarded, stale)
-        batch_limit = max(1, settings.max_concurrency // _BATCH_SHARE)
-        yield Service(
-            chat=chain,
-            embeddings=EmbeddingBatches(chain, limit=batch_limit),
-            cache=cache,
-            providers=settings.llm_providers,
-        )
+        common = _Common(settings, connections, redis, cache, metrics)
+        guarded = [_guarded(name, common) for name in settings.llm_providers]
+        patients = {each.model.name: each.patient for each in guarded}
+        chat = _chain(guarded, settings)
+        async with probing(patients, settings.health_probe_interval_s, report=_unwell):
+            yield Service(
+                chat=chat,
+                embeddings=EmbeddingBatches(
+                    chat, limit=max(1, settings.max_concurrency // _BATCH_SHARE)
+                ),
+                cache=cache,
+                health={name: patient.health for name, patient in patients.items()},
+            )
 
 
-def _guarded(
-    name: ProviderName,
-    settings: Settings,
-    connections: Connections,
-    cache: Cache,
-    metrics: Metrics,
-) -> tuple[Model, Model]:
-    """The provider behind its guards, and its last resort."""
+def _guarded(name: ProviderName, common: _Common) -> _Guarded:
+    settings = common.settings
     policy = settings.provider(name)
-    model: Model = PROVIDERS[name](policy, connections)
-    model = Retrying(model, settings.retry)
-    cached = Cached(model, cache, settings.cache)
-    model = Instrumented(cached, metrics, previews=settings.debug_mode)
-    return Defaulted(model, policy), Defaulted(Stale(cached), policy)
+    provider = PROVIDERS[name](policy, common.connections)
+    limited = RateLimited(provider, _limiter(name, common))
+    breaking = CircuitBreaking(limited, settings.breaker)
+    retrying = Retrying(breaking, settings.retry)
+    cached = Cached(retrying, common.cache, settings.cache)
+    seen = Instrumented(cached, common.metrics, previews=settings.debug_mode)
+    return _Guarded(
+        Defaulted(seen, policy),
+        Defaulted(Stale(cached), policy),
+        Patient(breaking.health, provider.ping),
+    )
 
 
-def _cache(settings: Settings) -> Cache:
+def _chain(guarded: Sequence[_Guarded], settings: Settings) -> Model:
+    chain: Model = _fallback(guarded)
+    if settings.hedge.after_s is not None:
+        rotated = _fallback([*guarded[1:], guarded[0]])
+        chain = Hedged(chain, settings.hedge, alternative=rotated)
+    return Shared(chain) if settings.enable_caching else chain
+
+
+def _fallback(guarded: Sequence[_Guarded]) -> Fallback:
+    return Fallback([each.model for each in guarded], [each.stale for each in guarded])
+
+
+def _limiter(name: ProviderName, common: _Common) -> RateLimiter:
+    if common.redis is None:
+        return LocalLimiter(common.settings.rate_limit)
+    return RedisLimiter(name, common.settings.rate_limit, common.redis)
+
+
+def _redis(settings: Settings) -> AbstractAsyncContextManager[Redis | None]:
+    if settings.redis_url is None:
+        return nullcontext()
+    return open_redis(settings.redis_url.get_secret_value())
+
+
+def _cache(settings: Settings, redis: Redis | None) -> Cache:
     if not settings.enable_caching:
         return NoCache()
-    if settings.redis_url is None:
-        return MemoryCache()
-    return RedisCache.at(settings.redis_url.get_secret_value())
+    return MemoryCache() if redis is None else RedisCache(redis)
+
+
+def _unwell(provider: str, error: Exception, /) -> None:
+    _log.warning("llm.probe", provider=provider, error=type(error).__name__)

@@ -53,12 +53,12 @@ class Sample:
         return replace(self, events=events)
 
 
-async def ask(model: ChatModel, *, stream: bool) -> None:
+async def ask(model: ChatModel, request: ChatRequest = REQUEST, *, stream: bool) -> None:
     if stream:
-        async for _ in model.stream(REQUEST):
+        async for _ in model.stream(request):
             pass
     else:
-        await model.complete(REQUEST)
+        await model.complete(request)
 
 
 def frame(name: str, data: JSONObject | str) -> bytes:

@@ -4,8 +4,10 @@ from collections.abc import AsyncIterator, Iterator
 
 import httpx2 as httpx
 import pytest
+from pydantic import SecretStr
 
 from app.errors import (
+    AuthenticationFailed,
     ConnectionFailed,
     LLMError,
     MalformedAnswer,
@@ -14,8 +16,8 @@ from app.errors import (
     StreamInterrupted,
     TimedOut,
 )
-from app.llm.http import HTTPPolicy, open_connections
-from app.llm.model import ChatModel
+from app.llm.http import Connections, HTTPPolicy, open_connections
+from app.llm.model import Provider
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
@@ -40,15 +42,20 @@ async def mock(mock_url: str) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture(params=["openai", "anthropic"])
-async def model(request: pytest.FixtureRequest, mock_url: str) -> AsyncIterator[ChatModel]:
+async def model(request: pytest.FixtureRequest, mock_url: str) -> AsyncIterator[Provider]:
     async with open_connections(POLICY) as connections:
-        if request.param == "openai":
-            yield OpenAI(ProviderPolicy(f"{mock_url}/v1", "gpt-5-mini"), connections)
-        else:
-            yield AnthropicChat(ProviderPolicy(mock_url, "claude-haiku-4-5"), connections)
+        yield provider(request.param, mock_url, connections)
 
 
-async def test_a_question_is_answered(model: ChatModel) -> None:
+def provider(
+    name: str, mock_url: str, connections: Connections, key: SecretStr | None = None
+) -> Provider:
+    if name == "openai":
+        return OpenAI(ProviderPolicy(f"{mock_url}/v1", "gpt-5-mini", key), connections)
+    return AnthropicChat(ProviderPolicy(mock_url, "claude-haiku-4-5", key), connections)
+
+
+async def test_a_question_is_answered(model: Provider) -> None:
     response = await model.complete(REQUEST)
     assert response.provider == model.name
     assert response.content
@@ -56,7 +63,7 @@ async def test_a_question_is_answered(model: ChatModel) -> None:
     assert response.usage.total_tokens > 0
 
 
-async def test_a_stream_says_the_same(model: ChatModel) -> None:
+async def test_a_stream_says_the_same(model: Provider) -> None:
     whole = await model.complete(REQUEST)
     *deltas, done = [event async for event in model.stream(REQUEST)]
     assert isinstance(done, Done)
@@ -65,7 +72,7 @@ async def test_a_stream_says_the_same(model: ChatModel) -> None:
 
 
 async def broken(
-    mock: httpx.AsyncClient, model: ChatModel, *, stream: bool, **fault: object
+    mock: httpx.AsyncClient, model: Provider, *, stream: bool, **fault: object
 ) -> LLMError:
     (await mock.put("/_mock/faults", json=fault)).raise_for_status()
     with pytest.raises(LLMError) as raised:
@@ -75,7 +82,7 @@ async def broken(
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 async def test_a_busy_provider_says_when_to_come_back(
-    mock: httpx.AsyncClient, model: ChatModel, *, stream: bool
+    mock: httpx.AsyncClient, model: Provider, *, stream: bool
 ) -> None:
     error = await broken(mock, model, stream=stream, status=429, retry_after=7)
     assert type(error) is RateLimited
@@ -84,17 +91,17 @@ async def test_a_busy_provider_says_when_to_come_back(
 
 @pytest.mark.parametrize("status", [500, 503, 529])
 async def test_a_broken_provider_is_unavailable(
-    mock: httpx.AsyncClient, model: ChatModel, status: int
+    mock: httpx.AsyncClient, model: Provider, status: int
 ) -> None:
     error = await broken(mock, model, stream=False, status=status)
     assert type(error) is ProviderUnavailable
 
 
-async def test_a_malformed_answer_is_noticed(mock: httpx.AsyncClient, model: ChatModel) -> None:
+async def test_a_malformed_answer_is_noticed(mock: httpx.AsyncClient, model: Provider) -> None:
     assert type(await broken(mock, model, stream=False, malformed=True)) is MalformedAnswer
 
 
-async def test_a_dropped_stream_keeps_its_text(mock: httpx.AsyncClient, model: ChatModel) -> None:
+async def test_a_dropped_stream_keeps_its_text(mock: httpx.AsyncClient, model: Provider) -> None:
     whole = await model.complete(REQUEST)
     error = await broken(mock, model, stream=True, drop_after_chunks=6)
     assert type(error) is StreamInterrupted
@@ -103,10 +110,27 @@ async def test_a_dropped_stream_keeps_its_text(mock: httpx.AsyncClient, model: C
 
 
 async def test_a_stream_dropped_at_once_is_a_lost_connection(
-    mock: httpx.AsyncClient, model: ChatModel
+    mock: httpx.AsyncClient, model: Provider
 ) -> None:
     assert type(await broken(mock, model, stream=True, drop_after_chunks=0)) is ConnectionFailed
 
 
-async def test_a_stalled_stream_is_a_timeout(mock: httpx.AsyncClient, model: ChatModel) -> None:
+async def test_a_stalled_stream_is_a_timeout(mock: httpx.AsyncClient, model: Provider) -> None:
     assert type(await broken(mock, model, stream=True, stall_after_chunks=2)) is TimedOut
+
+
+async def test_a_provider_that_is_well_answers_a_ping(model: Provider) -> None:
+    await model.ping()
+
+
+async def test_a_ping_fails_as_a_call_would(mock: httpx.AsyncClient, model: Provider) -> None:
+    (await mock.put("/_mock/faults", json={"status": 503})).raise_for_status()
+    with pytest.raises(ProviderUnavailable):
+        await model.ping()
+
+
+@pytest.mark.parametrize("name", ["openai", "anthropic"])
+async def test_a_ping_finds_out_that_a_key_is_bad(mock_url: str, name: str) -> None:
+    async with open_connections(POLICY) as connections:
+        with pytest.raises(AuthenticationFailed):
+            await provider(name, mock_url, connections, SecretStr("invalid")).ping()

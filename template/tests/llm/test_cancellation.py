@@ -5,6 +5,7 @@ from contextlib import aclosing
 
 import pytest
 
+from app.errors import NoConnectionFree
 from app.llm.http import HTTPPolicy, open_connections
 from app.llm.model import ChatModel
 from app.llm.types import Done, TextDelta
@@ -77,6 +78,18 @@ async def test_a_pool_of_five_has_five_connections_however_many_call() -> None:
         model = sample.model(connections, server.base_url)
         await asyncio.gather(*(model.complete(REQUEST) for _ in range(50)))
         assert server.connections == 5
+
+
+async def test_who_waits_too_long_for_a_connection_was_not_let_down_by_the_provider() -> None:
+    policy = HTTPPolicy(max_concurrency=1, pool_timeout_s=0.01)
+    async with loopback(hangs) as server, open_connections(policy) as connections:
+        model = SAMPLES[0].model(connections, server.base_url)
+        first = asyncio.create_task(model.complete(REQUEST))
+        await asyncio.sleep(0.01)
+        with pytest.raises(NoConnectionFree, match="too many calls"):
+            await model.complete(REQUEST)
+        first.cancel()
+        await asyncio.wait([first])
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from anthropic import AsyncAnthropic
+from anthropic import AsyncAnthropic, AuthenticationError
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
@@ -157,3 +157,14 @@ async def test_the_same_request_gives_the_same_bytes(api: httpx2.AsyncClient) ->
     second = await api.post("/v1/messages", json=asked)
     assert first.content == second.content
     assert first.headers["request-id"] == second.headers["request-id"]
+
+
+async def test_models_are_listed(anthropic: AsyncAnthropic) -> None:
+    names = [model.id async for model in anthropic.models.list()]
+    assert "claude-haiku-4-5" in names
+
+
+async def test_a_list_of_models_is_for_who_may_call(anthropic: AsyncAnthropic) -> None:
+    with pytest.raises(AuthenticationError) as refused:
+        await anthropic.with_options(api_key="invalid").models.list()
+    assert refused.value.type == "authentication_error"

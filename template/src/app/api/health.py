@@ -7,6 +7,8 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from app.api.state import Check, Door
+from app.resilience.circuit_breaker import CircuitState
+from app.resilience.health import HealthReport
 
 router = APIRouter(tags=["health"])
 
@@ -17,9 +19,18 @@ class Alive(BaseModel):
     status: Literal["ok"] = "ok"
 
 
+class ProviderHealth(BaseModel):
+    """Of the last five minutes. `success_rate` is null without calls."""
+
+    state: CircuitState
+    success_rate: float | None
+    calls: int
+
+
 class Ready(BaseModel):
     status: Literal["ready"] = "ready"
     degraded: list[str]
+    providers: dict[str, ProviderHealth]
 
 
 @router.get("/healthz", summary="Is the process alive?")
@@ -32,12 +43,20 @@ async def healthz() -> Alive:
 async def readyz(door: Door) -> Ready:
     """Say that requests are welcome, and what is missing.
 
-    A lost cache makes the service slower, not wrong: taking every instance out of traffic at once
-    would turn it into an outage.
+    A lost cache makes the service slower, not wrong, and a provider that is away is away for every
+    instance: taking them all out of traffic at once would turn it into an outage.
     """
     answers = await asyncio.gather(*map(_in_time, door.checks.values()), return_exceptions=True)
-    names = zip(door.checks, answers, strict=True)
-    return Ready(degraded=[name for name, answer in names if answer is not True])
+    missing = [n for n, answer in zip(door.checks, answers, strict=True) if answer is not True]
+    reports = {name: health.report() for name, health in door.providers.items()}
+    return Ready(
+        degraded=[*missing, *(name for name, report in reports.items() if report.degraded)],
+        providers={name: _shown(report) for name, report in reports.items()},
+    )
+
+
+def _shown(report: HealthReport) -> ProviderHealth:
+    return ProviderHealth(state=report.state, success_rate=report.success_rate, calls=report.calls)
 
 
 async def _in_time(check: Check) -> bool:

@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from app.llm.model import ChatModel
 from app.llm.wrappers.batches import EmbeddingBatches
+from app.resilience.health import Health
 from app.telemetry.metrics import Metrics
 
 Check = Callable[[], Awaitable[bool]]
@@ -19,6 +20,7 @@ class State:
     embeddings: EmbeddingBatches
     metrics: Metrics
     checks: Mapping[str, Check]  # what the service would rather have, by the name in `/readyz`
+    providers: Mapping[str, Health]
     debug: bool = False
 
 

@@ -16,7 +16,14 @@ import httpx2 as httpx
 import orjson
 from annotated_types import Ge, Gt, Le
 
-from app.errors import ConnectionFailed, LLMError, MalformedAnswer, RequestRefused, TimedOut
+from app.errors import (
+    ConnectionFailed,
+    LLMError,
+    MalformedAnswer,
+    NoConnectionFree,
+    RequestRefused,
+    TimedOut,
+)
 from app.llm.retry_after import retry_after_s
 from app.llm.status import ErrorDetail, error_for
 from app.streaming.sse import EventTooLargeError, ServerSentEvent, SSEDecoder
@@ -127,11 +134,17 @@ class ProviderHTTP:
         self._headers = {**headers, "Content-Type": "application/json"}
         self._read_error = read_error
 
+    async def get(self, path: str) -> bytes:
+        return await self._whole("GET", path)
+
     async def post_json(self, path: str, payload: object) -> bytes:
         """The body of the answer, unparsed: who knows its shape parses and validates in one go."""
+        return await self._whole("POST", path, payload)
+
+    async def _whole(self, method: str, path: str, payload: object = None) -> bytes:
         with self._as_llm_errors():
             async with asyncio.timeout(self._policy.request_timeout_s):
-                response = await self._send(path, payload, accept="application/json")
+                response = await self._send(method, path, payload, accept="application/json")
                 async with aclosing(response):
                     await self._refuse_failure(response)
                     return await self._whole_body(response)
@@ -149,7 +162,7 @@ class ProviderHTTP:
         deadline = now() + gap_s
         with self._as_llm_errors():
             async with asyncio.timeout_at(deadline):
-                response = await self._send(path, payload, accept=_EVENT_STREAM)
+                response = await self._send("POST", path, payload, accept=_EVENT_STREAM)
         async with aclosing(response), aclosing(self._checked_events(response)) as events:
             while True:
                 with self._as_llm_errors():
@@ -176,15 +189,18 @@ class ProviderHTTP:
                 f"{self.provider} hung up in the middle of an event", provider=self.provider
             )
 
-    async def _send(self, path: str, payload: object, *, accept: str) -> httpx.Response:
+    async def _send(
+        self, method: str, path: str, payload: object, *, accept: str
+    ) -> httpx.Response:
         headers = {**self._headers, "Accept": accept}
         if accept == _EVENT_STREAM:
             headers["Accept-Encoding"] = "identity"  # a compressor holds events back
         correlation = request_id.get()
         if correlation is not None:
             headers["X-Request-ID"] = correlation
+        content = None if payload is None else self._encoded(payload)
         request = self._client.build_request(
-            "POST", self._base_url + path, content=self._encoded(payload), headers=headers
+            method, self._base_url + path, content=content, headers=headers
         )
         return await self._client.send(request, stream=True)
 
@@ -256,7 +272,7 @@ _FAILURES: dict[type[BaseException], tuple[type[LLMError], str]] = {
     TimeoutError: (TimedOut, "did not answer in time"),
     httpx.TimeoutException: (TimedOut, "did not answer in time"),
     httpx.ConnectTimeout: (TimedOut, "could not be reached in time"),
-    httpx.PoolTimeout: (TimedOut, "was not called: too many calls are waiting for it"),
+    httpx.PoolTimeout: (NoConnectionFree, "was not called: too many calls are waiting for it"),
     httpx.ConnectError: (ConnectionFailed, "could not be reached"),
     httpx.ProxyError: (ConnectionFailed, "could not be reached through the proxy"),
     httpx.RemoteProtocolError: (ConnectionFailed, "hung up, or does not speak HTTP"),

@@ -44,3 +44,14 @@ class EmbeddingModel(Protocol):
 
 class Model(ChatModel, EmbeddingModel, Protocol):
     """Both halves: what a provider offers, and what a guard stands in front of."""
+
+
+class Provider(Model, Protocol):
+    """A model at the end of a wire."""
+
+    async def ping(self) -> None:
+        """Find out, with a call that costs nothing, whether the provider answers us.
+
+        Raises an `LLMError` when it does not: it is away, or does not accept our key.
+        """
+        ...

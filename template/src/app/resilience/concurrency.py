@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
-from app.resilience.tasks import end_all
-
 S = TypeVar("S")
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
@@ -35,9 +33,10 @@ async def run_all(
             except catch as error:
                 results[index] = error
 
-    workers = [asyncio.create_task(work()) for _ in range(min(limit, len(queue)))]
     try:
-        await asyncio.gather(*workers)
-    finally:
-        await end_all(workers)
+        async with asyncio.TaskGroup() as workers:
+            for _ in range(min(limit, len(queue))):
+                workers.create_task(work())
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
     return [results[index] for index in range(len(queue))]

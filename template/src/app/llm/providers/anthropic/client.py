@@ -39,6 +39,9 @@ class AnthropicChat:
     async def embed(self, _request: EmbeddingRequest) -> Embeddings:
         raise UnsupportedRequest(f"{self.name} has no embeddings", provider=self.name)
 
+    async def ping(self) -> None:
+        await self._http.get("/v1/models")
+
     def _payload(self, request: ChatRequest, *, stream: bool) -> wire.MessageRequest:
         request = self._policy.applied_to(request)
         return convert.request_to_wire(

@@ -42,6 +42,9 @@ class OpenAI:
         answer = validated(embeddings_wire.EMBEDDING_LIST, body, self.name)
         return embeddings.embeddings_from_wire(answer, len(request.texts))
 
+    async def ping(self) -> None:
+        await self._http.get("/models")
+
     def _payload(self, request: ChatRequest, *, stream: bool) -> wire.CompletionRequest:
         request = self._policy.applied_to(request)
         return convert.request_to_wire(request, request.model or self._policy.model, stream=stream)

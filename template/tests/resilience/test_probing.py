@@ -1,0 +1,101 @@
+"""In simulated time: a minute of probes takes no minute."""
+
+import asyncio
+from collections.abc import Coroutine
+
+import pytest
+
+from app.resilience.health import Health
+from app.resilience.probing import Patient, probing
+from tests.resilience.simulated import simulated
+
+INTERVAL_S = 30
+
+
+class AwayError(Exception):
+    pass
+
+
+class Bench:
+    def __init__(self) -> None:
+        self.pings: list[float] = []
+        self.running = 0
+        self.error: Exception | None = None
+        self.hangs = False
+        self.reports: list[tuple[str, Exception]] = []
+        self.health = Health(lambda: "closed", clock=self.now)
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def ping(self) -> None:
+        self.pings.append(self.now())
+        self.running += 1
+        try:
+            await asyncio.sleep(10_000 if self.hangs else 0)
+        finally:
+            self.running -= 1
+        if self.error is not None:
+            raise self.error
+
+    def run(self, during: Coroutine[None, None, None], interval_s: float = INTERVAL_S) -> None:
+        async def probed() -> None:
+            patients = {"one": Patient(self.health, self.ping)}
+            async with probing(patients, interval_s, report=self._report):
+                await during
+            assert len(asyncio.all_tasks()) == 1
+
+        simulated(probed())
+
+    def _report(self, name: str, error: Exception) -> None:
+        self.reports.append((name, error))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def test_who_is_not_called_is_probed_regularly(bench: Bench) -> None:
+    bench.run(asyncio.sleep(305))
+    gaps = [later - sooner for sooner, later in zip([0, *bench.pings], bench.pings, strict=False)]
+    assert 9 <= len(gaps) <= 11
+    assert all(27 <= gap <= 33 for gap in gaps)
+    assert len({round(gap, 6) for gap in gaps}) > 5
+
+
+def test_who_is_called_is_not_probed(bench: Bench) -> None:
+    async def traffic() -> None:
+        for _ in range(20):
+            bench.health.record(ok=True)
+            await asyncio.sleep(15)
+        assert bench.pings == []
+        await asyncio.sleep(60)
+        assert bench.pings
+
+    bench.run(traffic())
+
+
+def test_a_failed_probe_is_reported_and_the_next_one_comes(bench: Bench) -> None:
+    async def outage() -> None:
+        bench.error = AwayError()
+        await asyncio.sleep(40)
+        assert bench.health.report().probe_failed
+        assert bench.reports == [("one", bench.error)]
+        bench.error = None
+        await asyncio.sleep(40)
+        assert not bench.health.report().probe_failed
+
+    bench.run(outage())
+    assert len(bench.pings) == 2
+
+
+def test_a_probe_that_hangs_ends_with_the_service(bench: Bench) -> None:
+    bench.hangs = True
+    bench.run(asyncio.sleep(100))
+    assert (len(bench.pings), bench.running) == (1, 0)
+
+
+def test_an_interval_of_nothing_is_never(bench: Bench) -> None:
+    bench.run(asyncio.sleep(1000), interval_s=0)
+    assert bench.pings == []

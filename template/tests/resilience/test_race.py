@@ -1,0 +1,102 @@
+import asyncio
+
+import pytest
+
+from app.resilience.race import Call, first_completed
+from tests.resilience.simulated import simulated
+
+
+class AwayError(Exception):
+    pass
+
+
+class Calls:
+    """Calls that take their time, and a record of how each of them ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+        self.discarded: list[str] = []
+
+    def takes(self, seconds: float, name: str, error: Exception | None = None) -> Call[str]:
+        async def call() -> str:
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                try:
+                    await asyncio.sleep(0)  # letting go takes a moment
+                finally:
+                    self.ended.append(name)
+            if error is not None:
+                raise error
+            return name
+
+        return call
+
+    async def discard(self, value: str) -> None:
+        self.discarded.append(value)
+
+    async def first(self, *calls: Call[str]) -> str:
+        return await first_completed(calls, catch=AwayError, discard=self.discard)
+
+
+@pytest.fixture
+def calls() -> Calls:
+    return Calls()
+
+
+def test_the_fastest_wins_and_the_losers_have_ended(calls: Calls) -> None:
+    racers = [calls.takes(3, "slow"), calls.takes(1, "fast"), calls.takes(2, "middle")]
+    assert simulated(calls.first(*racers)) == "fast"
+    assert sorted(calls.ended) == ["fast", "middle", "slow"]
+    assert calls.discarded == []
+
+
+def test_an_error_leaves_it_to_the_others(calls: Calls) -> None:
+    racers = [calls.takes(1, "bad", AwayError()), calls.takes(2, "good")]
+    assert simulated(calls.first(*racers)) == "good"
+
+
+def test_when_all_fail_the_first_calls_error_comes_out(calls: Calls) -> None:
+    errors = [AwayError("slow"), AwayError("fast")]
+    racers = [calls.takes(2, "slow", errors[0]), calls.takes(1, "fast", errors[1])]
+    with pytest.raises(AwayError, match="slow"):
+        simulated(calls.first(*racers))
+
+
+def test_a_mistake_is_raised_at_once_and_ends_the_others(calls: Calls) -> None:
+    racers = [calls.takes(9, "good"), calls.takes(1, "bad", KeyError("bug"))]
+    with pytest.raises(KeyError):
+        simulated(calls.first(*racers))
+    assert calls.ended == ["bad", "good"]
+
+
+def test_of_two_that_arrive_together_one_is_discarded(calls: Calls) -> None:
+    assert simulated(calls.first(calls.takes(1, "one"), calls.takes(1, "two"))) == "one"
+    assert calls.discarded == ["two"]
+
+
+def test_cancelling_the_race_ends_everybody(calls: Calls) -> None:
+    async def cancelled() -> None:
+        async with asyncio.timeout(1):
+            await calls.first(calls.takes(2, "one"), calls.takes(3, "two"))
+
+    with pytest.raises(TimeoutError):
+        simulated(cancelled())
+    assert calls.ended == ["one", "two"]
+
+
+@pytest.mark.parametrize("turns", range(6))
+def test_no_value_is_lost_whenever_the_race_is_cancelled(calls: Calls, turns: int) -> None:
+    async def cancelled() -> str | None:
+        racing = asyncio.create_task(calls.first(calls.takes(1, "one"), calls.takes(2, "two")))
+        await asyncio.sleep(1)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        racing.cancel()
+        (outcome,) = await asyncio.gather(racing, return_exceptions=True)
+        return outcome if isinstance(outcome, str) else None
+
+    kept = simulated(cancelled())
+    assert sorted(calls.ended) == ["one", "two"]
+    assert calls.discarded in ([], ["one"])
+    assert kept is None or not calls.discarded
