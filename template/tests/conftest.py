@@ -19,7 +19,9 @@ from tests.door import Door, opened
 hypothesis_settings.register_profile("service", deadline=None, database=None)
 hypothesis_settings.load_profile("service")
 
-_PREFIXES = tuple(f"{name.upper()}_" for name in ("log", "openai", "anthropic", "retry"))
+_PREFIXES = tuple(
+    f"{name.upper()}_" for name in ("log", "openai", "anthropic", "retry", "rate_limit")
+)
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 
 

@@ -20,7 +20,7 @@ LLMError
     ├── UnknownProvider           a provider that is not configured
     └── NothingCanAnswer          every provider was tried
 
-Errors carry facts (`provider`, `status`, `retry_after_s`), so that one handler can turn any of
+Errors carry facts (`provider`, `status`, `retry_after_s` …), so that one handler can turn any of
 them into an HTTP answer and one policy can decide whether to try again.
 """
 
@@ -28,7 +28,10 @@ from collections.abc import Sequence
 
 
 class LLMError(Exception):
-    """Root of the tree. `message` is safe to show to a user: it never holds a key or a URL."""
+    """Root of the tree. `message` is safe to show to a user: it never holds a key or a URL.
+
+    `should_retry` is the provider's own word on whether to try again, for when it gives one.
+    """
 
     def __init__(
         self,
@@ -37,12 +40,14 @@ class LLMError(Exception):
         provider: str | None = None,
         status: int | None = None,
         retry_after_s: float | None = None,
+        should_retry: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.provider = provider
         self.status = status
         self.retry_after_s = retry_after_s
+        self.should_retry = should_retry
 
 
 class RetryableError(LLMError):

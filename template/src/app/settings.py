@@ -32,6 +32,7 @@ from pydantic_settings import (
 
 from app.llm.http import HTTPPolicy
 from app.llm.providers.policy import ProviderPolicy
+from app.resilience.rate_limit import RateLimitPolicy
 from app.resilience.retry import RetryPolicy
 from app.telemetry.logging import LogPolicy
 
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     max_tokens: Annotated[int, Ge(1), Le(1_000_000)] = 1024
 
     retry: RetryPolicy = RetryPolicy()
+    rate_limit: RateLimitPolicy = RateLimitPolicy()
     request_timeout_s: Annotated[float, Gt(0), Le(600)] = 60.0
     stream_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] = 30.0
     max_concurrency: Annotated[int, Ge(1), Le(10_000)] = 100

@@ -11,7 +11,9 @@ From the outside in, with the reasons for the order:
                                 with cache hits, waits and all attempts (each retry has its own line)
        Cached                   a hit costs no attempt, no wait and no connection. Per provider,
                                 because an answer belongs to the model that gave it
-       Retrying                 closest to the wire: only it knows whether trying again is safe
+       Retrying                 only it knows whether trying again is safe
+       RateLimited              each attempt counts, because the provider counts each. One limit per
+                                provider, shared through Redis when there is one
        OpenAIChat, …            one HTTP call
 
 `MAX_CONCURRENCY` is the size of the connection pool that all providers share. A call that finds it
@@ -19,8 +21,10 @@ full queues for a bounded time and then fails with `TimedOut`; an abandoned call
 """
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
+
+from redis.asyncio import Redis
 
 from app.cache.base import Cache
 from app.cache.memory import MemoryCache
@@ -35,8 +39,12 @@ from app.llm.wrappers.cached import Cached
 from app.llm.wrappers.defaulted import Defaulted
 from app.llm.wrappers.fallback import Fallback
 from app.llm.wrappers.instrumented import Instrumented
+from app.llm.wrappers.rate_limited import RateLimited
 from app.llm.wrappers.retrying import Retrying
+from app.resilience.rate_limit import LocalLimiter, RateLimiter
+from app.resilience.rate_limit_redis import RedisLimiter
 from app.settings import ProviderName, Settings
+from app.shared_redis import open_redis
 from app.telemetry.metrics import Metrics
 
 # A new provider is a directory in `llm/providers`, a line here, and its name in the settings.
@@ -61,10 +69,12 @@ async def open_service(
     metrics = metrics or Metrics()
     async with (
         open_connections(settings.http, transport) as connections,
-        aclosing(_cache(settings)) as cache,
+        _redis(settings) as redis,
+        aclosing(_cache(settings, redis)) as cache,
     ):
         guarded = [
-            _guarded(name, settings, connections, cache, metrics) for name in settings.llm_providers
+            _guarded(name, settings, connections, cache=cache, metrics=metrics, redis=redis)
+            for name in settings.llm_providers
         ]
         yield Service(chat=Fallback(guarded), cache=cache, providers=settings.llm_providers)
 
@@ -73,20 +83,33 @@ def _guarded(
     name: ProviderName,
     settings: Settings,
     connections: Connections,
+    *,
     cache: Cache,
     metrics: Metrics,
+    redis: Redis | None,
 ) -> Model:
     policy = settings.provider(name)
     model: Model = PROVIDERS[name](policy, connections)
+    model = RateLimited(model, _limiter(name, settings, redis))
     model = Retrying(model, settings.retry)
     model = Cached(model, cache)
     model = Instrumented(model, metrics, previews=settings.debug_mode)
     return Defaulted(model, policy)
 
 
-def _cache(settings: Settings) -> Cache:
+def _redis(settings: Settings) -> AbstractAsyncContextManager[Redis | None]:
+    if settings.redis_url is None:
+        return nullcontext()
+    return open_redis(settings.redis_url.get_secret_value())
+
+
+def _limiter(name: ProviderName, settings: Settings, redis: Redis | None) -> RateLimiter:
+    if redis is None:
+        return LocalLimiter(settings.rate_limit)
+    return RedisLimiter(name, settings.rate_limit, redis)
+
+
+def _cache(settings: Settings, redis: Redis | None) -> Cache:
     if not settings.enable_caching:
         return NoCache()
-    if settings.redis_url is None:
-        return MemoryCache()
-    return RedisCache.at(settings.redis_url.get_secret_value())
+    return MemoryCache() if redis is None else RedisCache(redis)

@@ -142,6 +142,6 @@ async def test_cancelling_ends_a_wait() -> None:
 
 
 async def test_one_retry_serves_many_calls_at_once() -> None:
-    retry = Retry(RetryPolicy(base_delay_s=0.001), on=BusyError)
+    retry = Retry(RetryPolicy(base_delay_s=0.001, budget_reserve=100), on=BusyError)
     calls = [retry(fails_first(BusyError(), BusyError())) for _ in range(50)]
     assert await asyncio.gather(*calls) == ["answer"] * 50

@@ -18,7 +18,7 @@ from annotated_types import Ge, Gt, Le
 
 from app.errors import ConnectionFailed, LLMError, MalformedAnswer, RequestRefused, TimedOut
 from app.llm.retry_after import retry_after_s
-from app.llm.status import ErrorDetail, error_for
+from app.llm.status import ErrorDetail, error_for, should_retry
 from app.streaming.sse import EventTooLargeError, ServerSentEvent, SSEDecoder
 from app.telemetry.correlation import request_id
 
@@ -209,6 +209,7 @@ class ProviderHTTP:
             provider=self.provider,
             detail=self._read_error(bytes(body)),
             retry_after_s=retry_after_s(response.headers),
+            should_retry=should_retry(response.headers),
         )
 
     def _refuse_other_content(self, response: httpx.Response) -> None:
