@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import httpx2 as httpx
 import pytest
@@ -11,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from app.cache.memory import MemoryCache
 from app.cache.off import NoCache
 from app.cache.redis import RedisCache
-from app.errors import NothingCanAnswer
+from app.errors import LimitReached, NothingCanAnswer
 from app.llm.types import ChatRequest, Done, Message
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -109,6 +110,38 @@ async def test_an_equal_question_costs_nothing_and_is_counted_as_such(upstream: 
             assert (await service.chat.complete(REQUEST)).cached
     assert len(upstream.requests) == 1
     assert [line["outcome"] for line in logs.events("llm.call")] == ["ok", "cached"]
+
+
+ONE_CALL = {"requests_per_minute": 1, "max_wait_s": 0}
+
+
+async def test_each_provider_has_a_limit_of_its_own(upstream: Upstream) -> None:
+    chosen = settings(rate_limit=ONE_CALL, enable_caching=False)
+    async with open_service(chosen, transport=httpx.MockTransport(upstream)) as service:
+        for provider in ("openai", "anthropic"):
+            await service.chat.complete(replace(REQUEST, provider=provider))
+            with pytest.raises(LimitReached) as raised:
+                await service.chat.complete(replace(REQUEST, provider=provider))
+            assert raised.value.provider == provider
+    assert len(upstream.requests) == 2
+
+
+async def test_each_attempt_counts_for_the_limit(upstream: Upstream) -> None:
+    upstream.statuses = [503]
+    async with open_service(
+        settings(rate_limit=ONE_CALL), transport=httpx.MockTransport(upstream)
+    ) as service:
+        with pytest.raises(LimitReached):
+            await service.chat.complete(REQUEST)
+    assert len(upstream.requests) == 1
+
+
+async def test_an_answer_from_the_cache_takes_no_token(upstream: Upstream) -> None:
+    async with open_service(
+        settings(rate_limit=ONE_CALL), transport=httpx.MockTransport(upstream)
+    ) as service:
+        answers = [await service.chat.complete(REQUEST) for _ in range(5)]
+    assert [answer.cached for answer in answers] == [False, True, True, True, True]
 
 
 async def test_a_call_that_fails_is_logged_with_the_model_that_was_asked(

@@ -21,7 +21,7 @@ LLMError
     ├── UnknownProvider           a provider that is not configured
     └── NothingCanAnswer          every provider was tried
 
-Errors carry facts (`provider`, `status`, `retry_after_s`), so that one handler can turn any of
+Errors carry facts (`provider`, `status`, `retry_after_s` …), so that one handler can turn any of
 them into an HTTP answer and one policy can decide whether to try again.
 """
 
@@ -33,7 +33,10 @@ _DEFAULT_PAUSE_S = 30.0
 
 
 class LLMError(Exception):
-    """Root of the tree. `message` is safe to show to a user: it never holds a key or a URL."""
+    """Root of the tree. `message` is safe to show to a user: it never holds a key or a URL.
+
+    `should_retry` is the provider's own word on whether to try again, for when it gives one.
+    """
 
     def __init__(
         self,
@@ -42,12 +45,14 @@ class LLMError(Exception):
         provider: str | None = None,
         status: int | None = None,
         retry_after_s: float | None = None,
+        should_retry: bool | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.provider = provider
         self.status = status
         self.retry_after_s = retry_after_s
+        self.should_retry = should_retry
 
 
 class RetryableError(LLMError):

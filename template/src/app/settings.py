@@ -34,6 +34,7 @@ from app.llm.providers.policy import ProviderPolicy
 from app.llm.wrappers.cached import CachePolicy
 from app.resilience.circuit_breaker import BreakerPolicy
 from app.resilience.hedge import HedgePolicy
+from app.resilience.rate_limit import RateLimitPolicy
 from app.resilience.retry import RetryPolicy
 from app.telemetry.logging import LogPolicy
 
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     breaker: BreakerPolicy = BreakerPolicy()
     hedge: HedgePolicy = HedgePolicy()
     health_probe_interval_s: Annotated[float, Ge(0), Le(3600)] = 30.0
+    rate_limit: RateLimitPolicy = RateLimitPolicy()
     request_timeout_s: Annotated[float, Gt(0), Le(600)] = 60.0
     stream_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] = 30.0
     max_concurrency: Annotated[int, Ge(1), Le(10_000)] = 100

@@ -6,6 +6,7 @@ import fakeredis
 import pytest
 
 from app.cache.redis import RedisCache
+from app.shared_redis import open_redis
 from app.testing import FakeClock, captured_logs
 
 
@@ -21,9 +22,8 @@ def clock() -> FakeClock:
 
 @pytest.fixture
 async def cache(server: fakeredis.FakeServer, clock: FakeClock) -> AsyncIterator[RedisCache]:
-    cache = RedisCache(fakeredis.FakeAsyncRedis(server=server), clock=clock.monotonic)
-    yield cache
-    await cache.aclose()
+    async with fakeredis.FakeAsyncRedis(server=server) as redis:
+        yield RedisCache(redis, clock=clock.monotonic)
 
 
 async def test_what_was_stored_is_found(cache: RedisCache) -> None:
@@ -86,10 +86,10 @@ async def test_a_ping_that_works_ends_the_pause(
 
 
 async def test_nobody_listening_is_a_miss(unused_tcp_port: int) -> None:
-    cache = RedisCache.at(f"redis://127.0.0.1:{unused_tcp_port}/0")
-    assert await cache.get("a") is None
-    assert not await cache.ping()
-    await cache.aclose()
+    async with open_redis(f"redis://127.0.0.1:{unused_tcp_port}/0") as redis:
+        cache = RedisCache(redis)
+        assert await cache.get("a") is None
+        assert not await cache.ping()
 
 
 async def test_a_redis_that_hangs_costs_one_short_wait() -> None:
@@ -99,11 +99,11 @@ async def test_a_redis_that_hangs_costs_one_short_wait() -> None:
 
     server = await asyncio.start_server(silent, "127.0.0.1")
     port = server.sockets[0].getsockname()[1]
-    cache = RedisCache.at(f"redis://127.0.0.1:{port}/0")
-    started = time.perf_counter()
-    for _ in range(20):
-        assert await cache.get("a") is None
-    assert time.perf_counter() - started < 1.5
-    await cache.aclose()
+    async with open_redis(f"redis://127.0.0.1:{port}/0") as redis:
+        cache = RedisCache(redis)
+        started = time.perf_counter()
+        for _ in range(20):
+            assert await cache.get("a") is None
+        assert time.perf_counter() - started < 1.5
     server.close()
     await server.wait_closed()

@@ -111,6 +111,20 @@ async def test_a_429_about_money_is_not_about_the_pace(sample: Sample, body: obj
     assert type(await failure(sample, 429, body)) is QuotaExhausted
 
 
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [("true", True), ("false", False), (" TRUE ", True), ("1", None), ("", None)],
+    ids=["yes", "no", "loudly", "unclear", "empty"],
+)
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_whether_to_try_again_may_be_said_in_a_header(
+    *, said: str, known: bool | None, stream: bool
+) -> None:
+    headers = {"X-Should-Retry": said}
+    error = await failure(ANTHROPIC, 529, error_body("Busy"), stream=stream, headers=headers)
+    assert error.should_retry is known
+
+
 async def test_the_pause_that_the_provider_asks_for_is_a_fact_of_the_error() -> None:
     error = await failure(OPENAI, 429, error_body("Slow down"), headers={"Retry-After": "12"})
     assert error.retry_after_s == 12

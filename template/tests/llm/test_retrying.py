@@ -1,3 +1,6 @@
+import asyncio
+from collections.abc import Awaitable, Callable
+
 import pytest
 
 from app.errors import (
@@ -7,15 +10,26 @@ from app.errors import (
     ProviderUnavailable,
     QuotaExhausted,
     RateLimited,
+    RequestRefused,
     StreamInterrupted,
+    TimedOut,
 )
-from app.llm.types import Done, TextDelta
+from app.llm.types import Done, EmbeddingRequest, Embeddings, TextDelta
 from app.llm.wrappers.retrying import Retrying
+from app.llm.wrappers.wrapper import Wrapper
 from app.resilience.retry import RetryPolicy
 from app.testing import FakeChatModel, FakeClock, captured_logs
 from tests.llm.samples import REQUEST
 
 BUSY = ProviderUnavailable("busy", provider="fake", status=503)
+
+
+class Speechless(Wrapper):
+    """A model whose vectors never come."""
+
+    async def embed(self, _request: EmbeddingRequest) -> Embeddings:
+        await asyncio.Event().wait()
+        raise AssertionError
 
 
 def retrying(model: FakeChatModel, clock: FakeClock) -> Retrying:
@@ -56,6 +70,77 @@ async def test_what_would_fail_again_is_not_tried_again(error: LLMError, clock: 
     with pytest.raises(type(error)):
         await retrying(model, clock).complete(REQUEST)
     assert len(model.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [
+        pytest.param(RequestRefused("?", status=400, should_retry=True), 2, id="400, but yes"),
+        pytest.param(ProviderUnavailable("?", status=503, should_retry=False), 1, id="503, but no"),
+        pytest.param(QuotaExhausted("?", status=429, should_retry=True), 1, id="money, but yes"),
+    ],
+)
+async def test_the_provider_knows_better_than_its_status_except_about_money(
+    error: LLMError, attempts: int, clock: FakeClock
+) -> None:
+    model = FakeChatModel(error, "Hello!")
+    await asyncio.gather(retrying(model, clock).complete(REQUEST), return_exceptions=True)
+    assert len(model.requests) == attempts
+
+
+async def test_all_calls_to_a_provider_share_one_budget(clock: FakeClock) -> None:
+    model = FakeChatModel(BUSY)
+    policy = RetryPolicy(budget_reserve=3, budget_ratio=0)
+    guarded = Retrying(model, policy, sleep=clock.sleep, clock=clock.monotonic)
+    with captured_logs() as logs:
+        for _ in range(10):
+            with pytest.raises(ProviderUnavailable):
+                await guarded.complete(REQUEST)
+    assert len(model.requests) == 13
+    refusals = logs.events("llm.retry_refused")
+    assert len(refusals) == 9
+    assert refusals[-1].items() >= {"provider": "fake", "attempt": 1, "status": 503}.items()
+
+
+async def test_a_thousand_failing_requests_in_parallel_are_at_most_a_fifth_more() -> None:
+    model = FakeChatModel(BUSY)
+    guarded = Retrying(model, RetryPolicy(base_delay_s=0.001, max_delay_s=0.001))
+    calls = [guarded.complete(REQUEST) for _ in range(1000)]
+    assert {type(end) for end in await asyncio.gather(*calls, return_exceptions=True)} == {
+        ProviderUnavailable
+    }
+    assert 1000 < len(model.requests) <= 1200
+
+
+async def complete(guarded: Retrying) -> object:
+    return await guarded.complete(REQUEST)
+
+
+async def stream(guarded: Retrying) -> object:
+    return await anext(guarded.stream(REQUEST))
+
+
+async def embed(guarded: Retrying) -> object:
+    return await guarded.embed(EmbeddingRequest(("text",)))
+
+
+@pytest.mark.parametrize("call", [complete, stream, embed])
+async def test_the_deadline_is_a_timeout_like_any_other(
+    call: Callable[[Retrying], Awaitable[object]],
+) -> None:
+    model = FakeChatModel([asyncio.Event().wait])
+    guarded = Retrying(Speechless(model), RetryPolicy(deadline_s=0.02))
+    with pytest.raises(TimedOut, match=r"fake did not answer within 0\.02 s") as raised:
+        await call(guarded)
+    assert raised.value.provider == "fake"
+    assert model.open_streams == 0
+
+
+async def test_the_deadline_is_not_for_a_stream_that_has_begun() -> None:
+    model = FakeChatModel(["Hel", lambda: asyncio.sleep(0.1), "lo!"])
+    guarded = Retrying(model, RetryPolicy(deadline_s=0.05))
+    *_, done = [event async for event in guarded.stream(REQUEST)]
+    assert isinstance(done, Done)
 
 
 async def test_a_stream_that_has_not_begun_is_tried_again(clock: FakeClock) -> None:

@@ -3,7 +3,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.resilience.retry import Retry, RetryPolicy
+from app.resilience.retry import DeadlineExceededError, Retry, RetryPolicy
 from app.testing import FakeClock
 
 
@@ -20,6 +20,7 @@ class Bench:
         self.clock = FakeClock()
         self.slept = self.clock.sleeps
         self.reports: list[tuple[int, float, BusyError]] = []
+        self.refusals: list[tuple[int, BusyError]] = []
 
     def retry(self, policy: RetryPolicy) -> Retry[BusyError]:
         return Retry(
@@ -27,6 +28,7 @@ class Bench:
             on=BusyError,
             pause_s=lambda error: error.pause_s,
             report=lambda attempt, wait_s, error: self.reports.append((attempt, wait_s, error)),
+            budget_spent=lambda attempt, error: self.refusals.append((attempt, error)),
             sleep=self.clock.sleep,
             clock=self.clock.monotonic,
         )
@@ -78,6 +80,21 @@ async def test_any_other_error_passes_at_once(bench: Bench, errors: list[Excepti
     with pytest.raises(KeyError):
         await bench.retry(RetryPolicy())(fails_first(*errors))
     assert len(bench.slept) == len(errors) - 1
+
+
+@pytest.mark.parametrize("before", [0, 1], ids=["1st", "2nd"])
+async def test_an_error_that_is_not_worth_it_passes_at_once(bench: Bench, before: int) -> None:
+    retry = Retry(
+        RetryPolicy(),
+        on=BusyError,
+        worth=lambda error: error.pause_s is None,
+        sleep=bench.clock.sleep,
+    )
+    hopeless = BusyError(pause_s=1)
+    with pytest.raises(BusyError) as raised:
+        await retry(fails_first(*[BusyError()] * before, hopeless))
+    assert raised.value is hopeless
+    assert len(bench.slept) == before
 
 
 async def test_waits_double_up_to_the_maximum_with_full_jitter() -> None:
@@ -132,6 +149,62 @@ async def test_a_wait_that_would_end_after_the_deadline_is_not_begun(bench: Benc
     assert bench.slept == []
 
 
+async def test_the_deadline_ends_an_attempt_that_runs() -> None:
+    retry = Retry(RetryPolicy(deadline_s=0.02), on=BusyError)
+    with pytest.raises(DeadlineExceededError, match=r"within 0\.02 s"):
+        await retry(asyncio.Event().wait)
+
+
+async def test_the_last_attempt_has_what_is_left_of_the_deadline(bench: Bench) -> None:
+    async def slow_then_hanging() -> str:
+        if not bench.slept:
+            bench.clock.now += 89.9  # of 90; without that, the test would hang here
+            raise BusyError
+        await asyncio.Event().wait()
+        return "never"
+
+    with pytest.raises(DeadlineExceededError):
+        await bench.retry(RetryPolicy(base_delay_s=0.05, max_delay_s=0.05))(slow_then_hanging)
+
+
+async def test_a_timeout_of_the_call_itself_is_not_taken_for_the_deadline(bench: Bench) -> None:
+    with pytest.raises(TimeoutError, match="mine"):
+        await bench.retry(RetryPolicy())(fails_first(TimeoutError("mine")))
+
+
+async def test_a_spent_budget_raises_the_error_at_once_and_says_so(bench: Bench) -> None:
+    retry = bench.retry(RetryPolicy(budget_ratio=0, budget_reserve=1))
+    first, second, third = BusyError(), BusyError(), BusyError()
+    with pytest.raises(BusyError) as raised:
+        await retry(fails_first(first, second, third))
+    assert raised.value is second
+    assert bench.refusals == [(1 + 1, second)]
+    assert len(bench.slept) == 1
+
+
+async def test_what_is_given_up_anyway_costs_no_budget(bench: Bench) -> None:
+    retry = bench.retry(RetryPolicy(budget_ratio=0, budget_reserve=1))
+    with pytest.raises(BusyError):
+        await retry(fails_first(BusyError(pause_s=1000)))
+    assert await retry(fails_first(BusyError())) == "answer"
+    assert bench.refusals == []
+
+
+async def test_a_thousand_failing_calls_are_at_most_a_fifth_more(bench: Bench) -> None:
+    retry = bench.retry(RetryPolicy())
+    attempts = 0
+
+    async def down() -> str:
+        nonlocal attempts
+        attempts += 1
+        raise BusyError
+
+    for _ in range(1000):
+        with pytest.raises(BusyError):
+            await retry(down)
+    assert 1100 <= attempts <= 1200
+
+
 async def test_cancelling_ends_a_wait() -> None:
     retry = Retry(RetryPolicy(), on=BusyError, pause_s=lambda _: 20)
     task = asyncio.create_task(retry(fails_first(BusyError())))
@@ -142,6 +215,6 @@ async def test_cancelling_ends_a_wait() -> None:
 
 
 async def test_one_retry_serves_many_calls_at_once() -> None:
-    retry = Retry(RetryPolicy(base_delay_s=0.001), on=BusyError)
+    retry = Retry(RetryPolicy(base_delay_s=0.001, budget_reserve=100), on=BusyError)
     calls = [retry(fails_first(BusyError(), BusyError())) for _ in range(50)]
     assert await asyncio.gather(*calls) == ["answer"] * 50

@@ -25,7 +25,7 @@ from app.errors import (
     TimedOut,
 )
 from app.llm.retry_after import retry_after_s
-from app.llm.status import ErrorDetail, error_for
+from app.llm.status import ErrorDetail, error_for, should_retry
 from app.streaming.sse import EventTooLargeError, ServerSentEvent, SSEDecoder
 from app.telemetry.correlation import request_id
 
@@ -225,6 +225,7 @@ class ProviderHTTP:
             provider=self.provider,
             detail=self._read_error(bytes(body)),
             retry_after_s=retry_after_s(response.headers),
+            should_retry=should_retry(response.headers),
         )
 
     def _refuse_other_content(self, response: httpx.Response) -> None:

@@ -1,6 +1,7 @@
 """What an HTTP status, and the error body that came with it, mean in our error tree."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.errors import (
@@ -58,6 +59,7 @@ def error_for(
     provider: str,
     detail: ErrorDetail | None = None,
     retry_after_s: float | None = None,
+    should_retry: bool | None = None,
 ) -> LLMError:
     kind = _class_for(status, detail)
     said = f": {_presentable(detail.message)}" if detail is not None and detail.message else ""
@@ -66,7 +68,13 @@ def error_for(
         provider=provider,
         status=status,
         retry_after_s=retry_after_s,
+        should_retry=should_retry,
     )
+
+
+def should_retry(headers: Mapping[str, str]) -> bool | None:
+    """Both providers may say it in a header, and their own clients obey. `None`: it is not said."""
+    return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
 
 
 def _class_for(status: int, detail: ErrorDetail | None) -> type[LLMError]:

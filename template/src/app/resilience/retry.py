@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from typing import Annotated, Generic, Protocol, TypeVar
 
 from annotated_types import Ge, Gt, Le
-from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 from tenacity.wait import wait_base
+
+from app.resilience.retry_budget import RetryBudget
 
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
@@ -24,8 +26,10 @@ class RetryPolicy:
     """How often and how patiently. Waits grow as base x 2^n with full jitter, up to the maximum.
 
     A provider may ask for a longer pause: it gets it up to `max_wait_s`, and beyond that the error
-    is raised at once, because nobody waits for hours in an open request. No attempt starts after
-    `deadline_s`; one that runs has its own timeout.
+    is raised at once, because nobody waits for hours in an open request. `deadline_s` is for all
+    attempts and waits together: no attempt starts after it, and one that runs is given up.
+
+    All calls share one budget of retries: `app.resilience.retry_budget` says how it is earned.
     """
 
     max_attempts: Annotated[int, Ge(1), Le(10)] = 3
@@ -33,11 +37,31 @@ class RetryPolicy:
     max_delay_s: Annotated[float, Gt(0), Le(300)] = 8.0
     max_wait_s: Annotated[float, Gt(0), Le(300)] = 30.0
     deadline_s: Annotated[float, Gt(0), Le(3600)] = 90.0
+    budget_ratio: Annotated[float, Ge(0), Le(10)] = 0.1
+    budget_reserve: Annotated[float, Ge(1), Le(10_000)] = 20.0
+
+
+class DeadlineExceededError(Exception):
+    """The time for all attempts is over. An attempt was still running; nobody knows its end."""
+
+    def __init__(self, deadline_s: float) -> None:
+        super().__init__(f"No answer within {deadline_s:g} s")
+        self.deadline_s = deadline_s
 
 
 class RetryHook(Protocol[E_contra]):
     def __call__(self, attempt: int, wait_s: float, error: E_contra, /) -> None:
         """Attempt number `attempt` failed; the next one comes after `wait_s`."""
+
+
+class RefusalHook(Protocol[E_contra]):
+    def __call__(self, attempt: int, error: E_contra, /) -> None:
+        """Attempt number `attempt` failed, and the budget does not allow another one."""
+
+
+def always(_: Exception, /) -> bool:
+    """Every error of the type is worth another attempt."""
+    return True
 
 
 def never_told(_: Exception, /) -> None:
@@ -48,36 +72,61 @@ def not_reported(_attempt: int, _wait_s: float, _error: Exception, /) -> None:
     """The hook of someone who does not want to know."""
 
 
+def refusal_not_reported(_attempt: int, _error: Exception, /) -> None:
+    """Nor of this."""
+
+
 class Retry(Generic[E]):
-    """`await retry(call)` is `await call()`, again and again while it raises `on`."""
+    """`await retry(call)` is `await call()`, again and again while it raises `on` and is `worth` it.
+
+    Raises the last error when it gives up, and `DeadlineExceededError` when the deadline ends an
+    attempt. One object serves all calls to the same place, because they share its budget.
+    """
 
     def __init__(
         self,
         policy: RetryPolicy,
         *,
         on: type[E],
+        worth: Callable[[E], bool] = always,
         pause_s: Callable[[E], float | None] = never_told,
         report: RetryHook[E] = not_reported,
+        budget_spent: RefusalHook[E] = refusal_not_reported,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
         self._on = on
+        self._worth = worth
         self._pause_s = pause_s
         self._report = report
+        self._budget_spent = budget_spent
         self._sleep = sleep
         self._clock = clock
         self._wait = _JitterAfterPause(policy, self._asked_pause_s)
+        self._budget = RetryBudget(policy.budget_ratio, policy.budget_reserve)
 
     async def __call__(self, call: Callable[[], Awaitable[T]]) -> T:
-        started = self._clock()
+        ends = self._clock() + self._policy.deadline_s
+        self._budget.earn()
         try:
-            return await call()
+            return await self._in_time(call, ends)
         except self._on as error:
+            if not self._worth(error):
+                raise
             first = error
-        return await self._again(call, first, started)
+        return await self._again(call, first, ends)
 
-    async def _again(self, call: Callable[[], Awaitable[T]], first: E, started: float) -> T:
+    async def _in_time(self, call: Callable[[], Awaitable[T]], ends: float) -> T:
+        try:
+            async with asyncio.timeout(ends - self._clock()) as timeout:
+                return await call()
+        except TimeoutError as error:
+            if not timeout.expired():
+                raise  # the call's own
+            raise DeadlineExceededError(self._policy.deadline_s) from error
+
+    async def _again(self, call: Callable[[], Awaitable[T]], first: E, ends: float) -> T:
         failed: E | None = first
 
         async def attempt() -> T:
@@ -85,12 +134,12 @@ class Retry(Generic[E]):
             if failed is not None:  # the first attempt is over; tenacity is told how it ended
                 error, failed = failed, None
                 raise error
-            return await call()
+            return await self._in_time(call, ends)
 
         retrying = AsyncRetrying(
-            retry=retry_if_exception_type(self._on),
+            retry=retry_if_exception(self._is_worth_it),
             wait=self._wait,
-            stop=lambda state: self._gives_up(state, started),
+            stop=lambda state: self._gives_up(state, ends),
             before_sleep=self._before_sleep,
             sleep=self._sleep,
             reraise=True,
@@ -98,12 +147,24 @@ class Retry(Generic[E]):
         result: T = await retrying(attempt)
         return result
 
-    def _gives_up(self, state: RetryCallState, started: float) -> bool:
+    def _is_worth_it(self, error: BaseException) -> bool:
+        return isinstance(error, self._on) and self._worth(error)
+
+    def _gives_up(self, state: RetryCallState, ends: float) -> bool:
+        return self._is_late(state, ends) or not self._can_pay(state)
+
+    def _is_late(self, state: RetryCallState, ends: float) -> bool:
         return (
             state.attempt_number >= self._policy.max_attempts
             or self._asked_pause_s(state) > self._policy.max_wait_s
-            or self._clock() - started + state.upcoming_sleep >= self._policy.deadline_s
+            or self._clock() + state.upcoming_sleep >= ends
         )
+
+    def _can_pay(self, state: RetryCallState) -> bool:
+        can_pay = self._budget.spend()
+        if not can_pay:
+            self._budget_spent(state.attempt_number, self._error(state))
+        return can_pay
 
     def _before_sleep(self, state: RetryCallState) -> None:
         self._report(state.attempt_number, state.upcoming_sleep, self._error(state))

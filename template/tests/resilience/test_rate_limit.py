@@ -1,0 +1,149 @@
+import asyncio
+
+import pytest
+
+from app.resilience.rate_limit import LimitExceededError, LocalLimiter, RateLimitPolicy
+from app.testing import FakeClock
+from tests.resilience import virtual_time
+from tests.resilience.arrivals import most_within, overdraft
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def limiter(clock: FakeClock, policy: RateLimitPolicy) -> LocalLimiter:
+    return LocalLimiter(policy, sleep=clock.sleep, clock=clock.monotonic)
+
+
+async def arrivals(limited: LocalLimiter, clock: FakeClock, calls: int) -> dict[int, float]:
+    """Make so many calls at once; the time of each, by its number, in the order of their turns."""
+    made: dict[int, float] = {}
+
+    async def call(number: int) -> None:
+        await limited.acquire()
+        made[number] = clock.now
+
+    await asyncio.gather(*(call(number) for number in range(calls)))
+    return made
+
+
+async def test_two_hundred_at_once_are_a_burst_and_then_the_rate(clock: FakeClock) -> None:
+    policy = RateLimitPolicy(requests_per_minute=100, max_wait_s=60)
+    made = await arrivals(limiter(clock, policy), clock, 200)
+    assert list(made) == list(range(200))  # nobody starves, nobody overtakes
+    assert overdraft(list(made.values()), burst=100, per_minute=100) <= 1e-6
+    assert made[199] - made[0] == pytest.approx(60)  # all of the rate is used
+
+
+async def test_strict_is_never_more_than_the_limit_in_a_minute(clock: FakeClock) -> None:
+    policy = RateLimitPolicy(requests_per_minute=100, strict=True, max_wait_s=60)
+    made = await arrivals(limiter(clock, policy), clock, 200)
+    assert list(made) == list(range(200))
+    assert most_within(60, list(made.values())) == 100
+    assert made[199] - made[0] == pytest.approx(60)
+
+
+async def test_the_burst_is_what_fits_at_once(clock: FakeClock) -> None:
+    policy = RateLimitPolicy(requests_per_minute=60, burst=3, max_wait_s=60)
+    made = await arrivals(limiter(clock, policy), clock, 6)
+    assert [time - 1000 for time in made.values()] == pytest.approx([0, 0, 0, 1, 2, 3])
+
+
+async def test_a_pause_fills_the_bucket_and_not_more(clock: FakeClock) -> None:
+    limited = limiter(clock, RateLimitPolicy(requests_per_minute=60, burst=3, max_wait_s=60))
+    await arrivals(limited, clock, 3)
+    clock.now += 3600
+    made = await arrivals(limited, clock, 5)
+    assert [time - 4600 for time in made.values()] == pytest.approx([0, 0, 0, 1, 2])
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["bucket", "strict"])
+async def test_a_sleep_that_takes_too_long_delays_one_call_only(
+    clock: FakeClock, *, strict: bool
+) -> None:
+    async def oversleep(seconds: float) -> None:
+        await clock.sleep(seconds + 0.4)
+
+    policy = RateLimitPolicy(requests_per_minute=60, burst=30, strict=strict, max_wait_s=600)
+    limited = LocalLimiter(policy, sleep=oversleep, clock=clock.monotonic)
+    made = list((await arrivals(limited, clock, 150)).values())
+    assert made[149] - made[0] <= 120 + 2 * 0.4 + 1e-6
+
+
+async def test_a_turn_says_how_long_it_was_waited_for(clock: FakeClock) -> None:
+    limited = limiter(clock, RateLimitPolicy(requests_per_minute=60, burst=1))
+    assert await limited.acquire() == 0
+    clock.now += 0.25
+    assert await limited.acquire() == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["bucket", "strict"])
+async def test_who_would_wait_too_long_is_told_so_at_once(
+    clock: FakeClock, *, strict: bool
+) -> None:
+    policy = RateLimitPolicy(requests_per_minute=2, burst=2, strict=strict, max_wait_s=20)
+    limited = limiter(clock, policy)
+    await arrivals(limited, clock, 2)
+    with pytest.raises(LimitExceededError) as raised:
+        await limited.acquire()
+    assert raised.value.retry_after_s == pytest.approx(60 if strict else 30)
+    assert clock.sleeps == []
+    clock.now += raised.value.retry_after_s
+    assert await limited.acquire() == 0
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["bucket", "strict"])
+def test_those_who_wait_count_for_those_who_come(*, strict: bool) -> None:
+    async def scenario() -> tuple[int, list[float]]:
+        policy = RateLimitPolicy(requests_per_minute=2, burst=2, strict=strict, max_wait_s=120)
+        limited = LocalLimiter(policy, clock=virtual_time.now)
+        calls = [asyncio.create_task(limited.acquire()) for _ in range(10)]
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+        refusals = [end.retry_after_s for end in ends if isinstance(end, LimitExceededError)]
+        return len(ends) - len(refusals), refusals
+
+    made, refusals = virtual_time.run(scenario())
+    assert made == 6
+    assert refusals == pytest.approx([180 if strict else 150] * 4)
+
+
+@pytest.mark.parametrize("leaver", [3, 4], ids=["the first who waits", "one behind"])
+def test_a_cancelled_waiter_gives_its_place_back(leaver: int) -> None:
+    async def scenario() -> dict[int, float]:
+        policy = RateLimitPolicy(requests_per_minute=60, burst=3)
+        limited, began = LocalLimiter(policy, clock=virtual_time.now), virtual_time.now()
+        made = {}
+
+        async def call(number: int) -> None:
+            await limited.acquire()
+            made[number] = virtual_time.now() - began
+
+        calls = [asyncio.create_task(call(number)) for number in range(7)]
+        await asyncio.sleep(0.5)
+        calls[leaver].cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        return made
+
+    made = virtual_time.run(scenario())
+    others = [number for number in range(7) if number != leaver]
+    assert list(made) == others
+    assert list(made.values()) == pytest.approx([0, 0, 0, 1, 2, 3])
+
+
+def test_who_comes_while_others_wait_stands_behind_them() -> None:
+    async def scenario() -> list[str]:
+        policy = RateLimitPolicy(requests_per_minute=60, burst=1)
+        limited = LocalLimiter(policy, clock=virtual_time.now)
+        order = []
+
+        async def call(name: str, after_s: float) -> None:
+            await asyncio.sleep(after_s)
+            await limited.acquire()
+            order.append(name)
+
+        await asyncio.gather(call("c", 1.0), call("a", 0.0), call("b", 0.9), call("d", 2.0))
+        return order
+
+    assert virtual_time.run(scenario()) == ["a", "b", "c", "d"]
