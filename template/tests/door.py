@@ -64,7 +64,7 @@ def service_with(model: Model, *, cache: Cache | None = None, **settings: Any) -
     async def opener(_settings: Settings, _metrics: Metrics) -> AsyncIterator[Service]:
         yield Service(chat=model, cache=cache or MemoryCache(), providers=("fake",))
 
-    return create_app(Settings(_env_file=None, **settings), opener=opener)
+    return create_app(Settings(**settings), opener=opener)
 
 
 @asynccontextmanager
