@@ -69,9 +69,9 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def loopback(reply: Reply) -> AsyncIterator[Loopback]:
+async def loopback(reply: Reply, port: int = 0) -> AsyncIterator[Loopback]:
     state = Loopback(reply)
-    server = await asyncio.start_server(state.serve, "127.0.0.1")
+    server = await asyncio.start_server(state.serve, "127.0.0.1", port)
     state.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield state
