@@ -106,14 +106,14 @@ FAULTS = {
     "one byte at a time": Fault(
         lambda body, kind: sends(
             whole(kind, body)[: -len(body)],
-            *[body[i : i + 1] for i in range(40)],
+            *[body[i : i + 1] for i in range(60)],
             every_s=0.03,
         ),
         TimedOut,
         TimedOut,
     ),
     "nothing but comments": Fault(
-        lambda _, kind: sends(head(kind), *[b": still here\n\n"] * 40, every_s=0.03),
+        lambda _, kind: sends(head(kind), *[b": still here\n\n"] * 60, every_s=0.03),
         TimedOut,
         TimedOut,
     ),

@@ -43,7 +43,7 @@ class Loopback:
         answering = asyncio.ensure_future(self.reply(writer))
         listening = asyncio.ensure_future(reader.read(1))
         await asyncio.wait([answering, listening], return_when=asyncio.FIRST_COMPLETED)
-        if listening.done() and not listening.result():
+        if listening.done() and (listening.exception() or not listening.result()):
             answering.cancel()
         await asyncio.gather(answering, return_exceptions=True)
         if not listening.done():
