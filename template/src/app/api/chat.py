@@ -18,11 +18,13 @@ from pydantic import (
 
 from app.api.documentation import EVENT_STREAM, problems
 from app.api.event_stream import EventStream, frame
-from app.api.problems import describe
+from app.api.problems import describe, http_problem
 from app.api.state import Door
 from app.llm.types import ChatRequest, LLMResponse, Message, Role, StreamEvent, TextDelta
 
 router = APIRouter(tags=["chat"])
+
+_STOPPING = 503
 
 
 def _one_spelling(text: str) -> str:
@@ -85,14 +87,16 @@ class ChatBody(BaseModel):
 )
 async def chat(body: ChatBody, door: Door) -> LLMResponse | Response:
     if body.stream:
-        return EventStream(_frames(door.chat.stream(body.to_request()), debug=door.debug))
+        text: list[str] = []
+        frames = _frames(door.chat.stream(body.to_request()), text, debug=door.debug)
+        return EventStream(frames, last_words=lambda: _cut_off(text))
     return await door.chat.complete(body.to_request())
 
 
 async def _frames(
-    events: AsyncGenerator[StreamEvent, None], *, debug: bool
+    events: AsyncGenerator[StreamEvent, None], text: list[str], *, debug: bool
 ) -> AsyncGenerator[bytes, None]:
-    text: list[str] = []
+    """Keep in `text` what was sent, for whoever has to say that there will be no more."""
     async with aclosing(events):
         try:
             async for event in events:
@@ -106,3 +110,8 @@ async def _frames(
                 raise  # nothing was sent: the answer can still have its real status
             problem = describe(error, debug=debug).model_copy(update={"text": "".join(text)})
             yield frame("error", problem.as_json())
+
+
+def _cut_off(text: list[str]) -> bytes:
+    problem = http_problem(_STOPPING, "The service stopped before the answer was complete.")
+    return frame("error", problem.model_copy(update={"text": "".join(text)}).as_json())
