@@ -89,7 +89,7 @@ async def test_a_caller_who_leaves_takes_the_upstream_along(
         await _until(lambda: model.open_streams == 1)
         await asyncio.sleep(0.02)
         asking.cancel()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             await _until(lambda: model.open_streams == 0)
             await _until(lambda: bool(logs.events("http.request")))
     assert logs.events("http.request")[0]["status"] == (200 if sent else 499)
@@ -114,7 +114,7 @@ async def test_a_caller_who_does_not_read_is_not_read_for() -> None:
         await asyncio.sleep(0.1)
         assert model.open_streams == 1
         await answer.aclose()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             await _until(lambda: model.open_streams == 0)
 
 

@@ -53,7 +53,7 @@ class Loopback:
         return listening.result()
 
     async def until_idle(self) -> None:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             if self.open:
                 await self._idle.wait()
 

@@ -3,16 +3,19 @@
 import asyncio
 from dataclasses import replace
 
+import httpx2 as httpx
 import pytest
 
 from app.errors import ConnectionFailed, LLMError, MalformedAnswer, ProviderUnavailable, TimedOut
 from app.llm.http import Connections, HTTPPolicy, open_connections
-from tests.llm.faults import EVENTS, FAULTS, HTML, JSON, Fault
+from tests.llm.faults import EVENTS, FAULTS, HTML, JSON, Fault, Kind
 from tests.llm.loopback import hangs, head, loopback, sends, whole
 from tests.llm.samples import REQUEST, SAMPLES, Sample, ask
 
 PATIENT = HTTPPolicy(max_concurrency=1, max_response_bytes=100_000, max_stream_bytes=3_000_000)
 HURRIED = replace(PATIENT, request_timeout_s=0.1, stream_chunk_timeout_s=0.1)
+
+Failure = type[httpx.RequestError]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -98,3 +101,32 @@ async def test_an_endless_error_page_is_not_read_to_its_end() -> None:
         with pytest.raises(ProviderUnavailable):
             await ask(SAMPLES[0].model(connections, server.base_url), stream=False)
         await server.until_idle()
+
+
+def failures_of_the_client(root: type[httpx.RequestError] = httpx.RequestError) -> set[Failure]:
+    return {root}.union(*map(failures_of_the_client, root.__subclasses__()))
+
+
+def kind_of(failure: Failure) -> Kind:
+    if issubclass(failure, httpx.TimeoutException):
+        return TimedOut
+    return MalformedAnswer if issubclass(failure, httpx.DecodingError) else ConnectionFailed
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@pytest.mark.parametrize(
+    "failure", sorted(failures_of_the_client(), key=str), ids=lambda failure: failure.__name__
+)
+async def test_each_failure_of_the_client_is_one_of_our_errors_in_our_words(
+    failure: Failure, sample: Sample, *, stream: bool
+) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise failure("cannot reach http://user:secret@provider.test")
+
+    async with open_connections(PATIENT, httpx.MockTransport(fail)) as connections:
+        with pytest.raises(LLMError) as raised:
+            await ask(sample.model(connections), stream=stream)
+    assert type(raised.value) is kind_of(failure)
+    assert raised.value.message.startswith(f"{sample.name} ")
+    assert "secret" not in raised.value.message
