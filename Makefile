@@ -54,6 +54,8 @@ lint: $(TOOLS) in-place ## Check hooks, tests and workflows here, then the servi
 	$(BIN)/hadolint template/Dockerfile
 	git ls-files -z '*.sh' .ci/run | xargs -0 $(BIN)/shellcheck
 	$(MAKE) -C template lint NATIVE=1
+	@# A second opinion on the types, and what many editors will say.
+	$(BIN)/basedpyright --project template/pyproject.toml --warnings
 
 .PHONY: format
 format: $(TOOLS) ## Format hooks and tests, and fix what can be fixed

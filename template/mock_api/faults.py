@@ -31,16 +31,16 @@ class Fault(BaseModel):
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 
-    latency_ms: float = Field(0, ge=0)
-    status: int | None = Field(None, ge=400, le=599)
+    latency_ms: float = Field(default=0, ge=0)
+    status: int | None = Field(default=None, ge=400, le=599)
     retry_after: Annotated[int, Ge(0)] | Annotated[float, Ge(0)] | _HeaderText | None = None
-    rate: float = Field(1, ge=0, le=1)
-    times: int | None = Field(None, ge=1)
-    path: str | None = Field(None, pattern="^/")
+    rate: float = Field(default=1, ge=0, le=1)
+    times: int | None = Field(default=None, ge=1)
+    path: str | None = Field(default=None, pattern="^/")
     drop_after_chunks: _Chunks | None = None
     stall_after_chunks: _Chunks | None = None
     malformed: bool = False
-    tokens_per_second: float | None = Field(None, gt=0)
+    tokens_per_second: float | None = Field(default=None, gt=0)
 
     @property
     def refuses_with(self) -> int | None:

@@ -36,7 +36,7 @@ def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
 
 @pytest.fixture
 def settings() -> Settings:
-    return Settings(_env_file=None)
+    return Settings()
 
 
 @pytest.fixture(autouse=True)

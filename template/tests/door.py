@@ -81,25 +81,39 @@ def service_with(
             health=health or {},
         )
 
-    return create_app(Settings(_env_file=None, **settings), opener=opener)
+    return create_app(Settings(**settings), opener=opener)
 
 
 @asynccontextmanager
 async def listening(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     """Serve over a real socket, for what an in-process transport cannot show."""
+    async with serving(app) as (_, url), httpx2.AsyncClient(base_url=url) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serving(
+    app: FastAPI, *, drain_s: int | None = None
+) -> AsyncIterator[tuple[uvicorn.Server, str]]:
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(app, log_config=None, access_log=False, ws="none", lifespan="on")
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        ws="none",
+        lifespan="on",
+        timeout_graceful_shutdown=drain_s,
+    )
     server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve(sockets=[listener]))
+    task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:  # noqa: ASYNC110 - uvicorn has no event for it
         await asyncio.sleep(0.005)
     host, port = listener.getsockname()
     try:
-        async with httpx2.AsyncClient(base_url=f"http://{host}:{port}") as client:
-            yield client
+        yield server, f"http://{host}:{port}"
     finally:
         server.should_exit = True
-        await serving
+        await task
 
 
 def events_of(text: str) -> list[tuple[str, str]]:

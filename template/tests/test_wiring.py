@@ -45,7 +45,7 @@ class Upstream:
 
 
 def settings(**values: object) -> Settings:
-    return Settings(_env_file=None, **{**QUICK, **values})  # type: ignore[arg-type]  # by name
+    return Settings(**{**QUICK, **values})  # type: ignore[arg-type]  # by name
 
 
 @pytest.fixture

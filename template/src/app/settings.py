@@ -77,6 +77,7 @@ class Settings(BaseSettings):
     rate_limit: RateLimitPolicy = RateLimitPolicy()
     request_timeout_s: Annotated[float, Gt(0), Le(600)] = 60.0
     stream_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] = 30.0
+    stream_first_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] | None = None
     max_concurrency: Annotated[int, Ge(1), Le(10_000)] = 100
 
     enable_caching: bool = True
@@ -107,6 +108,7 @@ class Settings(BaseSettings):
         return HTTPPolicy(
             request_timeout_s=self.request_timeout_s,
             stream_chunk_timeout_s=self.stream_chunk_timeout_s,
+            stream_first_chunk_timeout_s=self.stream_first_chunk_timeout_s,
             max_concurrency=self.max_concurrency,
         )
 

@@ -10,7 +10,7 @@ from app.api.event_stream import EventStream, frame
 from app.errors import StreamInterrupted, TimedOut
 from app.llm.types import ChatRequest
 from app.testing import CapturedLogs, FakeChatModel
-from tests.door import STREAMED, Door, events_of, listening, opened, service_with
+from tests.door import STREAMED, Door, events_of, listening, opened, service_with, serving
 
 
 async def test_an_answer_comes_as_deltas_and_one_done() -> None:
@@ -89,7 +89,7 @@ async def test_a_caller_who_leaves_takes_the_upstream_along(
         await _until(lambda: model.open_streams == 1)
         await asyncio.sleep(0.02)
         asking.cancel()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             await _until(lambda: model.open_streams == 0)
             await _until(lambda: bool(logs.events("http.request")))
     assert logs.events("http.request")[0]["status"] == (200 if sent else 499)
@@ -98,7 +98,7 @@ async def test_a_caller_who_leaves_takes_the_upstream_along(
 
 async def test_closing_the_frames_closes_what_is_behind_them_at_once() -> None:
     model = FakeChatModel(["Hel", "lo"])
-    frames = _frames(model.stream(ChatRequest(())), debug=False)
+    frames = _frames(model.stream(ChatRequest(())), [], debug=False)
     await anext(frames)
     await frames.aclose()
     assert model.open_streams == 0
@@ -114,8 +114,40 @@ async def test_a_caller_who_does_not_read_is_not_read_for() -> None:
         await asyncio.sleep(0.1)
         assert model.open_streams == 1
         await answer.aclose()
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             await _until(lambda: model.open_streams == 0)
+
+
+async def test_a_stream_that_a_shutdown_cuts_off_says_so_with_the_text_so_far() -> None:
+    model = FakeChatModel(["Hel", "lo", asyncio.Event().wait])
+    async with serving(service_with(model), drain_s=0) as (server, url):
+        text = ""
+        async with (
+            httpx2.AsyncClient(base_url=url) as client,
+            client.stream("POST", "/v1/chat", json=STREAMED) as answer,
+        ):
+            async for piece in answer.aiter_text():
+                text += piece
+                server.should_exit = text.count("event: delta") == 2
+    names, data = zip(*events_of(text), strict=True)
+    assert names == ("delta", "delta", "error")
+    assert (json.loads(data[-1])["status"], json.loads(data[-1])["text"]) == (503, "Hello")
+    assert model.open_streams == 0
+
+
+async def test_a_stream_that_is_cut_off_before_its_first_event_says_nothing() -> None:
+    async def frames() -> AsyncGenerator[bytes, None]:
+        await asyncio.Event().wait()
+        yield b""
+
+    sent: list[bytes] = []
+    stream = EventStream(frames(), last_words=lambda: b"the end")
+    call = asyncio.create_task(_sent_by(stream, sent))
+    await asyncio.sleep(0)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert sent == []
 
 
 async def test_silence_is_filled_with_comments() -> None:

@@ -38,9 +38,7 @@ def provider() -> Provider:
 
 @pytest.fixture
 async def client(provider: Provider) -> AsyncIterator[httpx2.AsyncClient]:
-    settings = Settings(
-        _env_file=None, llm_providers=("openai",), openai=_policy(), enable_caching=False
-    )
+    settings = Settings(llm_providers=("openai",), openai=_policy(), enable_caching=False)
     app = create_app(settings, transport=httpx2.MockTransport(provider))
     async with (
         app.router.lifespan_context(app),

@@ -43,7 +43,7 @@ class Loopback:
         answering = asyncio.ensure_future(self.reply(writer))
         listening = asyncio.ensure_future(reader.read(1))
         await asyncio.wait([answering, listening], return_when=asyncio.FIRST_COMPLETED)
-        if listening.done() and not listening.result():
+        if listening.done() and (listening.exception() or not listening.result()):
             answering.cancel()
         await asyncio.gather(answering, return_exceptions=True)
         if not listening.done():
@@ -53,7 +53,7 @@ class Loopback:
         return listening.result()
 
     async def until_idle(self) -> None:
-        async with asyncio.timeout(1):
+        async with asyncio.timeout(5):
             if self.open:
                 await self._idle.wait()
 
@@ -69,9 +69,9 @@ async def _request(reader: asyncio.StreamReader) -> bytes:
 
 
 @asynccontextmanager
-async def loopback(reply: Reply) -> AsyncIterator[Loopback]:
+async def loopback(reply: Reply, port: int = 0) -> AsyncIterator[Loopback]:
     state = Loopback(reply)
-    server = await asyncio.start_server(state.serve, "127.0.0.1")
+    server = await asyncio.start_server(state.serve, "127.0.0.1", port)
     state.base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
     try:
         yield state

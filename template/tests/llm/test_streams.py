@@ -98,6 +98,22 @@ async def test_a_stream_that_ends_early_is_interrupted_with_its_text(sample: Sam
             assert b"".join(sample.frames[: sample.silent + 1]) not in so_far
 
 
+@pytest.mark.parametrize("ending", [[], [httpx.ReadError("reset")]], ids=["politely", "reset"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_between_any_two_events_a_stream_is_not_over(
+    sample: Sample, ending: list[Exception]
+) -> None:
+    for count in range(len(sample.frames)):
+        with pytest.raises((StreamInterrupted, ConnectionFailed)) as raised:
+            await received(sample, *sample.frames[:count], *ending)
+        text = "".join(PIECES[: max(count - sample.silent, 0)])
+        if text or not ending:
+            assert isinstance(raised.value, StreamInterrupted)
+            assert raised.value.text == text
+        else:
+            assert isinstance(raised.value, ConnectionFailed)
+
+
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 async def test_a_stream_without_its_last_event_is_interrupted(sample: Sample) -> None:
     with pytest.raises(StreamInterrupted, match=f"{sample.name} ended its answer") as raised:

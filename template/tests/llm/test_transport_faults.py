@@ -1,140 +1,21 @@
 """Whatever happens on the wire, the caller gets an error of our tree, and the pool its place back."""
 
 import asyncio
-import gzip
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+import httpx2 as httpx
 import pytest
 
-from app.errors import (
-    ConnectionFailed,
-    LLMError,
-    MalformedAnswer,
-    ProviderUnavailable,
-    StreamInterrupted,
-    TimedOut,
-)
+from app.errors import ConnectionFailed, LLMError, MalformedAnswer, ProviderUnavailable, TimedOut
 from app.llm.http import Connections, HTTPPolicy, open_connections
-from tests.llm.loopback import Reply, hangs, head, loopback, resets, sends, whole
+from tests.llm.faults import EVENTS, FAULTS, HTML, JSON, Fault, Kind
+from tests.llm.loopback import hangs, head, loopback, sends, whole
 from tests.llm.samples import REQUEST, SAMPLES, Sample, ask
 
-JSON, EVENTS, HTML = "application/json", "text/event-stream", "text/html; charset=utf-8"
 PATIENT = HTTPPolicy(max_concurrency=1, max_response_bytes=100_000, max_stream_bytes=3_000_000)
 HURRIED = replace(PATIENT, request_timeout_s=0.1, stream_chunk_timeout_s=0.1)
 
-Kind = type[LLMError]
-Bytes = Callable[[bytes, str], Reply]
-
-
-@dataclass(frozen=True)
-class Fault:
-    reply: Bytes
-    complete: Kind
-    stream: Kind
-
-
-def always(reply: Reply) -> Bytes:
-    return lambda _body, _content_type: reply
-
-
-def chunked(body: bytes, content_type: str) -> bytes:
-    return head(content_type, b"Transfer-Encoding: chunked") + b"%x\r\n%s\r\n" % (len(body), body)
-
-
-def zipped(content_type: str, body: bytes) -> bytes:
-    return whole(content_type, body, b"Content-Encoding: gzip")
-
-
-DEEP_EVENT = b"data: " + b"[" * 5_000 + b"\n\n"
-PAGE = b"<!doctype html><title>Bad gateway</title>" + b"<p>sorry</p>" * 20_000
-FAULTS = {
-    "reset": Fault(always(resets), ConnectionFailed, ConnectionFailed),
-    "closed without a byte": Fault(always(sends()), ConnectionFailed, ConnectionFailed),
-    "hangs": Fault(always(hangs), TimedOut, TimedOut),
-    "garbage": Fault(
-        always(sends(b"\x16\x03\x01 what?\r\n\r\n")), ConnectionFailed, ConnectionFailed
-    ),
-    "short body": Fault(
-        lambda body, kind: sends(whole(kind, body)[: -len(body) + 9]),
-        ConnectionFailed,
-        ConnectionFailed,
-    ),
-    "bad chunk": Fault(
-        lambda _, kind: sends(head(kind, b"Transfer-Encoding: chunked") + b"zz\r\n{}\r\n"),
-        ConnectionFailed,
-        ConnectionFailed,
-    ),
-    "bad gzip": Fault(
-        lambda body, kind: sends(zipped(kind, body)), MalformedAnswer, MalformedAnswer
-    ),
-    "gzip bomb": Fault(
-        lambda _, kind: sends(zipped(kind, gzip.compress(bytes(5_000_000)))),
-        MalformedAnswer,
-        MalformedAnswer,
-    ),
-    "not JSON": Fault(
-        lambda _, kind: sends(whole(kind, b"data: {nope}\n\n")), MalformedAnswer, MalformedAnswer
-    ),
-    "nested too deeply": Fault(
-        lambda _, kind: sends(whole(kind, b"[" * 5_000 if kind == JSON else DEEP_EVENT)),
-        MalformedAnswer,
-        MalformedAnswer,
-    ),
-    "not UTF-8": Fault(
-        lambda _, kind: sends(whole(kind, b'data: {"id": "\xff\xfe"}\n\n')),
-        MalformedAnswer,
-        MalformedAnswer,
-    ),
-    "empty": Fault(lambda _, kind: sends(whole(kind, b"")), MalformedAnswer, StreamInterrupted),
-    "a page, with status 200": Fault(
-        always(sends(whole(HTML, PAGE))), MalformedAnswer, MalformedAnswer
-    ),
-    "a page, with status 502": Fault(
-        always(sends(whole(HTML, PAGE, status=b"502 Bad Gateway"))),
-        ProviderUnavailable,
-        ProviderUnavailable,
-    ),
-    "an error whose body hangs": Fault(
-        always(sends(head(JSON, b"Content-Length: 9", status=b"503 No"), every_s=9, hang_up=False)),
-        TimedOut,
-        TimedOut,
-    ),
-    "a redirect": Fault(
-        always(sends(whole(HTML, b"", b"Location: http://127.0.0.1:1/", status=b"307 Elsewhere"))),
-        MalformedAnswer,
-        MalformedAnswer,
-    ),
-    "huge header": Fault(
-        lambda body, kind: sends(whole(kind, body, b"X-Padding: " + b"x" * 500_000)),
-        ConnectionFailed,
-        ConnectionFailed,
-    ),
-    "one byte at a time": Fault(
-        lambda body, kind: sends(
-            whole(kind, body)[: -len(body)],
-            *[body[i : i + 1] for i in range(40)],
-            every_s=0.03,
-        ),
-        TimedOut,
-        TimedOut,
-    ),
-    "nothing but comments": Fault(
-        lambda _, kind: sends(head(kind), *[b": still here\n\n"] * 40, every_s=0.03),
-        TimedOut,
-        TimedOut,
-    ),
-    "cut off politely": Fault(
-        lambda body, kind: sends(head(kind) + body[: len(body) * 2 // 3]),
-        MalformedAnswer,
-        StreamInterrupted,
-    ),
-    "cut off in the middle of a chunked body": Fault(
-        lambda body, kind: sends(chunked(body[: len(body) * 2 // 3], kind)),
-        ConnectionFailed,
-        StreamInterrupted,
-    ),
-}
+Failure = type[httpx.RequestError]
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
@@ -220,3 +101,32 @@ async def test_an_endless_error_page_is_not_read_to_its_end() -> None:
         with pytest.raises(ProviderUnavailable):
             await ask(SAMPLES[0].model(connections, server.base_url), stream=False)
         await server.until_idle()
+
+
+def failures_of_the_client(root: type[httpx.RequestError] = httpx.RequestError) -> set[Failure]:
+    return {root}.union(*map(failures_of_the_client, root.__subclasses__()))
+
+
+def kind_of(failure: Failure) -> Kind:
+    if issubclass(failure, httpx.TimeoutException):
+        return TimedOut
+    return MalformedAnswer if issubclass(failure, httpx.DecodingError) else ConnectionFailed
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@pytest.mark.parametrize(
+    "failure", sorted(failures_of_the_client(), key=str), ids=lambda failure: failure.__name__
+)
+async def test_each_failure_of_the_client_is_one_of_our_errors_in_our_words(
+    failure: Failure, sample: Sample, *, stream: bool
+) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise failure("cannot reach http://user:secret@provider.test")
+
+    async with open_connections(PATIENT, httpx.MockTransport(fail)) as connections:
+        with pytest.raises(LLMError) as raised:
+            await ask(sample.model(connections), stream=stream)
+    assert type(raised.value) is kind_of(failure)
+    assert raised.value.message.startswith(f"{sample.name} ")
+    assert "secret" not in raised.value.message

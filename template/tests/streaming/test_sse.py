@@ -107,10 +107,10 @@ def test_the_limit_is_per_event() -> None:
 def test_the_cost_of_a_long_line_grows_with_its_length_and_not_with_its_square() -> None:
     def cost_s(size: int) -> float:
         decoder = SSEDecoder(max_event_bytes=10_000_000)
-        started = time.perf_counter()
+        started = time.thread_time()
         for _ in range(size):
             decoder.feed(b"x")
-        return time.perf_counter() - started
+        return time.thread_time() - started
 
     few = min(cost_s(10_000) for _ in range(3))
     many = min(cost_s(80_000) for _ in range(3))

@@ -10,13 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from app.api.documentation import EVENT_STREAM, problems
 from app.api.event_stream import EventStream, frame
-from app.api.problems import describe
+from app.api.problems import describe, http_problem
 from app.api.state import Door
 from app.api.tenant import Tenant
 from app.api.text import Text
 from app.llm.types import ChatRequest, LLMResponse, Message, Role, StreamEvent, TextDelta
 
 router = APIRouter(tags=["chat"])
+
+_STOPPING = 503
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 
@@ -65,19 +67,21 @@ class ChatBody(BaseModel):
     "/v1/chat",
     summary="Ask a model",
     response_model=LLMResponse,
-    responses={200: EVENT_STREAM, **problems(413, 422, 500, 502, 503, 504)},
+    responses={200: EVENT_STREAM, **problems(413, 422, 429, 500, 502, 503, 504)},
 )
 async def chat(body: ChatBody, door: Door, tenant: Tenant = None) -> LLMResponse | Response:
     request = body.to_request(tenant)
     if body.stream:
-        return EventStream(_frames(door.chat.stream(request), debug=door.debug))
+        text: list[str] = []
+        frames = _frames(door.chat.stream(request), text, debug=door.debug)
+        return EventStream(frames, last_words=lambda: _cut_off(text))
     return await door.chat.complete(request)
 
 
 async def _frames(
-    events: AsyncGenerator[StreamEvent, None], *, debug: bool
+    events: AsyncGenerator[StreamEvent, None], text: list[str], *, debug: bool
 ) -> AsyncGenerator[bytes, None]:
-    text: list[str] = []
+    """Keep in `text` what was sent, for whoever has to say that there will be no more."""
     async with aclosing(events):
         try:
             async for event in events:
@@ -91,3 +95,8 @@ async def _frames(
                 raise  # nothing was sent: the answer can still have its real status
             problem = describe(error, debug=debug).model_copy(update={"text": "".join(text)})
             yield frame("error", problem.as_json())
+
+
+def _cut_off(text: list[str]) -> bytes:
+    problem = http_problem(_STOPPING, "The service stopped before the answer was complete.")
+    return frame("error", problem.model_copy(update={"text": "".join(text)}).as_json())

@@ -2,11 +2,12 @@
 
 Before the first event nothing is sent, so an error that comes first keeps its real status. While
 the model thinks a comment goes out now and then, or a proxy takes the silence for death. When the
-client goes, the events are closed at once, and with them the connection to the provider.
+client goes, the events are closed at once, and with them the connection to the provider. A server
+that stops before an answer is complete lets it say so.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 from fastapi.responses import StreamingResponse
@@ -35,10 +36,15 @@ class EventStream(StreamingResponse):
     media_type = "text/event-stream"
 
     def __init__(
-        self, frames: AsyncGenerator[bytes, None], *, keep_alive_s: float = KEEP_ALIVE_S
+        self,
+        frames: AsyncGenerator[bytes, None],
+        *,
+        last_words: Callable[[], bytes] = bytes,
+        keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
         super().__init__(frames, headers=_HEADERS)
         self._frames = frames
+        self._last_words = last_words
         self._keep_alive_s = keep_alive_s
         self._quiet_since: float | None = None  # None: not started, or over
 
@@ -50,6 +56,12 @@ class EventStream(StreamingResponse):
             await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
             if pump.done():
                 pump.result()
+        except asyncio.CancelledError:  # the server stops, and has waited for us long enough
+            comments.cancel()
+            if not pump.done() and self._quiet_since is not None:
+                pump.cancel()
+                await self._end(send, self._last_words())
+            raise
         finally:
             for task in (pump, gone, comments):
                 task.cancel()
@@ -64,13 +76,16 @@ class EventStream(StreamingResponse):
                 self._quiet_since = asyncio.get_running_loop().time()
         if self._quiet_since is None:
             await self._start(send)
-        self._quiet_since = None
-        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        await self._end(send, b"")
 
     async def _start(self, send: Send) -> None:
         self._quiet_since = asyncio.get_running_loop().time()
         start = {"status": self.status_code, "headers": self.raw_headers}
         await send({"type": "http.response.start", **start})
+
+    async def _end(self, send: Send, body: bytes) -> None:
+        self._quiet_since = None
+        await send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _comment(self, send: Send) -> None:
         loop = asyncio.get_running_loop()

@@ -101,7 +101,7 @@ def extraction_prompt(text: str) -> tuple[Message, ...]:
 @router.post(
     "/v1/extract",
     summary="Read the facts of an invoice",
-    responses=problems(413, 422, 500, 502, 503, 504),
+    responses=problems(413, 422, 429, 500, 502, 503, 504),
 )
 async def extract(body: ExtractBody, door: Door) -> Invoice:
     return await ask_for(Invoice, door.chat, ChatRequest(messages=extraction_prompt(body.text)))

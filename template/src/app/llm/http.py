@@ -42,10 +42,13 @@ class HTTPPolicy:
     """Limits of every call to a provider.
 
     A total deadline, because a server that sends one byte a second never trips a read timeout.
+    A stream's first chunk may have a limit of its own, because a model may think before it speaks;
+    `None`: the same as between two chunks.
     """
 
     request_timeout_s: Annotated[float, Gt(0), Le(600)] = 60.0
     stream_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] = 30.0
+    stream_first_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] | None = None
     max_concurrency: Annotated[int, Ge(1), Le(10_000)] = 100
     max_response_bytes: int = 16 * 1024 * 1024
     # The longest answers have 128,000 tokens, and each arrives in some 350 bytes of JSON.
@@ -55,6 +58,10 @@ class HTTPPolicy:
     connect_timeout_s: float = 5.0
     # How long a call may queue while `max_concurrency` others run. Longer is no service.
     pool_timeout_s: float = 10.0
+
+    @property
+    def first_chunk_timeout_s(self) -> float:
+        return self.stream_first_chunk_timeout_s or self.stream_chunk_timeout_s
 
 
 @asynccontextmanager
@@ -152,14 +159,13 @@ class ProviderHTTP:
     async def stream_events(
         self, path: str, payload: object
     ) -> AsyncGenerator[ServerSentEvent, None]:
-        """Each event has a deadline, and connecting counts towards the first one.
+        """Each event has a deadline, and connecting counts towards the first one's.
 
         Bytes that never become an event do not keep a stream alive.
         """
         now = asyncio.get_running_loop().time
-        gap_s = self._policy.stream_chunk_timeout_s
         end = now() + self._policy.max_stream_s
-        deadline = now() + gap_s
+        deadline = now() + self._policy.first_chunk_timeout_s
         with self._as_llm_errors():
             async with asyncio.timeout_at(deadline):
                 response = await self._send("POST", path, payload, accept=_EVENT_STREAM)
@@ -171,7 +177,7 @@ class ProviderHTTP:
                 if event is None:
                     return
                 yield event
-                deadline = min(now() + gap_s, end)
+                deadline = min(now() + self._policy.stream_chunk_timeout_s, end)
 
     async def _checked_events(
         self, response: httpx.Response

@@ -34,7 +34,7 @@ class EmbeddingModel(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def embed(self, request: EmbeddingRequest, /) -> Embeddings:
         """Turn each text into a vector, or raise an `LLMError`; no vector is ever missing.
 
         A provider that has no embeddings raises `UnsupportedRequest`.

@@ -78,12 +78,12 @@ class SSEDecoder:
         return line
 
     def _line(self, line: bytes) -> ServerSentEvent | None:
+        self._check(len(line))
         if self._at_start:
             self._at_start = False
             line = line.removeprefix(_BOM)
         if not line:
             return self._dispatch()
-        self._check(len(line))
         name, _, value = line.partition(b":")
         self._field(name, value.removeprefix(b" "))
         return None

@@ -44,14 +44,14 @@ def configure(
     A cached logger keeps what it finds at its first line, which halves the cost of the others.
     Tests do not cache, so that they can look at another stream.
     """
-    stream = stream if stream is not None else sys.stdout.buffer
+    output = stream if stream is not None else sys.stdout.buffer
     level = logging.getLevelNamesMapping()[policy.level]
     # structlog's types know dictionaries in and out; from the renderer on these pass the line.
-    last = cast("list[Processor]", [*_rendering(policy.format, stream), _masked])
+    last = cast("list[Processor]", [*_rendering(policy.format, output), _masked])
     structlog.configure(
         processors=[_with_context, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda name="app": _Output(stream, name),
+        logger_factory=lambda name="app": _Output(output, name),
         cache_logger_on_first_use=cache_loggers,
     )
     _adopt_standard_library(level)

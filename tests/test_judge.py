@@ -1,0 +1,233 @@
+"""An independent judge of the service's client: llmock breaks it on purpose and gives a verdict.
+
+The judge sees what arrives at a provider: how often it is asked, how soon again, and whether an
+answer that broke off was taken for a whole one. What callers were told, it cannot see, so they
+behave here as callers should: who is told that a stream broke asks once more, and nobody else does.
+A client that kept a broken answer to itself is found out by the question that does not come.
+"""
+
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from itertools import product
+from statistics import mean
+
+import pytest
+from llmock.chaos import StreamChaos
+from llmock.scenarios import Behavior, Delay, Fail, Match, SlowFirstToken, StreamFault
+from llmock.testing import LLMockServer
+from llmock.verdict import RETRYABLE, Call, Finding, Verdict, judge
+
+from tests.service import Service, generate
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("judge")]
+
+PROVIDERS = ("openai", "anthropic")
+REFUSALS = (400, 401, 403, 404, 413, 422)
+CHUNKS = {"openai": 13, "anthropic": 15}  # of a whole answer of the judge's
+SILENCE_S = 5.0  # of the judge's; the service's patience is a tenth of it
+
+
+@dataclass(frozen=True)
+class Question:
+    """One call of a user's, what happens to it, and whether there is an answer in the end.
+
+    `model` is a name of its own: that is how the script finds the question.
+    """
+
+    script: tuple[Behavior, ...]
+    answered: bool = True
+    provider: str = ""
+    model: str = ""
+    stream: bool = False
+
+    def matched(self) -> Iterator[Behavior]:
+        return (replace(behavior, match=Match(model=self.model)) for behavior in self.script)
+
+
+def failures() -> Iterator[Question]:
+    """What passes, once, twice and for good, with a pause asked for and without; and what does not."""
+    for status, pause_s in product(sorted(RETRYABLE), (0.3, None)):
+        for times in (1, 2):
+            yield Question((Fail(status, retry_after=pause_s, times=times),))
+        yield Question((Fail(status, retry_after=pause_s, times=None),), answered=False)
+    for status in REFUSALS:
+        yield Question((Fail(status),), answered=False)
+    yield Question((Delay(0.5),))
+    yield Question((Fail(503, retry_after=0.3), Fail(500), Delay(0.2)))
+
+
+def broken_streams(chunks: int) -> Iterator[Question]:
+    """Each way to break, before the first text, in the middle and right before the end."""
+    for sent in range(chunks):
+        yield Question((StreamFault("disconnect", after_chunks=sent),))
+        yield Question((StreamFault("truncate", after_chunks=sent),))
+    for sent in range(chunks - 1):  # behind the last one there is nothing to hang up on
+        yield Question((StreamFault("malformed", after_chunks=sent),))
+    for sent in (0, 2, 6):
+        yield Question((StreamFault("stall", after_chunks=sent, stall_seconds=SILENCE_S),))
+    yield Question((SlowFirstToken(0.2),))
+
+
+def script() -> list[Question]:
+    asked = [
+        replace(question, provider=provider, stream=stream)
+        for provider, stream in product(PROVIDERS, (False, True))
+        for question in (*failures(), *(broken_streams(CHUNKS[provider]) if stream else ()))
+    ]
+    return [replace(question, model=f"model-{i}") for i, question in enumerate(asked)]
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[LLMockServer]:
+    with LLMockServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory, provider: LLMockServer) -> Iterator[Service]:
+    service = generate(tmp_path_factory.mktemp("judged") / "service")
+    service.run("make", "install")
+    (service.path / ".env").write_text(configuration(service, provider))
+    with service.running(".venv/bin/python", "-m", "app") as process:
+        service.wait_until_healthy(process)
+        yield service
+
+
+def configuration(service: Service, provider: LLMockServer) -> str:
+    """Impatient, so that it takes a minute, and with no guard that would keep calls from the judge."""
+    values = {
+        "PORT": service.app_port,
+        "OPENAI_BASE_URL": provider.base_url("openai"),
+        "ANTHROPIC_BASE_URL": provider.base_url("anthropic"),
+        "RETRY_BASE_DELAY_S": 0.2,
+        "STREAM_CHUNK_TIMEOUT_S": SILENCE_S / 10,
+        "ENABLE_CACHING": "false",
+    }
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a user got: a status, and what a stream ended with."""
+
+    status: int
+    last_event: str = ""
+
+
+def told(service: Service, question: Question) -> Told:
+    body = {
+        "messages": [{"role": "user", "content": "Where is the Zugspitze?"}],
+        "provider": question.provider,
+        "model": question.model,
+        "stream": question.stream,
+    }
+    request = urllib.request.Request(
+        f"{service.url}/v1/chat",
+        data=json.dumps(body).encode(),
+        headers={"content-type": "application/json"},
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            text = answer.read().decode()
+    except urllib.error.HTTPError as error:
+        with error:
+            return Told(error.code)
+    names = [line for line in text.splitlines() if line.startswith("event: ")]
+    return Told(200, names[-1] if question.stream else "")
+
+
+def careful(service: Service, question: Question) -> Told:
+    """A user who asks again when a stream broke, and only then."""
+    first = told(service, question)
+    breaks = any(isinstance(behavior, StreamFault) for behavior in question.script)
+    is_whole = first == Told(200, "event: done")
+    return first if is_whole or not breaks else told(service, question)
+
+
+def verdict_on(
+    service: Service,
+    provider: LLMockServer,
+    questions: Sequence[Question],
+    ask: Callable[[Service, Question], Told] = careful,
+) -> Verdict:
+    provider.state.reset()
+    # Chunks that all leave at once would be gone before anybody can hang up on a broken one.
+    provider.state.stream_chaos = StreamChaos(chunk_delay_ms=50)
+    for question in questions:
+        provider.state.scenarios.add(*question.matched())
+    with ThreadPoolExecutor(16) as users:
+        answers = list(users.map(lambda question: ask(service, question), questions))
+    assert [answer.status == 200 for answer in answers] == [q.answered for q in questions]
+    return judge(provider.state.journal.records(wait=SILENCE_S))
+
+
+def test_the_judge_finds_nothing(service: Service, provider: LLMockServer) -> None:
+    questions = script()
+    verdict = verdict_on(service, provider, questions)
+    print(verdict.render())
+    assert len(verdict.calls) >= len(questions) >= 200
+    assert verdict.faults >= len(questions)
+    assert [found for found in verdict.findings if not is_mistaken(found, verdict)] == []
+
+
+def is_mistaken(found: Finding, verdict: Verdict) -> bool:
+    """Two warnings that the judge cannot be sure of.
+
+    `no_backoff`: of two waits it wants the second to be longer. With full jitter each is drawn from
+    zero to a bound that doubles: one call in four looks wrong, and none is. Whether the bound
+    doubles shows over many calls, and the next test looks at them.
+
+    `malformed_chunk_ignored`: it means "nobody hung up", and is sometimes said of a stream that had
+    more to send when somebody did. The chunks that were not sent any more are the proof.
+    """
+    last = verdict.calls[found.call - 1].last
+    if found.code == "malformed_chunk_ignored":
+        return last.chunks_sent < CHUNKS[last.provider]
+    return found.code == "no_backoff"
+
+
+def test_waits_without_a_retry_after_grow(service: Service, provider: LLMockServer) -> None:
+    twice = Question((Fail(500, times=2),), provider="openai")
+    questions = [replace(twice, model=f"growing-{i}") for i in range(48)]
+    waits = [waits_s(call) for call in verdict_on(service, provider, questions).calls]
+    first, second = (mean(wait) for wait in zip(*waits, strict=True))
+    assert 0.5 * 0.1 < first < second
+
+
+def waits_s(call: Call) -> tuple[float, float]:
+    first, second, third = call.attempts
+    return second.started_at - first.ended_at, third.started_at - second.ended_at
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        pytest.param(Fail(429, code="insufficient_quota"), id="no-money"),
+        pytest.param(Fail(503, retry_after=3600), id="an-hour"),
+    ],
+)
+def test_what_the_judge_would_have_asked_again_was_given_up_on_purpose(
+    service: Service, provider: LLMockServer, failure: Fail
+) -> None:
+    """Money does not come back by asking, and nobody waits for an hour in an open request."""
+    question = Question(
+        (failure,), answered=False, provider="openai", model=f"hopeless-{failure.status}"
+    )
+    verdict = verdict_on(service, provider, [question])
+    assert [(found.code, found.severity) for found in verdict.findings] == [("gave_up", "warning")]
+
+
+def test_the_judge_would_notice(service: Service, provider: LLMockServer) -> None:
+    """A user who takes half an answer for a whole one is found out, so the others are not."""
+    question = Question(
+        (StreamFault("truncate", after_chunks=5),),
+        provider="openai",
+        model="half",
+        stream=True,
+    )
+    verdict = verdict_on(service, provider, [question], ask=told)
+    assert [found.code for found in verdict.errors] == ["truncated_stream_accepted"]
