@@ -40,7 +40,13 @@ def test_every_value_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_is_documented_as_empty_is_unset() -> None:
     empty = {name for name, value in DOCUMENTED.items() if not value}
-    assert empty == {"OPENAI_API_KEY", "ANTHROPIC_API_KEY", "TEMPERATURE", "REDIS_URL"}
+    assert empty == {
+        "OPENAI_API_KEY",
+        "ANTHROPIC_API_KEY",
+        "TEMPERATURE",
+        "PRICES_FILE",
+        "REDIS_URL",
+    }
 
 
 def test_the_ports_of_compose_are_documented() -> None:

@@ -6,6 +6,7 @@ The name of an environment variable is the path of its field: `RETRY_MAX_ATTEMPT
 
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal, NoReturn
 from urllib.parse import urlsplit
 
@@ -31,6 +32,7 @@ from pydantic_settings import (
 )
 
 from app.llm.http import HTTPPolicy
+from app.llm.prices import readable
 from app.llm.providers.policy import ProviderPolicy
 from app.resilience.retry import RetryPolicy
 from app.telemetry.logging import LogPolicy
@@ -89,6 +91,7 @@ class Settings(BaseSettings):
     )
     temperature: Annotated[float, Ge(0), Le(2)] | None = None
     max_tokens: Annotated[int, Ge(1), Le(1_000_000)] = 1024
+    prices_file: Annotated[Path, AfterValidator(readable)] | None = None
 
     retry: RetryPolicy = RetryPolicy()
     request_timeout_s: Annotated[float, Gt(0), Le(600)] = 60.0

@@ -28,6 +28,7 @@ from app.cache.off import NoCache
 from app.cache.redis import RedisCache
 from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model
+from app.llm.prices import PriceList
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAIChat
 from app.llm.providers.policy import ProviderPolicy
@@ -59,14 +60,17 @@ async def open_service(
 ) -> AsyncIterator[Service]:
     """Everything that has to be closed again is closed when this ends."""
     metrics = metrics or Metrics()
+    prices = PriceList.current(settings.prices_file)
     async with (
         open_connections(settings.http, transport) as connections,
         aclosing(_cache(settings)) as cache,
     ):
         guarded = [
-            _guarded(name, settings, connections, cache, metrics) for name in settings.llm_providers
+            _guarded(name, settings, connections, cache, metrics=metrics, prices=prices)
+            for name in settings.llm_providers
         ]
-        yield Service(chat=Fallback(guarded), cache=cache, providers=settings.llm_providers)
+        chat = Fallback(guarded, meter=metrics)
+        yield Service(chat=chat, cache=cache, providers=settings.llm_providers)
 
 
 def _guarded(
@@ -74,13 +78,21 @@ def _guarded(
     settings: Settings,
     connections: Connections,
     cache: Cache,
+    *,
     metrics: Metrics,
+    prices: PriceList,
 ) -> Model:
     policy = settings.provider(name)
     model: Model = PROVIDERS[name](policy, connections)
-    model = Retrying(model, settings.retry)
-    model = Cached(model, cache)
-    model = Instrumented(model, metrics, previews=settings.debug_mode)
+    model = Retrying(model, settings.retry, meter=metrics)
+    model = Cached(model, cache, meter=metrics)
+    model = Instrumented(
+        model,
+        metrics,
+        prices=prices,
+        models={policy.model},
+        previews=settings.log.previews or settings.debug_mode,
+    )
     return Defaulted(model, policy)
 
 

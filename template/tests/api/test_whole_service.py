@@ -89,8 +89,12 @@ async def test_calls_are_counted_by_provider_and_outcome(
     provider.status = 401
     await client.post("/v1/chat", json=QUESTION)
     text = (await client.get("/metrics")).text
-    assert 'llm_requests_total{outcome="ok",provider="openai"} 1.0' in text
-    assert 'llm_requests_total{outcome="AuthenticationFailed",provider="openai"} 1.0' in text
+    assert (
+        'llm_requests_total{model="m",operation="chat",outcome="ok",provider="openai"} 1.0' in text
+    )
+    assert (
+        'model="m",operation="chat",outcome="AuthenticationFailed",provider="openai"} 1.0' in text
+    )
 
 
 async def _ask(client: httpx2.AsyncClient, name: str) -> None:

@@ -4,11 +4,15 @@ from contextlib import aclosing
 import pytest
 
 from app.errors import RateLimited, TimedOut
+from app.llm.prices import PriceList
 from app.llm.types import ChatRequest, Done, LLMResponse, Message, TextDelta
 from app.llm.wrappers.instrumented import Instrumented
 from app.telemetry.metrics import Metrics
 from app.testing import CapturedLogs, FakeChatModel, Turn
 
+PRICES = PriceList.model_validate(
+    {"as_of": "2026-11-25", "models": {"fake": {"fake-1": {"prompt": 1, "completion": 2}}}}
+)
 REQUEST = ChatRequest(messages=(Message("user", "What is confidential?"),), model="asked-1")
 
 
@@ -18,11 +22,13 @@ def metrics() -> Metrics:
 
 
 def observed(metrics: Metrics, *turns: Turn, previews: bool = False) -> Instrumented:
-    return Instrumented(FakeChatModel(*turns), metrics, previews=previews)
+    return Instrumented(
+        FakeChatModel(*turns), metrics, models={"asked-1"}, prices=PRICES, previews=previews
+    )
 
 
 def outcome(metrics: Metrics, name: str) -> float | None:
-    labels = {"provider": "fake", "outcome": name}
+    labels = {"provider": "fake", "operation": "chat", "model": "asked-1", "outcome": name}
     return metrics.registry.get_sample_value("llm_requests_total", labels)
 
 
@@ -87,7 +93,8 @@ async def test_what_comes_from_the_cache_is_not_paid_for(metrics: Metrics) -> No
         def response(self, content: str) -> LLMResponse:
             return super().response(content).model_copy(update={"cached": True})
 
-    await Instrumented(Remembering(), metrics).complete(REQUEST)
+    response = await Instrumented(Remembering(), metrics, models={"asked-1"}).complete(REQUEST)
+    assert response.cost_usd == 0
     assert outcome(metrics, "cached") == 1
     assert _tokens(metrics, "prompt") is None
 
@@ -118,5 +125,5 @@ async def _drain(model: Instrumented) -> None:
 
 
 def _tokens(metrics: Metrics, kind: str) -> float | None:
-    labels = {"provider": "fake", "kind": kind}
+    labels = {"provider": "fake", "model": "asked-1", "kind": kind}
     return metrics.registry.get_sample_value("llm_tokens_total", labels)

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from app.api.state import Check, Door
+from app.telemetry.observed import observed
 
 router = APIRouter(tags=["health"])
 
@@ -40,6 +41,7 @@ async def readyz(door: Door) -> Ready:
     return Ready(degraded=[name for name, answer in names if answer is not True])
 
 
+@observed("readiness.check")
 async def _in_time(check: Check) -> bool:
     async with asyncio.timeout(_CHECK_TIMEOUT_S):
         return await check()

@@ -20,7 +20,8 @@ from app.errors import ConnectionFailed, LLMError, MalformedAnswer, RequestRefus
 from app.llm.retry_after import retry_after_s
 from app.llm.status import ErrorDetail, error_for
 from app.streaming.sse import EventTooLargeError, ServerSentEvent, SSEDecoder
-from app.telemetry.correlation import request_id
+from app.telemetry.correlation import request_id, traceparent
+from app.telemetry.observed import observed
 
 Transport = httpx.AsyncBaseTransport
 ErrorReader = Callable[[bytes], ErrorDetail | None]
@@ -127,6 +128,7 @@ class ProviderHTTP:
         self._headers = {**headers, "Content-Type": "application/json"}
         self._read_error = read_error
 
+    @observed("provider.call")
     async def post_json(self, path: str, payload: object) -> bytes:
         """The body of the answer, unparsed: who knows its shape parses and validates in one go."""
         with self._as_llm_errors():
@@ -136,6 +138,7 @@ class ProviderHTTP:
                     await self._refuse_failure(response)
                     return await self._whole_body(response)
 
+    @observed("provider.stream")
     async def stream_events(
         self, path: str, payload: object
     ) -> AsyncGenerator[ServerSentEvent, None]:
@@ -183,6 +186,8 @@ class ProviderHTTP:
         correlation = request_id.get()
         if correlation is not None:
             headers["X-Request-ID"] = correlation
+        if (parent := traceparent.get()) is not None:
+            headers["traceparent"] = parent
         request = self._client.build_request(
             "POST", self._base_url + path, content=self._encoded(payload), headers=headers
         )

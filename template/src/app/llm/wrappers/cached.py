@@ -9,7 +9,9 @@ from pydantic import ValidationError
 from app.cache.base import Cache
 from app.llm.model import Model
 from app.llm.types import ChatRequest, Done, LLMResponse, StreamEvent, TextDelta
+from app.llm.wrappers.meter import NOT_METERED, Meter
 from app.llm.wrappers.wrapper import Wrapper
+from app.telemetry.observed import observed
 
 _log = structlog.get_logger(__name__)
 
@@ -25,8 +27,16 @@ class Cached(Wrapper):
     Only whole answers are kept: neither errors, nor what a limit or a filter cut off.
     """
 
-    def __init__(self, model: Model, cache: Cache, ttl_s: float = DEFAULT_TTL_S) -> None:
+    def __init__(
+        self,
+        model: Model,
+        cache: Cache,
+        ttl_s: float = DEFAULT_TTL_S,
+        *,
+        meter: Meter = NOT_METERED,
+    ) -> None:
         super().__init__(model)
+        self._meter = meter
         self._cache = cache
         self._ttl_s = ttl_s
 
@@ -65,6 +75,12 @@ class Cached(Wrapper):
         return f"chat:{sha256(json.dumps(parts).encode()).hexdigest()}"
 
     async def _lookup(self, key: str) -> LLMResponse | None:
+        known = await self._stored(key)
+        self._meter.cache(self.name, hit=known is not None)
+        return known
+
+    @observed("cache.lookup")
+    async def _stored(self, key: str) -> LLMResponse | None:
         stored = await self._cache.get(key)
         if stored is None:
             return None
@@ -75,6 +91,7 @@ class Cached(Wrapper):
             return None
         return response.model_copy(update={"cached": True})
 
+    @observed("cache.store")
     async def _keep(self, key: str, response: LLMResponse) -> None:
         if response.finish_reason == "stop":
             await self._cache.set(key, response.model_dump_json().encode(), self._ttl_s)

@@ -16,6 +16,7 @@ from app.errors import (
 )
 from app.llm.model import ChatModel, Model
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
+from app.llm.wrappers.meter import NOT_METERED, Meter
 from app.llm.wrappers.opened import open_stream
 
 _log = structlog.get_logger(__name__)
@@ -29,8 +30,9 @@ class Fallback:
     A request that names its provider gets that one or its error, and nobody else's answer.
     """
 
-    def __init__(self, models: Sequence[Model]) -> None:
+    def __init__(self, models: Sequence[Model], *, meter: Meter = NOT_METERED) -> None:
         self._models = tuple(models)
+        self._meter = meter
 
     @property
     def name(self) -> str:
@@ -87,6 +89,7 @@ class Fallback:
         return chosen
 
     def _report(self, model: ChatModel, error: LLMError) -> None:
+        self._meter.fallback(model.name)
         _log.warning(
             "llm.fallback",
             provider=model.name,

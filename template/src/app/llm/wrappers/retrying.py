@@ -8,6 +8,7 @@ import structlog
 from app.errors import RetryableError
 from app.llm.model import Model
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
+from app.llm.wrappers.meter import NOT_METERED, Meter
 from app.llm.wrappers.opened import open_stream
 from app.llm.wrappers.wrapper import Wrapper
 from app.resilience.retry import Retry, RetryPolicy
@@ -23,10 +24,12 @@ class Retrying(Wrapper):
         model: Model,
         policy: RetryPolicy,
         *,
+        meter: Meter = NOT_METERED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(model)
+        self._meter = meter
         self._retry = Retry(
             policy,
             on=RetryableError,
@@ -50,6 +53,7 @@ class Retrying(Wrapper):
         return await self._retry(lambda: self._model.embed(request))
 
     def _report(self, attempt: int, wait_s: float, error: RetryableError, /) -> None:
+        self._meter.retry(self.name)
         _log.warning(
             "llm.retry",
             provider=self.name,
