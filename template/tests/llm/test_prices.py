@@ -121,9 +121,22 @@ def test_a_snapshot_may_have_a_price_of_its_own(own: Path) -> None:
         ('as_of = "soon"\n[models]\n', "as_of: Input should be a valid date"),
         ("as_of = 2026-12-01\n[models.x]\ny = { prompt = -1 }", "models.x.y.prompt: "),
         ("as_of = 2026-12-01\n[models.x]\ny = { prompt = nan }", "models.x.y.prompt: "),
+        ("as_of = 2026-12-01\n[models.x]\ny = { prompt = inf }", "models.x.y.prompt: "),
+        ("as_of = 2026-12-01\n[models.x]\ny = { prompt = 0.0000001 }", "models.x.y.prompt: "),
         ("as_of = 2026-12-01\n[models.x]\ny = { input = 1 }", "models.x.y.input: Extra"),
     ],
-    ids=["half a line", "binary", "no day", "a vague day", "negative", "not a number", "unknown"],
+    ids=[
+        "half a line",
+        "binary",
+        "no day",
+        "a vague day",
+        "negative",
+        "not a number",
+        "infinite",
+        "too fine",
+        "a text",
+        "unknown",
+    ],
 )
 def test_a_file_that_cannot_be_used_says_what_is_wrong(
     tmp_path: Path, content: str, complaint: str

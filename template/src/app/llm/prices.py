@@ -14,20 +14,31 @@ from pathlib import Path
 from typing import Annotated, TypedDict
 
 from annotated_types import Ge
-from pydantic import BaseModel, ConfigDict, ValidationError, with_config
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, with_config
 
 from app.llm.types import Usage
 
 _SHIPPED = Path(__file__).with_name("prices.toml")
 _SNAPSHOT = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
-_MILLION = Decimal(1_000_000)
+_PICODOLLARS = 1_000_000_000_000
 
-_Amount = Annotated[Decimal, Ge(0)]
+
+def _per_token(dollars_per_million: object) -> object:
+    """Keep a price per token in units of 1e-12 dollars.
+
+    Whole numbers add up exactly: a cost of 0.00002425 does not become 0.000024249999999999997.
+    """
+    if not isinstance(dollars_per_million, int | Decimal):
+        return dollars_per_million
+    return dollars_per_million * 1_000_000
+
+
+_Amount = Annotated[int, Ge(0), BeforeValidator(_per_token)]
 
 
 @with_config(ConfigDict(extra="forbid"))
 class Price(TypedDict, total=False):
-    """US dollars per million tokens. What is left out is not known."""
+    """Of a token. In a file it is US dollars per million. What is left out is not known."""
 
     prompt: _Amount
     cached_prompt: _Amount
@@ -68,7 +79,7 @@ class PriceList(BaseModel):
             provider: shipped.models.get(provider, {}) | own.models.get(provider, {})
             for provider in shipped.models | own.models
         }
-        return cls(as_of=own.as_of, models=models)
+        return own.model_copy(update={"models": models})
 
     def cost_usd(self, provider: str, model: str, usage: Usage) -> float | None:
         """What this usage costs, or None when a price that it needs is not known.
@@ -84,12 +95,12 @@ class PriceList(BaseModel):
             (usage.cached_prompt_tokens, price.get("cached_prompt")),
             (usage.completion_tokens, price.get("completion")),
         )
-        total = Decimal(0)
+        total = 0
         for tokens, amount in parts:
             if tokens and amount is None:
                 return None
             total += tokens * (amount or 0)
-        return float(total / _MILLION)
+        return total / _PICODOLLARS
 
     def _price(self, provider: str, model: str) -> Price | None:
         prices = self.models.get(provider, {})

@@ -91,7 +91,6 @@ class Cached(Wrapper):
             return None
         return response.model_copy(update={"cached": True})
 
-    @observed("cache.store")
     async def _keep(self, key: str, response: LLMResponse) -> None:
         if response.finish_reason == "stop":
             await self._cache.set(key, response.model_dump_json().encode(), self._ttl_s)
