@@ -1,7 +1,10 @@
 """What the README shows is what really happens."""
 
+import json
+import tomllib
 from pathlib import Path
 
+import pytest
 import yaml
 
 from tests.engines import REPOSITORY, run, tool
@@ -28,3 +31,13 @@ def test_the_readme_has_every_question_with_its_default() -> None:
     for name, question in config.items():
         if not name.startswith("_") and name != "project_slug":
             assert f"| `{name}` | {question['default']} |" in README
+
+
+def test_the_readmes_answer_costs_what_the_price_list_says() -> None:
+    answer = json.loads(README[README.index('{"id":"chatcmpl') :].partition("\n```")[0])
+    prices = tomllib.loads((REPOSITORY / "template/src/app/llm/prices.toml").read_text())
+    price = prices["models"][answer["provider"]][answer["model"]]
+    usage = answer["usage"]
+    dollars = usage["prompt_tokens"] * price["prompt"]
+    dollars += usage["completion_tokens"] * price["completion"]
+    assert answer["cost_usd"] == pytest.approx(dollars / 1_000_000)

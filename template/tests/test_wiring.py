@@ -187,3 +187,27 @@ async def test_a_missing_redis_is_no_missing_answer(
     chosen = settings(redis_url=f"redis://127.0.0.1:{unused_tcp_port}/0")
     async with open_service(chosen, transport=httpx.MockTransport(upstream)) as service:
         assert (await service.chat.complete(REQUEST)).content == TEXT
+
+
+@pytest.mark.parametrize("switch", ["log.previews", "debug_mode"])
+async def test_previews_have_a_switch(upstream: Upstream, switch: str) -> None:
+    on: dict[str, object] = (
+        {"log": {"previews": True}} if switch == "log.previews" else {"debug_mode": True}
+    )
+    for values, shown in (({}, False), (on, True)):
+        transport = httpx.MockTransport(upstream)
+        with captured_logs() as logs:
+            async with open_service(settings(**values), transport=transport) as service:
+                await service.chat.complete(REQUEST)
+        assert ("Zugspitze" in logs.text) is shown
+
+
+async def test_the_default_models_have_names_and_prices_in_the_metrics(upstream: Upstream) -> None:
+    metrics = Metrics()
+    transport = httpx.MockTransport(upstream)
+    async with open_service(settings(), transport=transport, metrics=metrics) as service:
+        await service.chat.complete(REQUEST)
+        await service.chat.complete(replace(REQUEST, model="whatever-i-like"))
+    text = metrics.exposition()[0].decode()
+    assert 'llm_requests_total{model="gpt-5-mini"' in text
+    assert 'llm_requests_total{model="other"' in text

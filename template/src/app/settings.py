@@ -29,6 +29,7 @@ from app.configuration.refusal import problems, refuse
 from app.configuration.secrets.policy import AWSPolicy, GooglePolicy, SecretsPolicy, VaultPolicy
 from app.configuration.unreadable import Unreadable
 from app.llm.http import HTTPPolicy
+from app.llm.prices import readable
 from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.wrappers.cached import CachePolicy
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     )
     temperature: Annotated[float, Ge(0), Le(2)] | None = None
     max_tokens: Annotated[int, Ge(1), Le(1_000_000)] = 1024
+    prices_file: Annotated[Path, AfterValidator(readable)] | None = None
 
     retry: RetryPolicy = RetryPolicy()
     breaker: BreakerPolicy = BreakerPolicy()

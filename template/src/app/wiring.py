@@ -43,6 +43,7 @@ from app.cache.off import NoCache
 from app.cache.redis import RedisCache
 from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model, Provider
+from app.llm.prices import PriceList
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
@@ -98,6 +99,7 @@ class _Common:
     redis: Redis | None
     cache: Cache
     metrics: Metrics
+    prices: PriceList
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +122,11 @@ async def open_service(
         _redis(settings) as redis,
         aclosing(_cache(settings, redis)) as cache,
     ):
-        common = _Common(settings, connections, redis, cache, metrics)
+        prices = PriceList.current(settings.prices_file)
+        common = _Common(settings, connections, redis, cache, metrics, prices)
         guarded = [_guarded(name, common) for name in settings.llm_providers]
         patients = {each.model.name: each.patient for each in guarded}
-        chat = _chain(guarded, settings)
+        chat = _chain(guarded, common)
         async with probing(patients, settings.health_probe_interval_s, report=_unwell):
             yield Service(
                 chat=chat,
@@ -136,14 +139,20 @@ async def open_service(
 
 
 def _guarded(name: ProviderName, common: _Common) -> _Guarded:
-    settings = common.settings
+    settings, metrics = common.settings, common.metrics
     policy = settings.provider(name)
     provider = PROVIDERS[name](policy, common.connections)
-    limited = RateLimited(provider, _limiter(name, common))
-    breaking = CircuitBreaking(limited, settings.breaker)
-    retrying = Retrying(breaking, settings.retry)
-    cached = Cached(retrying, common.cache, settings.cache)
-    seen = Instrumented(cached, common.metrics, previews=settings.debug_mode)
+    limited = RateLimited(provider, _limiter(name, common), meter=metrics)
+    breaking = CircuitBreaking(limited, settings.breaker, meter=metrics)
+    retrying = Retrying(breaking, settings.retry, meter=metrics)
+    cached = Cached(retrying, common.cache, settings.cache, meter=metrics)
+    seen = Instrumented(
+        cached,
+        metrics,
+        prices=common.prices,
+        models={policy.model},
+        previews=settings.log.previews or settings.debug_mode,
+    )
     return _Guarded(
         Defaulted(seen, policy),
         Defaulted(Stale(cached), policy),
@@ -151,16 +160,18 @@ def _guarded(name: ProviderName, common: _Common) -> _Guarded:
     )
 
 
-def _chain(guarded: Sequence[_Guarded], settings: Settings) -> Model:
-    chain: Model = _fallback(guarded)
+def _chain(guarded: Sequence[_Guarded], common: _Common) -> Model:
+    settings, metrics = common.settings, common.metrics
+    chain: Model = _fallback(guarded, metrics)
     if settings.hedge.after_s is not None:
-        rotated = _fallback([*guarded[1:], guarded[0]])
-        chain = Hedged(chain, settings.hedge, alternative=rotated)
+        rotated = _fallback([*guarded[1:], guarded[0]], metrics)
+        chain = Hedged(chain, settings.hedge, alternative=rotated, meter=metrics)
     return Shared(chain) if settings.enable_caching else chain
 
 
-def _fallback(guarded: Sequence[_Guarded]) -> Fallback:
-    return Fallback([each.model for each in guarded], [each.stale for each in guarded])
+def _fallback(guarded: Sequence[_Guarded], metrics: Metrics) -> Fallback:
+    models, stale = [each.model for each in guarded], [each.stale for each in guarded]
+    return Fallback(models, stale, meter=metrics)
 
 
 def _limiter(name: ProviderName, common: _Common) -> RateLimiter:

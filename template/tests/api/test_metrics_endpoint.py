@@ -1,10 +1,12 @@
 import random
 import string
 
+import httpx2
 from starlette.types import Message
 
+from app.errors import RateLimited
 from app.testing import CapturedLogs, FakeChatModel
-from tests.door import Door, opened
+from tests.door import QUESTION, Door, opened
 
 
 async def test_requests_are_counted_by_route_and_status(door: Door) -> None:
@@ -37,6 +39,35 @@ async def test_ten_thousand_paths_and_methods_do_not_grow_the_metrics(door: Door
     assert after - before < 30  # /metrics itself has appeared
 
 
+async def test_the_summary_shows_the_last_minutes_per_method() -> None:
+    async with opened(FakeChatModel("Hello!", RateLimited("busy"))) as door:
+        for _ in range(4):
+            await door.ask()
+        summary = (await door.http.get("/metrics/summary")).json()
+    chat = summary["http"]["POST /v1/chat"]
+    assert summary["window_s"] == 300
+    assert (chat["count"], chat["errors"], chat["error_rate"]) == (4, 3, 0.75)
+    assert 0 < chat["p50_ms"] <= chat["p95_ms"] <= chat["p99_ms"]
+
+
+async def test_the_summary_shows_each_provider(api: httpx2.AsyncClient) -> None:
+    for provider in ("openai", "anthropic", "anthropic"):
+        await api.post("/v1/chat", json={**QUESTION, "provider": provider})
+    llm = (await api.get("/metrics/summary")).json()["llm"]
+    # The second question to anthropic was answered by the cache.
+    assert {name: found["count"] for name, found in llm.items()} == {
+        "anthropic chat": 1,
+        "openai chat": 1,
+    }
+
+
+async def test_unknown_paths_do_not_grow_the_summary(door: Door) -> None:
+    dice = random.Random(4)  # noqa: S311 - the same words each time
+    for _ in range(100):
+        await _request(door, _word(dice).upper(), f"/{_word(dice)}")
+    assert set((await door.http.get("/metrics/summary")).json()["http"]) == {"OTHER unmatched"}
+
+
 async def test_two_services_in_one_process_count_for_themselves() -> None:
     async with opened(FakeChatModel()) as one, opened(FakeChatModel()) as other:
         await one.ask()
@@ -54,7 +85,7 @@ async def test_a_request_is_one_line_in_the_log(door: Door, logs: CapturedLogs) 
 
 
 async def test_probes_are_not_most_of_the_log(door: Door, logs: CapturedLogs) -> None:
-    for path in ("/healthz", "/readyz", "/metrics"):
+    for path in ("/healthz", "/readyz", "/metrics", "/metrics/summary"):
         await door.http.get(path)
     assert {line["level"] for line in logs.events("http.request")} == {"debug"}
 

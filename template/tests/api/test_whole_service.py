@@ -68,6 +68,25 @@ async def test_the_id_goes_all_the_way(
         assert events[-2:] == ["llm.call", "http.request"]
 
 
+async def test_a_trace_goes_all_the_way(
+    client: httpx2.AsyncClient, provider: Provider, logs: CapturedLogs
+) -> None:
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    headers = {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    answer = await client.post("/v1/chat", json=QUESTION, headers=headers)
+    assert answer.headers["x-request-id"] == trace
+    assert provider.requests[0].headers["traceparent"] == headers["traceparent"]
+    assert {line["trace_id"] for line in logs.events("llm.call")} == {trace}
+
+
+async def test_without_a_trace_none_is_made_up(
+    client: httpx2.AsyncClient, provider: Provider, logs: CapturedLogs
+) -> None:
+    await client.post("/v1/chat", json=QUESTION, headers={"traceparent": "garbage"})
+    assert "traceparent" not in provider.requests[0].headers
+    assert "trace_id" not in logs.events("llm.call")[0]
+
+
 @pytest.mark.parametrize("status", [200, 400, 401, 404])
 async def test_the_key_reaches_the_provider_and_nobody_else(
     client: httpx2.AsyncClient, provider: Provider, logs: CapturedLogs, status: int
@@ -87,8 +106,12 @@ async def test_calls_are_counted_by_provider_and_outcome(
     provider.status = 401
     await client.post("/v1/chat", json=QUESTION)
     text = (await client.get("/metrics")).text
-    assert 'llm_requests_total{outcome="ok",provider="openai"} 1.0' in text
-    assert 'llm_requests_total{outcome="AuthenticationFailed",provider="openai"} 1.0' in text
+    assert (
+        'llm_requests_total{model="m",operation="chat",outcome="ok",provider="openai"} 1.0' in text
+    )
+    assert (
+        'model="m",operation="chat",outcome="AuthenticationFailed",provider="openai"} 1.0' in text
+    )
 
 
 async def _ask(client: httpx2.AsyncClient, name: str) -> None:

@@ -66,14 +66,20 @@ def frame(name: str, data: JSONObject | str) -> bytes:
     return (f"event: {name}\n" if name else "").encode() + f"data: {text}\n\n".encode()
 
 
-def _response(name: str) -> LLMResponse:
+def _response(name: str, *, cached: int = 0, written: int = 0) -> LLMResponse:
     return LLMResponse(
         id=f"{name}-1",
         provider=name,
         model=f"{name}-model-2026",
         content=TEXT,
         finish_reason="stop",
-        usage=Usage(prompt_tokens=20, completion_tokens=9, total_tokens=29),
+        usage=Usage(
+            prompt_tokens=20,
+            completion_tokens=9,
+            total_tokens=29,
+            cached_prompt_tokens=cached,
+            cache_write_tokens=written,
+        ),
     )
 
 
@@ -81,6 +87,7 @@ _OPENAI_USAGE = {
     "prompt_tokens": 20,
     "completion_tokens": 9,
     "total_tokens": 29,
+    "prompt_tokens_details": {"cached_tokens": 8},
     "completion_tokens_details": {"reasoning_tokens": 0},
 }
 
@@ -131,7 +138,7 @@ OPENAI = Sample(
         OPENAI_USAGE_CHUNK,
         OPENAI_DONE,
     ),
-    response=_response("openai"),
+    response=_response("openai", cached=8),
 )
 
 
@@ -206,7 +213,7 @@ ANTHROPIC = Sample(
         anthropic_end("end_turn"),
         ANTHROPIC_STOP,
     ),
-    response=_response("anthropic"),
+    response=_response("anthropic", cached=5, written=3),
 )
 
 SAMPLES = [OPENAI, ANTHROPIC]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import httpx2 as httpx
 import pytest
 
-from app.errors import ConnectionFailed, LLMError, MalformedAnswer, ProviderUnavailable, TimedOut
+from app.errors import ConnectionFailed, LLMError, MalformedAnswer, NoConnectionFree, ProviderUnavailable, TimedOut
 from app.llm.http import Connections, HTTPPolicy, open_connections
 from tests.llm.faults import EVENTS, FAULTS, HTML, JSON, Fault, Kind
 from tests.llm.loopback import hangs, head, loopback, sends, whole
@@ -108,6 +108,8 @@ def failures_of_the_client(root: type[httpx.RequestError] = httpx.RequestError) 
 
 
 def kind_of(failure: Failure) -> Kind:
+    if failure is httpx.PoolTimeout:
+        return NoConnectionFree
     if issubclass(failure, httpx.TimeoutException):
         return TimedOut
     return MalformedAnswer if issubclass(failure, httpx.DecodingError) else ConnectionFailed

@@ -1,14 +1,20 @@
 import asyncio
-from contextlib import aclosing
+from contextlib import aclosing, suppress
+from dataclasses import replace
+from functools import partial
 
 import pytest
 
-from app.errors import RateLimited, TimedOut
-from app.llm.types import ChatRequest, Done, LLMResponse, Message, TextDelta
+from app.errors import RateLimited, TimedOut, UnsupportedRequest
+from app.llm.prices import PriceList
+from app.llm.types import ChatRequest, Done, EmbeddingRequest, LLMResponse, Message, TextDelta
 from app.llm.wrappers.instrumented import Instrumented
 from app.telemetry.metrics import Metrics
-from app.testing import CapturedLogs, FakeChatModel, Turn
+from app.testing import CapturedLogs, FakeChatModel, Turn, captured_logs
 
+PRICES = PriceList.model_validate(
+    {"as_of": "2026-11-25", "models": {"fake": {"fake-1": {"prompt": 1, "completion": 2}}}}
+)
 REQUEST = ChatRequest(messages=(Message("user", "What is confidential?"),), model="asked-1")
 
 
@@ -18,11 +24,13 @@ def metrics() -> Metrics:
 
 
 def observed(metrics: Metrics, *turns: Turn, previews: bool = False) -> Instrumented:
-    return Instrumented(FakeChatModel(*turns), metrics, previews=previews)
+    return Instrumented(
+        FakeChatModel(*turns), metrics, models={"asked-1"}, prices=PRICES, previews=previews
+    )
 
 
 def outcome(metrics: Metrics, name: str) -> float | None:
-    labels = {"provider": "fake", "outcome": name}
+    labels = {"provider": "fake", "operation": "chat", "model": "asked-1", "outcome": name}
     return metrics.registry.get_sample_value("llm_requests_total", labels)
 
 
@@ -87,7 +95,8 @@ async def test_what_comes_from_the_cache_is_not_paid_for(metrics: Metrics) -> No
         def response(self, content: str) -> LLMResponse:
             return super().response(content).model_copy(update={"cached": True})
 
-    await Instrumented(Remembering(), metrics).complete(REQUEST)
+    response = await Instrumented(Remembering(), metrics, models={"asked-1"}).complete(REQUEST)
+    assert response.cost_usd == 0
     assert outcome(metrics, "cached") == 1
     assert _tokens(metrics, "prompt") is None
 
@@ -112,11 +121,107 @@ async def test_a_stream_that_breaks_is_counted_by_its_kind(metrics: Metrics) -> 
     assert outcome(metrics, "TimedOut") == 1
 
 
+async def test_a_call_has_a_price(metrics: Metrics, logs: CapturedLogs) -> None:
+    response = await observed(metrics, "Hello!").complete(REQUEST)
+    assert response.cost_usd == 13 / 1_000_000
+    assert logs.events("llm.call")[0]["cost_usd"] == 13 / 1_000_000
+    labels = {"provider": "fake", "model": "asked-1"}
+    assert metrics.registry.get_sample_value("llm_cost_usd_total", labels) == 13 / 1_000_000
+
+
+async def test_what_has_no_price_costs_null(metrics: Metrics, logs: CapturedLogs) -> None:
+    response = await Instrumented(FakeChatModel(), metrics).complete(REQUEST)
+    assert response.cost_usd is None
+    assert logs.events("llm.call")[0]["cost_usd"] is None
+    assert "llm_cost_usd_total{" not in metrics.exposition()[0].decode()
+
+
+async def test_a_streams_first_text_and_its_pace_are_measured(metrics: Metrics) -> None:
+    pause = partial(asyncio.sleep, 0.02)
+    await _drain(observed(metrics, [pause, "a", pause, "b"]))
+    first, pace = (
+        metrics.registry.get_sample_value(f"llm_stream_{what}_seconds_sum", {"provider": "fake"})
+        for what in ("first_token", "token")
+    )
+    assert first is not None
+    assert pace is not None
+    assert first >= 0.019
+    assert pace >= 0.019 / 4  # five tokens: four of them after the first text
+
+
+async def test_calls_that_run_are_counted(metrics: Metrics) -> None:
+    def running() -> float | None:
+        return metrics.registry.get_sample_value("llm_requests_in_flight", {"provider": "fake"})
+
+    seen = []
+
+    async def look() -> None:
+        seen.append(running())
+
+    with pytest.raises(TimedOut):
+        await _drain(observed(metrics, [look, "a", TimedOut("slow")]))
+    await observed(metrics, [look, "a"]).complete(REQUEST)
+    assert seen == [1, 1]
+    assert running() == 0
+
+
+async def test_ten_thousand_models_are_two_series(metrics: Metrics) -> None:
+    model = observed(metrics, "Hello!")
+    await model.complete(REQUEST)
+    for number in range(10):
+        await model.complete(replace(REQUEST, model=f"random-{number}"))
+    before = metrics.exposition()[0].count(b"\n")
+    with captured_logs("ERROR"):
+        for number in range(10, 10_000):
+            await model.complete(replace(REQUEST, model=f"random-{number}"))
+    assert metrics.exposition()[0].count(b"\n") == before
+    assert outcome(metrics, "ok") == 1
+    assert "random" not in metrics.exposition()[0].decode()
+
+
+async def test_an_embedding_is_a_call_like_any_other(metrics: Metrics, logs: CapturedLogs) -> None:
+    model = Instrumented(FakeChatModel(), metrics, models={"fake-1"}, prices=PRICES)
+    await model.embed(EmbeddingRequest(("one", "two")))
+    (line,) = logs.events("llm.call")
+    assert (line["operation"], line["outcome"], line["texts"]) == ("embeddings", "ok", 2)
+    assert (line["prompt_tokens"], line["cost_usd"]) == (2, 2 / 1_000_000)
+    labels = {"provider": "fake", "operation": "embeddings", "model": "fake-1", "outcome": "ok"}
+    assert metrics.registry.get_sample_value("llm_requests_total", labels) == 1
+
+
+async def test_an_embedding_is_previewed_by_its_first_text(
+    metrics: Metrics, logs: CapturedLogs
+) -> None:
+    model = Instrumented(FakeChatModel(), metrics, previews=True)
+    await model.embed(EmbeddingRequest(("x" * 100, "two")))
+    assert logs.events("llm.call")[0]["prompt"] == "x" * 80
+
+
+async def test_what_a_provider_does_not_offer_is_no_fault(
+    metrics: Metrics, logs: CapturedLogs
+) -> None:
+    with pytest.raises(UnsupportedRequest):
+        await observed(metrics, UnsupportedRequest("no embeddings")).complete(REQUEST)
+    assert logs.events("llm.call")[0]["level"] == "info"
+    assert metrics.recent_llm.statistics() == {}
+
+
+async def test_the_summary_is_about_the_provider(metrics: Metrics) -> None:
+    model = observed(metrics, "Hello!", RateLimited("busy"), "Hello!")
+    for _ in range(3):
+        with suppress(RateLimited):
+            await model.complete(REQUEST)
+    async with aclosing(model.stream(REQUEST)) as events:
+        await anext(events)
+    found = metrics.recent_llm.statistics()["fake chat"]
+    assert (found.count, found.errors) == (3, 1)
+
+
 async def _drain(model: Instrumented) -> None:
     async for _ in model.stream(REQUEST):
         pass
 
 
 def _tokens(metrics: Metrics, kind: str) -> float | None:
-    labels = {"provider": "fake", "kind": kind}
+    labels = {"provider": "fake", "model": "asked-1", "kind": kind}
     return metrics.registry.get_sample_value("llm_tokens_total", labels)

@@ -1,4 +1,8 @@
-from app.telemetry.metrics import Metrics
+from collections.abc import Callable
+
+import pytest
+
+from app.telemetry.metrics import BreakerState, Metrics
 
 
 def text_of(metrics: Metrics) -> str:
@@ -14,17 +18,78 @@ def test_a_method_that_nobody_knows_is_other() -> None:
 
 def test_instances_share_nothing() -> None:
     one, other = Metrics(), Metrics()
-    one.llm_request("openai", "ok", 0.1)
+    one.llm_request("openai", "chat", "gpt-5-mini", "ok", 0.1)
     assert 'provider="openai"' in text_of(one)
     assert 'provider="openai"' not in text_of(other)
 
 
 def test_tokens_are_counted_by_kind() -> None:
     metrics = Metrics()
-    metrics.llm_tokens("openai", prompt=3, completion=5)
-    assert 'llm_tokens_total{kind="prompt",provider="openai"} 3.0' in text_of(metrics)
-    assert 'llm_tokens_total{kind="completion",provider="openai"} 5.0' in text_of(metrics)
+    metrics.llm_tokens("openai", "m", prompt=3, completion=5)
+    assert 'llm_tokens_total{kind="prompt",model="m",provider="openai"} 3.0' in text_of(metrics)
+    assert 'llm_tokens_total{kind="completion",model="m",provider="openai"} 5.0' in text_of(metrics)
 
 
 def test_the_process_itself_is_measured() -> None:
     assert "process_resident_memory_bytes" in text_of(Metrics())
+
+
+@pytest.mark.parametrize(
+    ("report", "series"),
+    [
+        (lambda m: m.retry("p"), 'llm_retries_total{provider="p"} 1.0'),
+        (lambda m: m.fallback("p"), 'llm_fallbacks_total{provider="p"} 1.0'),
+        (
+            lambda m: m.cache("p", hit=True),
+            'llm_cache_lookups_total{provider="p",result="hit"} 1.0',
+        ),
+        (
+            lambda m: m.cache("p", hit=False),
+            'llm_cache_lookups_total{provider="p",result="miss"} 1.0',
+        ),
+        (lambda m: m.hedge("p", won=True), 'llm_hedges_total{provider="p",result="won"} 1.0'),
+        (lambda m: m.hedge("p", won=False), 'llm_hedges_total{provider="p",result="lost"} 1.0'),
+        (
+            lambda m: m.limiter_wait("p", 1.5),
+            'llm_limiter_wait_seconds_bucket{le="2.0",provider="p"} 1.0',
+        ),
+        (lambda m: m.limiter_refused("p"), 'llm_limiter_refusals_total{provider="p"} 1.0'),
+    ],
+    ids=["retry", "fallback", "hit", "miss", "hedge won", "hedge lost", "wait", "refusal"],
+)
+def test_what_a_guard_does_is_counted(report: Callable[[Metrics], None], series: str) -> None:
+    metrics = Metrics()
+    assert series not in text_of(metrics)
+    report(metrics)
+    assert series in text_of(metrics)
+
+
+@pytest.mark.parametrize("state", ["closed", "half_open", "open"])
+def test_a_breaker_is_in_one_state(state: BreakerState) -> None:
+    metrics = Metrics()
+    metrics.breaker_state("p", "open")
+    metrics.breaker_state("p", state)
+    states = {
+        name: metrics.registry.get_sample_value(
+            "llm_breaker_state", {"provider": "p", "state": name}
+        )
+        for name in ("closed", "half_open", "open")
+    }
+    assert {name for name, value in states.items() if value == 1} == {state}
+    assert {name for name, value in states.items() if value == 0} == states.keys() - {state}
+
+
+def test_requests_that_run_are_counted() -> None:
+    metrics = Metrics()
+    metrics.http_started()
+    metrics.http_started()
+    metrics.http_request("GET", "/", 200, 0.1)
+    assert "http_requests_in_flight 1.0" in text_of(metrics)
+
+
+def test_the_last_minutes_are_kept_by_method_and_route() -> None:
+    metrics = Metrics()
+    for status in (200, 404, 499, 500, 503):
+        metrics.http_request("GET", "/x", status, 0.1)
+    found = metrics.recent_http.statistics()["GET /x"]
+    assert (found.count, found.errors) == (5, 2)

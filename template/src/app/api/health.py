@@ -9,6 +9,7 @@ from pydantic import BaseModel
 from app.api.state import Check, Door
 from app.resilience.circuit_breaker import CircuitState
 from app.resilience.health import HealthReport
+from app.telemetry.observed import observed
 
 router = APIRouter(tags=["health"])
 
@@ -59,6 +60,7 @@ def _shown(report: HealthReport) -> ProviderHealth:
     return ProviderHealth(state=report.state, success_rate=report.success_rate, calls=report.calls)
 
 
+@observed("readiness.check")
 async def _in_time(check: Check) -> bool:
     async with asyncio.timeout(_CHECK_TIMEOUT_S):
         return await check()

@@ -27,7 +27,8 @@ from app.errors import (
 from app.llm.retry_after import retry_after_s
 from app.llm.status import ErrorDetail, error_for, should_retry
 from app.streaming.sse import EventTooLargeError, ServerSentEvent, SSEDecoder
-from app.telemetry.correlation import request_id
+from app.telemetry.correlation import request_id, traceparent
+from app.telemetry.observed import observed
 
 Transport = httpx.AsyncBaseTransport
 ErrorReader = Callable[[bytes], ErrorDetail | None]
@@ -144,6 +145,7 @@ class ProviderHTTP:
     async def get(self, path: str) -> bytes:
         return await self._whole("GET", path)
 
+    @observed("provider.call")
     async def post_json(self, path: str, payload: object) -> bytes:
         """The body of the answer, unparsed: who knows its shape parses and validates in one go."""
         return await self._whole("POST", path, payload)
@@ -156,6 +158,7 @@ class ProviderHTTP:
                     await self._refuse_failure(response)
                     return await self._whole_body(response)
 
+    @observed("provider.stream")
     async def stream_events(
         self, path: str, payload: object
     ) -> AsyncGenerator[ServerSentEvent, None]:
@@ -204,6 +207,8 @@ class ProviderHTTP:
         correlation = request_id.get()
         if correlation is not None:
             headers["X-Request-ID"] = correlation
+        if (parent := traceparent.get()) is not None:
+            headers["traceparent"] = parent
         content = None if payload is None else self._encoded(payload)
         request = self._client.build_request(
             method, self._base_url + path, content=content, headers=headers

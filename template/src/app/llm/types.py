@@ -46,11 +46,19 @@ class ChatRequest:
 
 
 class Usage(BaseModel):
+    """Tokens as the provider counts them.
+
+    Those that it read from its own prompt cache, or wrote to it, are part of `prompt_tokens` and
+    have other prices. In JSON they appear only where there are some.
+    """
+
     model_config = ConfigDict(frozen=True)
 
     prompt_tokens: NonNegativeInt
     completion_tokens: NonNegativeInt
     total_tokens: NonNegativeInt
+    cached_prompt_tokens: NonNegativeInt = Field(default=0, exclude_if=lambda count: not count)
+    cache_write_tokens: NonNegativeInt = Field(default=0, exclude_if=lambda count: not count)
 
 
 class ToolCall(BaseModel):

@@ -1,11 +1,10 @@
 """One log for the service: ours, the standard library's and uvicorn's lines take the same way out.
 
 A line is one JSON object in a container and readable text in a terminal. Whatever goes out passes
-`_masked` last, in its final form, so that no field, message or traceback can carry a key past it.
+`redaction` last, in its final form, so that no field, message or traceback can carry a key past it.
 """
 
 import logging
-import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,7 +19,8 @@ from structlog.processors import ExceptionRenderer
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from app.telemetry.correlation import request_id
+from app.telemetry.correlation import request_id, trace_id, traceparent
+from app.telemetry.redaction import masked
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 Format = Literal["auto", "json", "console"]
@@ -32,8 +32,11 @@ def _upper(value: object) -> object:
 
 @dataclass(frozen=True, slots=True)
 class LogPolicy:
+    """`previews` adds the beginning of prompts and answers, personal data, to the calls' lines."""
+
     level: Annotated[Level, BeforeValidator(_upper)] = "INFO"
     format: Format = "auto"
+    previews: bool = False
 
 
 def configure(
@@ -78,6 +81,8 @@ def _with_context(logger: WrappedLogger, method: str, event: EventDict) -> Event
     }
     if (current := request_id.get()) is not None:
         line["request_id"] = current
+    if (parent := traceparent.get()) is not None:
+        line["trace_id"] = trace_id(parent)
     line.update(event)
     return line
 
@@ -97,19 +102,8 @@ def _as_bytes(_logger: WrappedLogger, _method: str, line: str) -> bytes:
     return line.encode("utf-8", "backslashreplace")
 
 
-# A key begins where a word begins. In a finished line that is also after an escape of JSON, whose
-# last character is a letter, and after a colour of a terminal.
-_KEY = re.compile(
-    rb"(?:(?<![A-Za-z0-9])|(?<=\\[bfnrt])|(?<=\\u00[0-9a-f]{2})|(?<=\x1b\[\dm)|(?<=\x1b\[\d\dm))"
-    rb"(sk-|[Bb]earer\s+)[A-Za-z0-9._~+/=-]{8,}"
-)
-
-
 def _masked(_logger: WrappedLogger, _method: str, line: bytes) -> bytes:
-    """Mask what looks like a key: the last line of defence, where `SecretStr` is the first."""
-    if b"sk-" in line or b"earer" in line:
-        return _KEY.sub(rb"\1***", line)
-    return line
+    return masked(line)
 
 
 class _Output:

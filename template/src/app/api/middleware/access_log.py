@@ -12,7 +12,7 @@ _CLIENT_CLOSED = 499  # nginx's number for a client that did not wait for its an
 _FIRST_SERVER_ERROR = 500
 
 # Asked every few seconds by machines. A line each would be most of the log.
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics"})
+_PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/metrics/summary"})
 
 
 class AccessLog:
@@ -28,6 +28,7 @@ class AccessLog:
             return
         status = _CLIENT_CLOSED
         started = time.perf_counter()
+        self._metrics.http_started()
 
         async def send_and_note(message: Message) -> None:
             nonlocal status

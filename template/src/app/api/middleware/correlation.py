@@ -1,7 +1,12 @@
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.telemetry.correlation import accept_or_make, request_id
+from app.telemetry.correlation import (
+    accept_or_make,
+    request_id,
+    traceparent,
+    valid_traceparent,
+)
 
 
 class Correlation:
@@ -14,7 +19,9 @@ class Correlation:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        current = accept_or_make(Headers(scope=scope).get("x-request-id"))
+        headers = Headers(scope=scope)
+        parent = valid_traceparent(headers.get("traceparent"))
+        current = accept_or_make(headers.get("x-request-id"), parent)
         header = (b"x-request-id", current.encode())
 
         async def send_with_id(message: Message) -> None:
@@ -22,8 +29,9 @@ class Correlation:
                 message = {**message, "headers": [*message.get("headers", ()), header]}
             await send(message)
 
-        token = request_id.set(current)
+        tokens = request_id.set(current), traceparent.set(parent)
         try:
             await self._app(scope, receive, send_with_id)
         finally:
-            request_id.reset(token)
+            request_id.reset(tokens[0])
+            traceparent.reset(tokens[1])

@@ -11,8 +11,10 @@ from pydantic import BaseModel, ValidationError
 from app.cache.base import Cache
 from app.llm.model import Model
 from app.llm.types import ChatRequest, Done, LLMResponse, StreamEvent, TextDelta
+from app.llm.wrappers.meter import NOT_METERED, Meter
 from app.llm.wrappers.request_key import request_key
 from app.llm.wrappers.wrapper import Wrapper
+from app.telemetry.observed import observed
 
 _log = structlog.get_logger(__name__)
 
@@ -55,9 +57,11 @@ class Cached(Wrapper):
         cache: Cache,
         policy: CachePolicy = _DEFAULT,
         *,
+        meter: Meter = NOT_METERED,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(model)
+        self._meter = meter
         self._cache = cache
         self._policy = policy
         self._clock = clock
@@ -97,10 +101,11 @@ class Cached(Wrapper):
 
     async def _lookup(self, key: str) -> LLMResponse | None:
         entry = await self._entry(key)
-        if entry is None or self._age_s(entry) >= self._policy.ttl_s:
-            return None
-        return entry.response.model_copy(update={"cached": True})
+        hit = entry is not None and self._age_s(entry) < self._policy.ttl_s
+        self._meter.cache(self.name, hit=hit)
+        return entry.response.model_copy(update={"cached": True}) if entry and hit else None
 
+    @observed("cache.lookup")
     async def _entry(self, key: str) -> _Entry | None:
         stored = await self._cache.get(key)
         if stored is None:

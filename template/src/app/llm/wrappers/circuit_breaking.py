@@ -1,3 +1,4 @@
+import logging
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -21,6 +22,7 @@ from app.errors import (
 )
 from app.llm.model import Model
 from app.llm.types import ChatRequest, Done, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
+from app.llm.wrappers.meter import NOT_METERED, Meter
 from app.llm.wrappers.wrapper import Wrapper
 from app.resilience.circuit_breaker import (
     BreakerPolicy,
@@ -52,9 +54,12 @@ class CircuitBreaking(Wrapper):
         model: Model,
         policy: BreakerPolicy,
         *,
+        meter: Meter = NOT_METERED,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(model)
+        self._meter = meter
+        self._meter.breaker_state(self.name, "closed")
         self._breaker = CircuitBreaker(policy, on_change=self._report, clock=clock)
         self.health = Health(lambda: self._breaker.state, clock=clock)
 
@@ -114,5 +119,6 @@ class CircuitBreaking(Wrapper):
             permit.succeeded()
 
     def _report(self, state: CircuitState, why: str, /) -> None:
-        log = _log.warning if state == "open" else _log.info
-        log("llm.circuit", provider=self.name, state=state, why=why)
+        self._meter.breaker_state(self.name, state)
+        level = logging.WARNING if state == "open" else logging.INFO
+        _log.log(level, "llm.circuit", provider=self.name, state=state, why=why)

@@ -16,6 +16,7 @@ from app.errors import (
 )
 from app.llm.model import ChatModel, Model
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
+from app.llm.wrappers.meter import NOT_METERED, Meter
 from app.llm.wrappers.opened import open_stream
 
 _log = structlog.get_logger(__name__)
@@ -30,9 +31,16 @@ class Fallback:
     are the last resorts, by the same names and in the same order as the models.
     """
 
-    def __init__(self, models: Sequence[Model], stale: Sequence[Model] = ()) -> None:
+    def __init__(
+        self,
+        models: Sequence[Model],
+        stale: Sequence[Model] = (),
+        *,
+        meter: Meter = NOT_METERED,
+    ) -> None:
         self._models = tuple(models)
         self._stale = tuple(stale)
+        self._meter = meter
 
     @property
     def name(self) -> str:
@@ -87,6 +95,7 @@ class Fallback:
             raise UnknownProvider(f"This provider is not configured; these are: {', '.join(names)}")
 
     def _report(self, model: ChatModel, error: LLMError) -> None:
+        self._meter.fallback(model.name)
         _log.warning(
             "llm.fallback",
             provider=model.name,

@@ -6,6 +6,7 @@ import structlog
 from app.errors import LLMError
 from app.llm.model import Model
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
+from app.llm.wrappers.meter import NOT_METERED, Meter
 from app.llm.wrappers.opened import OpenedStream, open_stream
 from app.llm.wrappers.wrapper import Wrapper
 from app.resilience.hedge import Hedge, HedgePolicy
@@ -24,9 +25,15 @@ class Hedged(Wrapper):
     """
 
     def __init__(
-        self, model: Model, policy: HedgePolicy, *, alternative: Model | None = None
+        self,
+        model: Model,
+        policy: HedgePolicy,
+        *,
+        alternative: Model | None = None,
+        meter: Meter = NOT_METERED,
     ) -> None:
         super().__init__(model)
+        self._meter = meter
         self._alternative = alternative or model
         self._answers = self._hedge(policy)
         self._first_events = self._hedge(policy)
@@ -63,6 +70,7 @@ class Hedged(Wrapper):
         return Hedge(policy, catch=LLMError, report=self._report)
 
     def _report(self, after_s: float, winner: int, /) -> None:
+        self._meter.hedge(self.name, won=winner > 0)
         _log.info("llm.hedge", after_s=round(after_s, 3), won=("first", "second")[winner])
 
 

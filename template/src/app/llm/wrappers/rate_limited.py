@@ -6,6 +6,7 @@ import structlog
 from app.errors import LimitReached
 from app.llm.model import Model
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
+from app.llm.wrappers.meter import NOT_METERED, Meter
 from app.llm.wrappers.wrapper import Wrapper
 from app.resilience.rate_limit import LimitExceededError, RateLimiter
 
@@ -18,8 +19,9 @@ class RateLimited(Wrapper):
     Not to be confused with `app.errors.RateLimited`, which is a provider's limit and not ours.
     """
 
-    def __init__(self, model: Model, limiter: RateLimiter) -> None:
+    def __init__(self, model: Model, limiter: RateLimiter, *, meter: Meter = NOT_METERED) -> None:
         super().__init__(model)
+        self._meter = meter
         self._limiter = limiter
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
@@ -42,9 +44,11 @@ class RateLimited(Wrapper):
         except LimitExceededError as error:
             raise self._refusal(error.retry_after_s) from error
         if waited_s > 0:
+            self._meter.limiter_wait(self.name, waited_s)
             _log.info("llm.rate_limited", provider=self.name, waited_s=round(waited_s, 3))
 
     def _refusal(self, retry_after_s: float) -> LimitReached:
+        self._meter.limiter_refused(self.name)
         _log.warning("llm.limit_reached", provider=self.name, retry_after_s=round(retry_after_s, 3))
         message = f"{self.name} was not called: the limit of calls per minute is reached"
         return LimitReached(message, provider=self.name, retry_after_s=retry_after_s)

@@ -9,6 +9,7 @@ import structlog
 from app.errors import LLMError, QuotaExhausted, RetryableError, TimedOut
 from app.llm.model import Model
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
+from app.llm.wrappers.meter import NOT_METERED, Meter
 from app.llm.wrappers.opened import open_stream
 from app.llm.wrappers.wrapper import Wrapper
 from app.resilience.retry import DeadlineExceededError, Retry, RetryPolicy
@@ -29,10 +30,12 @@ class Retrying(Wrapper):
         model: Model,
         policy: RetryPolicy,
         *,
+        meter: Meter = NOT_METERED,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         super().__init__(model)
+        self._meter = meter
         self._retry = Retry(
             policy,
             on=LLMError,
@@ -68,6 +71,7 @@ class Retrying(Wrapper):
 
     def _report(self, attempt: int, wait_s: float, error: LLMError, /) -> None:
         facts = self._facts(attempt, error)
+        self._meter.retry(self.name)
         _log.warning("llm.retry", wait_s=round(wait_s, 3), **facts)
 
     def _report_refusal(self, attempt: int, error: LLMError, /) -> None:

@@ -97,14 +97,16 @@ def _begin(calls: ToolCalls, index: int, block: wire.ContentBlock) -> None:
 
 def usage_from_wire(usage: wire.Usage) -> Usage:
     """What was read from or written to Anthropic's prompt cache is part of the prompt."""
-    prompt = (
-        usage["input_tokens"]
-        + (usage.get("cache_creation_input_tokens") or 0)
-        + (usage.get("cache_read_input_tokens") or 0)
-    )
+    written = usage.get("cache_creation_input_tokens") or 0
+    read = usage.get("cache_read_input_tokens") or 0
+    prompt = usage["input_tokens"] + written + read
     completion = usage["output_tokens"]
     return Usage(
-        prompt_tokens=prompt, completion_tokens=completion, total_tokens=prompt + completion
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=prompt + completion,
+        cached_prompt_tokens=read,
+        cache_write_tokens=written,
     )
 
 

@@ -106,10 +106,12 @@ def _tool_calls(message: wire.AnswerMessage) -> tuple[ToolCall, ...]:
 
 
 def usage_from_wire(usage: wire.Usage) -> Usage:
+    details = usage.get("prompt_tokens_details") or {}
     return Usage(
         prompt_tokens=usage["prompt_tokens"],
         completion_tokens=usage["completion_tokens"],
         total_tokens=usage["total_tokens"],
+        cached_prompt_tokens=min(details.get("cached_tokens") or 0, usage["prompt_tokens"]),
     )
 
 

@@ -1,0 +1,132 @@
+"""`docs/observability.md` lists every event and every metric, and nothing else."""
+
+import ast
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from app.errors import RateLimited
+from app.llm.types import ChatRequest, EmbeddingRequest, Message
+from app.llm.wrappers.instrumented import Instrumented
+from app.telemetry.metrics import Metrics
+from app.testing import CapturedLogs, FakeChatModel
+
+ROOT = Path(__file__).parents[2]
+PAGE = "docs/observability.md"
+TEXT = (ROOT / PAGE).read_text()
+ALWAYS = {"timestamp", "level", "event", "logger", "request_id", "trace_id"}
+
+
+@dataclass(frozen=True)
+class Event:
+    """`levels` is empty when it is decided as it happens; `is_open` when fields are."""
+
+    name: str
+    levels: frozenset[str]
+    fields: frozenset[str]
+    is_open: bool
+    place: str
+
+    def row(self) -> str:
+        levels = ", ".join(sorted(self.levels)) or "its levels"
+        fields = ", ".join(f"`{name}`" for name in sorted(self.fields))
+        return f"| `{self.name}` | {levels} | {fields} | when it happens |"
+
+
+@dataclass(frozen=True)
+class Row:
+    levels: frozenset[str]
+    fields: frozenset[str]
+
+
+def rows() -> dict[str, Row]:
+    section = TEXT.partition("### Events")[2].partition("\n### ")[0]
+    found = re.findall(r"^\| `([^`]+)` \| ([^|]+) \|([^|]*)\|", section, re.MULTILINE)
+    return {
+        name: Row(frozenset(levels.split(", ")), frozenset(re.findall(r"`(\w+)`", fields)))
+        for name, levels, fields in found
+    }
+
+
+def emitted() -> Iterator[Event]:
+    for path in sorted((ROOT / "src/app").rglob("*.py")):
+        tree = ast.parse(path.read_text())
+        uses = [node for node in ast.walk(tree) if _is_log(node)]
+        calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+        logged = [call for call in calls if _is_log(call.func)]
+        assert len(uses) == len(
+            logged
+        ), f"{path}: call _log directly, so that this test can read it"
+        for call in logged:
+            yield _event(call, f"{path.relative_to(ROOT)}:{call.lineno}")
+
+
+def _is_log(node: ast.AST) -> bool:
+    owner = node.value if isinstance(node, ast.Attribute) else None
+    return getattr(owner, "id", getattr(owner, "attr", "")) == "_log"
+
+
+def _event(call: ast.Call, place: str) -> Event:
+    assert isinstance(call.func, ast.Attribute)
+    by_number = call.func.attr == "log"
+    name = call.args[1 if by_number else 0]
+    assert isinstance(name, ast.Constant), f"{place}: write the name of the event as a literal"
+    fields = {keyword.arg for keyword in call.keywords if keyword.arg is not None}
+    return Event(
+        name=str(name.value),
+        levels=frozenset() if by_number else frozenset({call.func.attr}),
+        fields=frozenset("exception" if field == "exc_info" else field for field in fields),
+        is_open=any(keyword.arg is None for keyword in call.keywords),
+        place=place,
+    )
+
+
+EVENTS = list(emitted())
+ROWS = rows()
+
+
+@pytest.mark.parametrize("event", EVENTS, ids=lambda event: f"{event.name} in {event.place}")
+def test_an_event_is_in_the_catalogue(event: Event) -> None:
+    where = f"{event.place} logs {event.name}. {PAGE} needs, under Events:\n{event.row()}\n"
+    assert event.name in ROWS, where
+    row = ROWS[event.name]
+    assert event.levels <= row.levels, where
+    assert event.fields <= row.fields, where
+    if not event.is_open:
+        others = [other for other in EVENTS if other.name == event.name]
+        assert row.fields == frozenset().union(*(other.fields for other in others)), where
+
+
+def test_the_catalogue_has_nothing_that_is_never_logged() -> None:
+    assert len(EVENTS) > 15
+    assert sorted(ROWS.keys() - {event.name for event in EVENTS}) == [], f"remove from {PAGE}"
+
+
+async def test_fields_that_are_decided_as_it_happens_are_in_the_catalogue(
+    logs: CapturedLogs,
+) -> None:
+    request = ChatRequest(messages=(Message("user", "Hi"),))
+    model = Instrumented(
+        FakeChatModel("Hello!", ["a", RateLimited("busy", status=429)]), Metrics(), previews=True
+    )
+    await model.complete(request)
+    await model.embed(EmbeddingRequest(("text",)))
+    with suppress(RateLimited):
+        _ = [event async for event in model.stream(request)]
+    said = frozenset().union(*logs.events("llm.call")) - ALWAYS
+    assert sorted(said ^ ROWS["llm.call"].fields) == []
+
+
+def test_every_metric_is_documented_and_nothing_else() -> None:
+    section = TEXT.partition("## Metrics")[2].partition("\n## ")[0]
+    documented = dict(re.findall(r"^\| `(\w+)` \|([^|]*)\|", section, re.MULTILINE))
+    exposed = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in Metrics().registry.collect()
+        if not family.name.startswith("process_")
+    }
+    assert sorted(documented.keys() ^ exposed) == [], f"the table of metrics in {PAGE}"
