@@ -79,15 +79,16 @@ async def test_equal_questions_at_the_same_time_are_shared_where_answers_may_be(
     assert len(upstream.calls) == calls
 
 
+def all_unwell(opened: Service) -> bool:
+    return all(health.report().probe_failed for health in opened.health.values())
+
+
 async def test_providers_that_nobody_calls_are_asked_whether_they_are_well(
     upstream: Upstream, logs: CapturedLogs
 ) -> None:
     upstream.status = 503
     async with service(upstream, health_probe_interval_s=0.001) as opened, asyncio.timeout(5):
-        both = opened.health.values()
-        while not all(
-            each.report().probe_failed for each in both
-        ):  # noqa: ASYNC110 - no event for it
+        while not all_unwell(opened):  # noqa: ASYNC110 - health has no event for it
             await asyncio.sleep(0.001)
     assert {*upstream.calls} == {"GET /v1/models"}
     assert {line["provider"] for line in logs.events("llm.probe")} == {"openai", "anthropic"}
