@@ -14,8 +14,7 @@ from mock_api.refusal import Dialect, Refusal
 from mock_api.reply import ClientGoneError, Whole
 
 _MAX_BODY_BYTES = 10 * 2**20
-_OPENAI_PATHS = ("/v1/chat", "/v1/embeddings")
-_SHARED_PATHS = ("/v1/models",)
+_OPENAI_PATHS = ("/v1/chat", "/v1/embeddings", "/v1/models/")
 _OWN_PATHS = ("/_mock", "/healthz")  # neither recorded nor subject to faults
 
 
@@ -91,8 +90,8 @@ def _digest(scope: Scope, body: bytes) -> str:
 
 
 def _dialect(path: str, headers: Headers) -> Dialect:
-    """By path; on one that both serve, by the key; on one that nobody serves, by who seems to ask."""
-    if path.startswith(_OPENAI_PATHS) or (path in _SHARED_PATHS and "authorization" in headers):
+    """By path; on one that both serve, or nobody, by who seems to ask."""
+    if path.startswith(_OPENAI_PATHS):
         return OPENAI
     asks_anthropic = path.startswith("/v1/messages") or "anthropic-version" in headers
     return ANTHROPIC if asks_anthropic else OPENAI

@@ -63,9 +63,10 @@ class _ForAnthropic(Route):
     """A path that OpenAI has too: it is meant for whom the intake took the caller for."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
-        if scope["type"] == "http" and call_of(scope).dialect is not ANTHROPIC:
-            return Match.NONE, {}
-        return super().matches(scope)
+        match, child = super().matches(scope)
+        if match is Match.NONE or call_of(scope).dialect is ANTHROPIC:
+            return match, child
+        return Match.NONE, {}
 
 
 ROUTES = [

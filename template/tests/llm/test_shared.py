@@ -62,6 +62,7 @@ async def test_a_hundred_equal_streams_are_one_call(bench: Bench) -> None:
     *deltas, done = first
     assert deltas == [TextDelta("Hel"), TextDelta("lo!")]
     assert isinstance(done, Done)
+    assert not done.response.cached
     unpaid = Done(done.response.model_copy(update={"cached": True}))
     assert others == [[*deltas, unpaid]] * 99
     assert len(bench.model.requests) == 1

@@ -98,7 +98,7 @@ async def test_a_bad_key_is_refused(
 
 @pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Basic abc"])
 async def test_openai_needs_a_bearer_key(api: httpx2.AsyncClient, header: str) -> None:
-    answer = await api.get("/v1/models", headers={"authorization": header})
+    answer = await api.get("/v1/models/gpt-4o", headers={"authorization": header})
     assert answer.status_code == 401
     assert answer.json()["error"]["type"] == "invalid_request_error"
 

@@ -76,13 +76,13 @@ def test_of_two_that_arrive_together_one_is_discarded(calls: Calls) -> None:
 
 
 def test_cancelling_the_race_ends_everybody(calls: Calls) -> None:
-    async def cancelled() -> None:
-        async with asyncio.timeout(1):
-            await calls.first(calls.takes(2, "one"), calls.takes(3, "two"))
+    async def cancelled() -> list[str]:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await calls.first(calls.takes(2, "one"), calls.takes(3, "two"))
+        return [*calls.ended]  # by now, and not only when the loop ends
 
-    with pytest.raises(TimeoutError):
-        simulated(cancelled())
-    assert calls.ended == ["one", "two"]
+    assert simulated(cancelled()) == ["one", "two"]
 
 
 @pytest.mark.parametrize("turns", range(6))

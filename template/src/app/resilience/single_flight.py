@@ -51,7 +51,7 @@ class SingleFlight(Generic[T]):
         flight = self._flights[key] = _Flight(call)
 
         def over(_task: asyncio.Task[None]) -> None:
-            self._forget(key, flight)  # first: whoever hears of an error may try again at once
+            self._forget(key, flight)
             flight.tell()
 
         flight.task.add_done_callback(over)
