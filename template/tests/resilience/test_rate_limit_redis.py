@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import fakeredis
@@ -116,6 +117,24 @@ def test_a_place_is_given_back_to_one_only(policy: RateLimitPolicy) -> None:
     times = [turn.made for turn in play(policy, coming)]
     assert len(times) == 10
     assert len({round(time, 3) for time in times}) == (8 if policy is BUCKET else 2)
+
+
+def test_an_impatient_process_leaves_a_place_that_was_given_back_to_others() -> None:
+    async def scenario() -> float:
+        server = fakeredis.FakeServer()
+        patient = RateLimitPolicy(requests_per_minute=60, burst=1)
+        async with processes(patient, 1, server) as (one,):
+            await one.acquire()
+            leaver = asyncio.create_task(one.acquire())
+            await asyncio.sleep(0.1)
+            leaver.cancel()
+            await asyncio.wait([leaver])
+            async with processes(replace(patient, max_wait_s=0.5), 1, server) as (impatient,):
+                with pytest.raises(LimitExceededError):
+                    await impatient.acquire()
+            return await one.acquire()
+
+    assert run(scenario()) == pytest.approx(0.9, abs=0.01)
 
 
 def test_a_refused_call_takes_no_place() -> None:
