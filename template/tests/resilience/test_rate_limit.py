@@ -4,8 +4,9 @@ import pytest
 
 from app.resilience.rate_limit import LimitExceededError, LocalLimiter, RateLimitPolicy
 from app.testing import FakeClock
-from tests.resilience import virtual_time
+from tests.resilience import callers, virtual_time
 from tests.resilience.arrivals import most_within, overdraft
+from tests.resilience.callers import Caller
 
 
 @pytest.fixture
@@ -83,12 +84,13 @@ async def test_a_turn_says_how_long_it_was_waited_for(clock: FakeClock) -> None:
 async def test_who_would_wait_too_long_is_told_so_at_once(
     clock: FakeClock, *, strict: bool
 ) -> None:
-    policy = RateLimitPolicy(requests_per_minute=2, burst=2, strict=strict, max_wait_s=20)
+    wait_s = 60 if strict else 30
+    policy = RateLimitPolicy(requests_per_minute=2, burst=2, strict=strict, max_wait_s=wait_s - 0.1)
     limited = limiter(clock, policy)
     await arrivals(limited, clock, 2)
     with pytest.raises(LimitExceededError) as raised:
         await limited.acquire()
-    assert raised.value.retry_after_s == pytest.approx(60 if strict else 30)
+    assert raised.value.retry_after_s == pytest.approx(wait_s)
     assert clock.sleeps == []
     clock.now += raised.value.retry_after_s
     assert await limited.acquire() == 0
@@ -107,6 +109,18 @@ def test_those_who_wait_count_for_those_who_come(*, strict: bool) -> None:
     made, refusals = virtual_time.run(scenario())
     assert made == 6
     assert refusals == pytest.approx([180 if strict else 150] * 4)
+
+
+@pytest.mark.parametrize("patience_s", [0.5, 100], ids=["cancelled", "served"])
+def test_those_who_are_gone_count_no_more(patience_s: float) -> None:
+    async def scenario() -> int:
+        limited = LocalLimiter(
+            RateLimitPolicy(requests_per_minute=60, burst=1, max_wait_s=1), clock=virtual_time.now
+        )
+        coming = [Caller(0), Caller(0, patience_s), Caller(3), Caller(3)]
+        return len(await callers.turns([limited], coming))
+
+    assert virtual_time.run(scenario()) == (4 if patience_s > 1 else 3)
 
 
 @pytest.mark.parametrize("leaver", [3, 4], ids=["the first who waits", "one behind"])

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import fakeredis
@@ -93,13 +94,13 @@ def test_the_promise_is_kept_whoever_leaves(policy: RateLimitPolicy, coming: lis
 
 
 @pytest.mark.parametrize(
-    ("policy", "wait_s"), [(BUCKET, 1), (STRICT, 60.5)], ids=["bucket", "strict"]
+    ("strict", "wait_s"), [(False, 60), (True, 60.5)], ids=["bucket", "strict"]
 )
-def test_the_next_to_ask_gets_the_place_of_who_left(policy: RateLimitPolicy, wait_s: float) -> None:
+def test_the_next_to_ask_gets_the_place_of_who_left(*, strict: bool, wait_s: float) -> None:
     async def scenario() -> float:
+        policy = RateLimitPolicy(requests_per_minute=1, strict=strict, max_wait_s=200)
         async with processes(policy) as (one, other, *_):
-            for _ in range(policy.requests_per_minute if policy.strict else policy.bucket):
-                await one.acquire()
+            await one.acquire()
             leaver = asyncio.create_task(one.acquire())
             await asyncio.sleep(0.1)
             leaver.cancel()
@@ -118,16 +119,37 @@ def test_a_place_is_given_back_to_one_only(policy: RateLimitPolicy) -> None:
     assert len({round(time, 3) for time in times}) == (8 if policy is BUCKET else 2)
 
 
-def test_a_refused_call_takes_no_place() -> None:
+def test_an_impatient_process_leaves_a_place_that_was_given_back_to_others() -> None:
     async def scenario() -> float:
-        policy = RateLimitPolicy(requests_per_minute=60, burst=1, max_wait_s=0.5)
+        server = fakeredis.FakeServer()
+        patient = RateLimitPolicy(requests_per_minute=60, burst=1)
+        async with processes(patient, 1, server) as (one,):
+            await one.acquire()
+            leaver = asyncio.create_task(one.acquire())
+            await asyncio.sleep(0.1)
+            leaver.cancel()
+            await asyncio.wait([leaver])
+            async with processes(replace(patient, max_wait_s=0.5), 1, server) as (impatient,):
+                with pytest.raises(LimitExceededError):
+                    await impatient.acquire()
+            return await one.acquire()
+
+    assert run(scenario()) == pytest.approx(0.9, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("strict", "wait_s"), [(False, 60), (True, 60.5)], ids=["bucket", "strict"]
+)
+def test_a_refused_call_takes_no_place(*, strict: bool, wait_s: float) -> None:
+    async def scenario() -> float:
+        policy = RateLimitPolicy(requests_per_minute=1, strict=strict, max_wait_s=0.5)
         async with processes(policy) as (one, other, *_):
             assert await one.acquire() == 0
             for _ in range(5):
                 with pytest.raises(LimitExceededError) as raised:
                     await other.acquire()
-                assert raised.value.retry_after_s == pytest.approx(1, abs=0.01)
-            await asyncio.sleep(1)
+                assert raised.value.retry_after_s == pytest.approx(wait_s, abs=0.01)
+            await asyncio.sleep(wait_s)
             return await other.acquire()
 
     assert run(scenario()) == 0

@@ -70,9 +70,8 @@ class Retrying(Wrapper):
             raise TimedOut(message, provider=self.name) from error
 
     def _report(self, attempt: int, wait_s: float, error: LLMError, /) -> None:
-        facts = self._facts(attempt, error)
         self._meter.retry(self.name)
-        _log.warning("llm.retry", wait_s=round(wait_s, 3), **facts)
+        _log.warning("llm.retry", wait_s=round(wait_s, 3), **self._facts(attempt, error))
 
     def _report_refusal(self, attempt: int, error: LLMError, /) -> None:
         _log.warning("llm.retry_refused", **self._facts(attempt, error))
