@@ -31,6 +31,7 @@ from app.llm.model import Model
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAIChat
 from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.sdk import anthropic_sdk, openai_sdk
 from app.llm.wrappers.cached import Cached
 from app.llm.wrappers.defaulted import Defaulted
 from app.llm.wrappers.fallback import Fallback
@@ -43,6 +44,8 @@ from app.telemetry.metrics import Metrics
 PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Model]] = {
     "openai": OpenAIChat,
     "anthropic": AnthropicChat,
+    "openai-sdk": openai_sdk,
+    "anthropic-sdk": anthropic_sdk,
 }
 
 

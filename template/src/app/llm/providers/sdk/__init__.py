@@ -1,0 +1,21 @@
+"""Providers that speak through their vendors' own clients. They come with the extra `sdk`.
+
+Each is imported when it is chosen: who does not name it in `LLM_PROVIDERS` need not have it.
+"""
+
+from app.llm.http import Connections
+from app.llm.model import Model
+from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.sdk.named import Named
+
+
+def openai_sdk(policy: ProviderPolicy, connections: Connections) -> Model:
+    from app.llm.providers.sdk.openai import OpenAISDK  # noqa: PLC0415 - see above
+
+    return Named("openai-sdk", OpenAISDK(policy, connections))
+
+
+def anthropic_sdk(policy: ProviderPolicy, connections: Connections) -> Model:
+    from app.llm.providers.sdk.anthropic import AnthropicSDK  # noqa: PLC0415 - see above
+
+    return Named("anthropic-sdk", AnthropicSDK(policy, connections))

@@ -1,0 +1,79 @@
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import TYPE_CHECKING, cast
+
+from openai import APIError, AsyncOpenAI, OpenAIError
+
+from app.errors import UnsupportedRequest
+from app.llm.http import Connections
+from app.llm.providers import streamed
+from app.llm.providers.boundary import validated
+from app.llm.providers.openai import convert, wire
+from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.sdk.http import SDKHTTP, UNCOMPRESSED, as_event
+from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
+from app.streaming.sse import ServerSentEvent
+
+if TYPE_CHECKING:
+    from openai.types.chat.completion_create_params import (
+        CompletionCreateParamsNonStreaming,
+        CompletionCreateParamsStreaming,
+    )
+
+
+class OpenAISDK:
+    """`AsyncOpenAI` as a model. Requests and answers are converted where our own client's are."""
+
+    name = "openai-sdk"
+
+    def __init__(self, policy: ProviderPolicy, connections: Connections) -> None:
+        self._policy = policy
+        self._http = SDKHTTP(connections, self.name, convert.read_error, OpenAIError)
+        client = AsyncOpenAI(
+            api_key=policy.key,
+            base_url=policy.base_url,
+            http_client=self._http.client(),
+            timeout=connections.client.timeout,
+            max_retries=0,
+        )
+        self._completions = client.chat.completions
+
+    async def complete(self, request: ChatRequest) -> LLMResponse:
+        payload = cast("CompletionCreateParamsNonStreaming", self._payload(request, stream=False))
+
+        async def call() -> LLMResponse:
+            raw = await self._completions.with_raw_response.create(**payload)
+            return convert.response_from_wire(validated(wire.COMPLETION, raw.content, self.name))
+
+        return await self._http.within_deadline(call())
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        events = self._http.paced(self._events(request))
+        async with aclosing(streamed.read(convert.StreamedCompletion(), events)) as answer:
+            async for event in answer:
+                yield event
+
+    async def _events(self, request: ChatRequest) -> AsyncGenerator[ServerSentEvent, None]:
+        """What arrives, as it was sent.
+
+        The SDK keeps `[DONE]` to itself, so a stream that breaks between the reason why the model
+        stopped and `[DONE]` passes for whole. Nothing but the count of its tokens can be missing.
+        """
+        payload = cast("CompletionCreateParamsStreaming", self._payload(request, stream=True))
+        async with await self._completions.create(**payload, extra_headers=UNCOMPRESSED) as stream:
+            self._http.refuse_other_content(stream.response)
+            try:
+                async for chunk in stream:
+                    yield as_event(chunk)
+            except APIError as error:
+                if error.body is None:
+                    raise
+                yield as_event({"error": error.body})
+        yield ServerSentEvent("[DONE]")
+
+    async def embed(self, _request: EmbeddingRequest) -> Embeddings:
+        raise UnsupportedRequest(f"{self.name} has no embeddings", provider=self.name)
+
+    def _payload(self, request: ChatRequest, *, stream: bool) -> wire.CompletionRequest:
+        request = self._policy.applied_to(request)
+        return convert.request_to_wire(request, request.model or self._policy.model, stream=stream)
