@@ -89,7 +89,8 @@ def check_settings() -> Iterator[Finding]:
     python = Path(".venv/bin/python")
     if not python.exists():
         return
-    code = "import sys; from pydantic import ValidationError; from app.settings import Settings, problems\n"
+    code = "from pydantic import ValidationError; from app.settings import Settings\n"
+    code += "from app.configuration.refusal import problems\n"
     code += "try: Settings()\nexcept ValidationError as error: print(*problems(error), sep='\\n')"
     done = subprocess.run([python, "-c", code], capture_output=True, text=True, check=False)
     for line in done.stdout.splitlines():

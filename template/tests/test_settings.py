@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from app.settings import EX_CONFIG, Settings, load
+from app.configuration.refusal import EX_CONFIG
+from app.settings import Settings, load
 
 KEY = "sk-canary-0123456789abcdef"
 

@@ -1,0 +1,109 @@
+"""What a setting must be beyond its type: functions that `app.settings` attaches to its fields."""
+
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr, ValidationError, ValidationInfo
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from app.llm.providers.policy import ProviderPolicy
+
+_MOCK_PORT = 9000
+
+_REAL_BASE_URL = {
+    "openai": "https://api.openai.com/v1",
+    "anthropic": "https://api.anthropic.com",
+}
+
+
+def lower(value: object) -> object:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def redis_url(value: SecretStr) -> SecretStr:
+    if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+        raise ValueError("must begin with redis://, rediss:// or unix://")
+    return value
+
+
+def split_at_commas(value: object) -> object:
+    if isinstance(value, str):
+        return [part.strip().lower() for part in value.split(",") if part.strip()]
+    return value
+
+
+def each_provider_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("name at least one provider: openai, anthropic")
+    if len(set(value)) != len(value):
+        raise ValueError("each provider may be named once")
+    return value
+
+
+def off_in_prod(value: object, info: ValidationInfo) -> object:
+    if value and info.data.get("app_env") == "prod":
+        raise ValueError("must be off in prod: it shows errors to whoever causes them")
+    return value
+
+
+def trimmed(value: object) -> object:
+    if not isinstance(value, dict):
+        return value
+    stripped = {k: v.strip() if isinstance(v, str) else v for k, v in value.items()}
+    if isinstance(base_url := stripped.get("base_url"), str):
+        stripped["base_url"] = base_url.rstrip("/")
+    return stripped
+
+
+def usable(policy: ProviderPolicy, info: ValidationInfo) -> ProviderPolicy:
+    name = info.field_name or ""
+    wrong = {}
+    if not _is_address(policy.base_url):
+        wrong["base_url"] = "must be an address like https://api.example.com/v1"
+    elif info.data.get("app_env") == "prod" and name in info.data.get("llm_providers", ()):
+        wrong = _unreal(name, policy)
+    _raise_each(wrong)
+    return policy
+
+
+def _unreal(name: str, policy: ProviderPolicy) -> dict[str, str]:
+    """Find what works against the mock API only, by field."""
+    otherwise = f"or leave {name} out of LLM_PROVIDERS"
+    wrong = {}
+    if policy.api_key is None:
+        wrong["api_key"] = f"must be set in prod, {otherwise}"
+    if _is_mock(policy.base_url):
+        wrong["base_url"] = f"is the mock API; set it to {_REAL_BASE_URL[name]}, {otherwise}"
+    return wrong
+
+
+def _is_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return bool(parts.hostname) and parts.port != 0 and not (parts.query or parts.fragment)
+    except ValueError:  # a port that is no number, half an IPv6 address
+        return False
+
+
+def _is_mock(url: str) -> bool:
+    parts = urlsplit(url)
+    is_local = parts.hostname in {"127.0.0.1", "localhost", "::1"} and parts.port == _MOCK_PORT
+    return is_local or parts.hostname == "mock-api"
+
+
+def _raise_each(wrong: dict[str, str]) -> None:
+    """Refuse each field under its own name; a plain `ValueError` would blame the whole policy."""
+    if not wrong:
+        return
+    raise ValidationError.from_exception_data(
+        "Settings",
+        [
+            InitErrorDetails(
+                # The message is an argument, not the template: a brace in it means nothing.
+                type=PydanticCustomError("refused", "{why}", {"why": why}),
+                loc=(field,),
+                input=None,
+            )
+            for field, why in wrong.items()
+        ],
+        hide_input=True,
+    )
