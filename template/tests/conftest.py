@@ -19,6 +19,21 @@ from tests.door import Door, opened
 hypothesis_settings.register_profile("service", deadline=None, database=None)
 hypothesis_settings.load_profile("service")
 
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The vendors' clients take four seconds to import: one worker does it, and some tests wait.
+
+    What has an `-sdk` for a parameter is a test of every provider. By default the two files that
+    tell most are run with the SDKs as well, and the others when the slow tests are.
+    """
+    for item in items:
+        if "-sdk" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("sdk"))
+            if item.path.stem not in {"test_sdk_providers", "test_against_mock_api"}:
+                item.add_marker(pytest.mark.slow)
+
+
 _PREFIXES = tuple(f"{name.upper()}_" for name in ("log", "openai", "anthropic", "retry"))
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 

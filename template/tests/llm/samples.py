@@ -9,6 +9,7 @@ from app.llm.model import ChatModel, Model
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAIChat
 from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.sdk import anthropic_sdk, openai_sdk
 from app.llm.types import ChatRequest, LLMResponse, Message, Usage
 
 JSONObject = dict[str, object]
@@ -28,6 +29,11 @@ class Sample:
     answer: JSONObject
     events: tuple[tuple[str, JSONObject | str], ...]
     response: LLMResponse
+
+    @property
+    def mock_path(self) -> str:
+        """Where the mock API speaks this language."""
+        return "/v1" if self.name.startswith("openai") else ""
 
     @property
     def body(self) -> bytes:
@@ -209,4 +215,15 @@ ANTHROPIC = Sample(
     response=_response("anthropic"),
 )
 
-SAMPLES = [OPENAI, ANTHROPIC]
+
+def _by_sdk(sample: Sample, make: Callable[[ProviderPolicy, Connections], Model]) -> Sample:
+    """The same bytes mean the same to the vendor's own client."""
+    name = f"{sample.name}-sdk"
+    response = sample.response.model_copy(update={"provider": name})
+    return replace(sample, name=name, make=make, response=response)
+
+
+OPENAI_SDK = _by_sdk(OPENAI, openai_sdk)
+ANTHROPIC_SDK = _by_sdk(ANTHROPIC, anthropic_sdk)
+
+SAMPLES = [OPENAI, ANTHROPIC, OPENAI_SDK, ANTHROPIC_SDK]

@@ -1,4 +1,4 @@
-"""Both providers against the mock API, which speaks their protocols on a real socket."""
+"""Every provider against the mock API, which speaks their protocols on a real socket."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -16,12 +16,10 @@ from app.errors import (
 )
 from app.llm.http import HTTPPolicy, open_connections
 from app.llm.model import ChatModel
-from app.llm.providers.anthropic.client import AnthropicChat
-from app.llm.providers.openai.client import OpenAIChat
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import Done, TextDelta
 from mock_api.testing import running_server
-from tests.llm.samples import REQUEST, ask
+from tests.llm.samples import REQUEST, SAMPLES, Sample, ask
 
 POLICY = HTTPPolicy(request_timeout_s=10, stream_chunk_timeout_s=0.3)
 
@@ -39,13 +37,12 @@ async def mock(mock_url: str) -> AsyncIterator[httpx.AsyncClient]:
         await client.delete("/_mock/faults")
 
 
-@pytest.fixture(params=["openai", "anthropic"])
+@pytest.fixture(params=SAMPLES, ids=lambda sample: sample.name)
 async def model(request: pytest.FixtureRequest, mock_url: str) -> AsyncIterator[ChatModel]:
+    sample: Sample = request.param
+    policy = ProviderPolicy(mock_url + sample.mock_path, "gpt-5-mini")
     async with open_connections(POLICY) as connections:
-        if request.param == "openai":
-            yield OpenAIChat(ProviderPolicy(f"{mock_url}/v1", "gpt-5-mini"), connections)
-        else:
-            yield AnthropicChat(ProviderPolicy(mock_url, "claude-haiku-4-5"), connections)
+        yield sample.make(policy, connections)
 
 
 async def test_a_question_is_answered(model: ChatModel) -> None:

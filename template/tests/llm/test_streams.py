@@ -100,7 +100,7 @@ async def test_a_stream_that_ends_early_is_interrupted_with_its_text(sample: Sam
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 async def test_a_stream_without_its_last_event_is_interrupted(sample: Sample) -> None:
-    with pytest.raises(StreamInterrupted, match=f"{sample.name} ended its answer") as raised:
+    with pytest.raises(StreamInterrupted, match="ended its answer in the middle") as raised:
         await received(sample, *sample.frames[:-1])
     assert raised.value.text == TEXT
 

@@ -48,7 +48,7 @@ async def read(
                 if text := answer.feed(event):
                     yield TextDelta(text)
                 if response := answer.response():
-                    await _drain(events)
+                    await drain(events)
                     yield Done(response)
                     return
         except ConnectionFailed as failure:
@@ -58,7 +58,7 @@ async def read(
     raise _interrupted(answer)
 
 
-async def _drain(events: AsyncGenerator[ServerSentEvent, None]) -> None:
+async def drain(events: AsyncGenerator[ServerSentEvent, None]) -> None:
     """Read the few bytes behind the terminal event, which are usually there already.
 
     Only a connection that was read to its end can be used again; a new one costs a TLS handshake.

@@ -7,51 +7,72 @@ already, so the SDK's own exceptions need no table of theirs. Retries are ours, 
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import aclosing, contextmanager, suppress
 from typing import TypeVar
 
 import httpx2 as httpx
 from pydantic import BaseModel
 
-from app.errors import LLMError, MalformedAnswer, RequestRefused
+from app.errors import ConnectionFailed, LLMError, MalformedAnswer, RequestRefused
 from app.llm.http import Connections, ErrorReader, ProviderHTTP
+from app.llm.providers.streamed import drain
 from app.streaming.sse import ServerSentEvent
 from app.telemetry.correlation import request_id
 
 T = TypeVar("T")
 
-# For a stream: a compressor holds events back.
-UNCOMPRESSED = {"Accept-Encoding": "identity"}
+_EVENT_STREAM = "text/event-stream"
+
+# Not what the SDKs send with a request for a stream. A compressor would hold events back.
+STREAM_HEADERS = {"Accept": _EVENT_STREAM, "Accept-Encoding": "identity"}
 
 # What is no longer true of a body that was decompressed on the way.
 _OUTDATED = {"content-encoding", "content-length", "transfer-encoding"}
-_EVENT_STREAM = "text/event-stream"
 
 
 class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
-    """Calls to one provider, in the words of its SDK, whose exceptions all are `sdk_error`s."""
+    """Calls to one provider, in the words of its SDK, whose exceptions all are `sdk_error`s.
+
+    `is_last` knows the event that ends a stream: without it a stream is broken, however politely
+    it was closed, and the SDKs do not look.
+    """
 
     def __init__(
         self,
         connections: Connections,
         provider: str,
         read_error: ErrorReader,
+        *,
         sdk_error: type[Exception],
+        is_last: Callable[[ServerSentEvent], bool],
     ) -> None:
         super().__init__(
             connections.client,
             connections.policy,
             provider=provider,
-            base_url="",  # the SDK knows where and with which headers
+            base_url="",  # the SDK knows where, and with which headers
             headers={},
             read_error=read_error,
         )
         self._sdk_error = sdk_error
+        self._is_last = is_last
 
     def client(self) -> httpx.AsyncClient:
         """What the SDK takes as its `http_client`. It owns nothing, so nobody has to close it."""
         return httpx.AsyncClient(transport=self, timeout=self._client.timeout)
+
+    async def within_deadline(self, call: Awaitable[T]) -> T:
+        """An SDK's timeout is one for each read, which is no limit at all."""
+        with self._as_llm_errors():
+            async with asyncio.timeout(self._policy.request_timeout_s):
+                return await call
+
+    async def paced(self, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        with suppress(_EndedEarly):
+            async with aclosing(super().paced(items)) as paced:
+                async for item in paced:
+                    yield item
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         correlation = request_id.get()
@@ -62,28 +83,26 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
             if response.status_code != httpx.codes.OK:
                 async with aclosing(response):
                     await self._refuse_failure(response)
+        is_stream = request.headers["Accept"] == _EVENT_STREAM
+        chunks = self._whole_stream(response) if is_stream else self._decompressed(response)
         headers = [(k, v) for k, v in response.headers.multi_items() if k not in _OUTDATED]
-        body = _Body(response, self._decompressed(response))
-        return httpx.Response(response.status_code, headers=headers, stream=body)
+        return httpx.Response(response.status_code, headers=headers, stream=_Body(response, chunks))
 
     async def _decompressed(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
-        """Bytes are counted as the SDK will hold them: a small body may inflate to a large one."""
-        streamed = response.headers.get("content-type", "").lower().startswith(_EVENT_STREAM)
-        limit = self._policy.max_stream_bytes if streamed else self._policy.max_response_bytes
         with self._as_llm_errors():
-            async with aclosing(self._limited_body(response, limit)) as chunks:
-                async for chunk in chunks:
-                    yield chunk
+            yield await self._whole_body(response)
 
-    async def within_deadline(self, call: Awaitable[T]) -> T:
-        """An SDK's timeout is one for each read, which is no limit at all."""
+    async def _whole_stream(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+        """Events that have passed our decoder, and with it our limits. The SDK decodes them anew."""
         with self._as_llm_errors():
-            async with asyncio.timeout(self._policy.request_timeout_s):
-                return await call
-
-    def refuse_other_content(self, response: httpx.Response) -> None:
-        """An SDK takes a page of HTML for a stream without events."""
-        self._refuse_other_content(response)
+            async with aclosing(self._checked_events(response)) as events:
+                async for event in events:
+                    yield _frame(event)
+                    if self._is_last(event):
+                        with suppress(LLMError), self._as_llm_errors():
+                            await drain(events)
+                        return
+        raise _EndedEarly(f"{self.provider} ended its answer in the middle", provider=self.provider)
 
     @contextmanager
     def _as_llm_errors(self) -> Iterator[None]:
@@ -106,6 +125,10 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
         return MalformedAnswer(message, provider=self.provider)
 
 
+class _EndedEarly(ConnectionFailed):
+    """Keeps an SDK from taking half an answer for a whole one. Nobody else gets to see it."""
+
+
 class _Body(httpx.AsyncByteStream):
     def __init__(self, response: httpx.Response, chunks: AsyncGenerator[bytes, None]) -> None:
         self._response = response
@@ -118,6 +141,11 @@ class _Body(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         await self._chunks.aclose()
         await self._response.aclose()
+
+
+def _frame(event: ServerSentEvent) -> bytes:
+    data = event.data.replace("\n", "\ndata: ")
+    return f"event: {event.event}\ndata: {data}\n\n".encode()
 
 
 def as_event(item: object) -> ServerSentEvent:

@@ -10,7 +10,7 @@ from app.llm.providers import streamed
 from app.llm.providers.boundary import validated
 from app.llm.providers.openai import convert, wire
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.providers.sdk.http import SDKHTTP, UNCOMPRESSED, as_event
+from app.llm.providers.sdk.http import SDKHTTP, STREAM_HEADERS, as_event
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 from app.streaming.sse import ServerSentEvent
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         CompletionCreateParamsStreaming,
     )
 
+_END = ServerSentEvent("[DONE]")
+
 
 class OpenAISDK:
     """`AsyncOpenAI` as a model. Requests and answers are converted where our own client's are."""
@@ -28,7 +30,13 @@ class OpenAISDK:
 
     def __init__(self, policy: ProviderPolicy, connections: Connections) -> None:
         self._policy = policy
-        self._http = SDKHTTP(connections, self.name, convert.read_error, OpenAIError)
+        self._http = SDKHTTP(
+            connections,
+            self.name,
+            convert.read_error,
+            sdk_error=OpenAIError,
+            is_last=lambda event: event.data == _END.data,
+        )
         client = AsyncOpenAI(
             api_key=policy.key,
             base_url=policy.base_url,
@@ -54,14 +62,9 @@ class OpenAISDK:
                 yield event
 
     async def _events(self, request: ChatRequest) -> AsyncGenerator[ServerSentEvent, None]:
-        """What arrives, as it was sent.
-
-        The SDK keeps `[DONE]` to itself, so a stream that breaks between the reason why the model
-        stopped and `[DONE]` passes for whole. Nothing but the count of its tokens can be missing.
-        """
         payload = cast("CompletionCreateParamsStreaming", self._payload(request, stream=True))
-        async with await self._completions.create(**payload, extra_headers=UNCOMPRESSED) as stream:
-            self._http.refuse_other_content(stream.response)
+        call = self._completions.create(**payload, extra_headers=STREAM_HEADERS)
+        async with await call as stream:
             try:
                 async for chunk in stream:
                     yield as_event(chunk)
@@ -69,7 +72,7 @@ class OpenAISDK:
                 if error.body is None:
                     raise
                 yield as_event({"error": error.body})
-        yield ServerSentEvent("[DONE]")
+        yield _END  # the SDK keeps it to itself
 
     async def embed(self, _request: EmbeddingRequest) -> Embeddings:
         raise UnsupportedRequest(f"{self.name} has no embeddings", provider=self.name)
