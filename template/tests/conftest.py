@@ -17,7 +17,11 @@ from tests.door import Door, opened
 
 # A machine that is busy is no failure, and a test leaves nothing behind.
 hypothesis_settings.register_profile("service", deadline=None, database=None)
-hypothesis_settings.load_profile("service")
+# For `make mutants`: thousands of runs, each of which should find the same.
+hypothesis_settings.register_profile(
+    "mutants", deadline=None, database=None, derandomize=True, max_examples=25
+)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "service"))
 
 
 @pytest.hookimpl(tryfirst=True)
