@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx2 as httpx
@@ -20,6 +21,7 @@ from app.errors import (
 from app.llm.http import HTTPPolicy, open_connections
 from app.llm.types import Done, EmbeddingRequest
 from app.settings import Settings
+from app.telemetry.correlation import request_id
 from app.testing import CapturedLogs
 from app.wiring import PROVIDERS, open_service
 from tests.llm.samples import (
@@ -76,15 +78,19 @@ class Upstream:
 async def test_an_sdk_sends_what_our_own_client_sends(
     own: Sample, sdk: Sample, *, stream: bool
 ) -> None:
-    expected = await Upstream(own).asked(stream=stream)
-    request = await Upstream(sdk).asked(stream=stream)
+    token = request_id.set("abc-123")
+    try:
+        expected = await Upstream(own).asked(stream=stream)
+        request = await Upstream(sdk).asked(stream=stream)
+    finally:
+        request_id.reset(token)
     assert (request.method, request.url.path) == (expected.method, expected.url.path)
     assert json.loads(request.content) == {
         **json.loads(expected.content),
         "model": f"{sdk.name}-model",
     }
     assert request.headers["authorization"] == "Bearer mock"
-    for name in ("anthropic-version", "accept-encoding"):
+    for name in ("anthropic-version", "accept-encoding", "x-request-id"):
         assert request.headers.get(name) == expected.headers.get(name)
 
 
@@ -105,6 +111,30 @@ async def test_an_sdk_does_not_log_what_is_asked(
     await Upstream(sample).asked(stream=stream)
     assert "Zugspitze" not in logs.text
     assert "http" not in logs.text
+
+
+class LongPage(httpx.AsyncByteStream):
+    closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(9):
+            yield b"x" * 30_000
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@streamed_or_not
+@both
+async def test_a_refusal_that_is_not_read_to_its_end_is_hung_up(
+    sample: Sample, *, stream: bool
+) -> None:
+    page = LongPage()
+    transport = httpx.MockTransport(lambda _: httpx.Response(500, stream=page))
+    async with open_connections(HTTPPolicy(), transport) as connections:
+        with pytest.raises(ProviderUnavailable):
+            await ask(sample.model(connections), stream=stream)
+        assert page.closed
 
 
 def error(kind: str) -> tuple[str, JSONObject]:
@@ -142,15 +172,15 @@ async def test_an_interrupted_stream_is_signed_too(sample: Sample) -> None:
 
 
 @both
-async def test_a_vendor_that_wraps_its_stream_in_no_object_is_malformed(sample: Sample) -> None:
-    """What the SDK passes on is not an object of its own any more."""
+async def test_an_event_that_is_no_object_is_malformed(sample: Sample) -> None:
+    """The SDKs pass it on as it is, instead of as one of their objects."""
     odd = sample.with_events(sample.events[0], (sample.events[0][0], "7"))
     with pytest.raises(LLMError, match="malformed answer"):
         await Upstream(odd).asked(stream=True)
 
 
 @both
-async def test_there_are_no_embeddings_in_its_name(sample: Sample) -> None:
+async def test_what_it_refuses_it_refuses_in_its_own_name(sample: Sample) -> None:
     async with open_connections(HTTPPolicy()) as connections:
         model = sample.model(connections)
         with pytest.raises(UnsupportedRequest) as raised:
