@@ -80,9 +80,7 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
             request.headers["X-Request-ID"] = correlation
         with self._as_llm_errors():
             response = await self._client.send(request, stream=True)
-            if response.status_code != httpx.codes.OK:
-                async with aclosing(response):
-                    await self._refuse_failure(response)
+            await self._refuse_failure(response)
         is_stream = request.headers["Accept"] == _EVENT_STREAM
         chunks = self._whole_stream(response) if is_stream else self._decompressed(response)
         headers = [(k, v) for k, v in response.headers.multi_items() if k not in _OUTDATED]
