@@ -71,6 +71,7 @@ def check_env_file() -> Iterator[Finding]:
         guess = f"did you mean {near[0]}?" if near else "see .env.example"
         yield Finding(f".env: {name}", f"is not read by anything: {guess}", needed=False)
     yield from keys_without_address()
+    yield from sdks_without_lock()
     yield from check_settings()
 
 
@@ -83,6 +84,16 @@ def keys_without_address() -> Iterator[Finding]:
                 f"is set, but the mock API answers: set {provider}_BASE_URL too (see .env.example)"
             )
             yield Finding(f".env: {provider}_API_KEY", mend, needed=False)
+
+
+def sdks_without_lock() -> Iterator[Finding]:
+    """Developers have the vendors' clients anyway; the image has what requirements.txt names."""
+    lines = variables(Path(".env"), r"^\s*LLM_PROVIDERS\s*=(.*)$")
+    chosen = set(re.findall(r"(\w+)-sdk", " ".join(lines)))
+    missing = chosen - set(variables(Path("requirements.txt"), r"^([a-z0-9.-]+)=="))
+    if missing:
+        mend = f"the image would lack {', '.join(sorted(missing))}: make lock EXTRAS=sdk"
+        yield Finding(".env: LLM_PROVIDERS", mend, needed=False)
 
 
 def check_settings() -> Iterator[Finding]:

@@ -18,7 +18,26 @@ from tests.door import Door, opened
 
 # A machine that is busy is no failure, and a test leaves nothing behind.
 hypothesis_settings.register_profile("service", deadline=None, database=None)
-hypothesis_settings.load_profile("service")
+# For `make mutants`: thousands of runs, each of which should find the same.
+hypothesis_settings.register_profile(
+    "mutants", deadline=None, database=None, derandomize=True, max_examples=25
+)
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "service"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The vendors' clients take four seconds to import: one worker does it, and some tests wait.
+
+    What has an `-sdk` for a parameter is a test of every provider. By default the two files that
+    tell most are run with the SDKs as well, and the others when the slow tests are.
+    """
+    for item in items:
+        if "-sdk" in item.nodeid:
+            item.add_marker(pytest.mark.xdist_group("sdk"))
+            if item.path.stem not in {"test_sdk_providers", "test_against_mock_api"}:
+                item.add_marker(pytest.mark.slow)
+
 
 _PREFIXES = tuple(f"{name}_" for name in groups(Settings))
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}

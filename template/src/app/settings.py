@@ -39,7 +39,7 @@ from app.resilience.rate_limit import RateLimitPolicy
 from app.resilience.retry import RetryPolicy
 from app.telemetry.logging import LogPolicy
 
-ProviderName = Literal["openai", "anthropic"]
+ProviderName = Literal["openai", "anthropic", "openai-sdk", "anthropic-sdk"]
 
 Host = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9.:_-]+$")]
 AppEnv = Annotated[Literal["dev", "staging", "prod"], BeforeValidator(rules.lower)]
@@ -95,6 +95,7 @@ class Settings(BaseSettings):
 
     _split_at_commas = field_validator("llm_providers", mode="before")(rules.split_at_commas)
     _each_provider_once = field_validator("llm_providers")(rules.each_provider_once)
+    _installed = field_validator("llm_providers")(rules.installed)
     _off_in_prod = field_validator("debug_mode")(rules.off_in_prod)
     _mild_enough = field_validator("temperature")(rules.mild_enough)
     _trimmed = field_validator("openai", "anthropic", mode="before")(rules.trimmed)
@@ -102,7 +103,7 @@ class Settings(BaseSettings):
 
     def provider(self, name: ProviderName) -> ProviderPolicy:
         """Add to the policy of one provider the sampling parameters that all of them share."""
-        policy: ProviderPolicy = getattr(self, name)
+        policy: ProviderPolicy = getattr(self, rules.settings_of(name))
         return replace(policy, temperature=self.temperature, max_tokens=self.max_tokens)
 
     @property

@@ -47,6 +47,7 @@ from app.llm.prices import PriceList
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.sdk import anthropic_sdk, openai_sdk
 from app.llm.wrappers.batches import EmbeddingBatches
 from app.llm.wrappers.cached import Cached
 from app.llm.wrappers.circuit_breaking import CircuitBreaking
@@ -72,6 +73,8 @@ _log = structlog.get_logger(__name__)
 PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Provider]] = {
     "openai": OpenAI,
     "anthropic": AnthropicChat,
+    "openai-sdk": openai_sdk,
+    "anthropic-sdk": anthropic_sdk,
 }
 
 # One batch of texts leaves three quarters of the connections to everybody else.

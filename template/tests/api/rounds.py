@@ -8,7 +8,10 @@ from pathlib import Path
 
 import httpx2
 
+from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
+from app.resilience.circuit_breaker import BreakerPolicy
+from app.resilience.rate_limit import RateLimitPolicy
 from app.resilience.retry import RetryPolicy
 from app.settings import Settings
 from app.testing import CapturedLogs
@@ -28,11 +31,13 @@ def settings_for(
     The pool has one place per call, so that a single lost one is missed.
     """
     return Settings(
-        openai=ProviderPolicy(base_url, model="m"),
+        openai=OpenAIPolicy(base_url, model="m"),
         anthropic=ProviderPolicy(base_url, model="m"),
         max_concurrency=CALLS,
         request_timeout_s=request_timeout_s,
         stream_chunk_timeout_s=stream_chunk_timeout_s,
+        rate_limit=RateLimitPolicy(requests_per_minute=1_000_000),
+        breaker=BreakerPolicy(failures=1_000, failure_rate=1),
         retry=RetryPolicy(max_attempts=1),
         enable_caching=False,
     )

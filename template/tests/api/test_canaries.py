@@ -9,8 +9,11 @@ import httpx2
 import pytest
 from pydantic import SecretStr
 
+from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
 from app.main import create_app
+from app.resilience.circuit_breaker import BreakerPolicy
+from app.resilience.rate_limit import RateLimitPolicy
 from app.resilience.retry import RetryPolicy
 from app.settings import Settings
 from app.testing import CapturedLogs
@@ -78,9 +81,11 @@ def world() -> Careless:
 def careful() -> Settings:
     return Settings(
         _env_file=None,
-        openai=_policy("http://mock/v1", OPENAI_KEY),
-        anthropic=_policy("http://mock", ANTHROPIC_KEY),
+        openai=OpenAIPolicy("http://mock/v1", "m", SecretStr(OPENAI_KEY)),
+        anthropic=ProviderPolicy("http://mock", "m", SecretStr(ANTHROPIC_KEY)),
         redis_url=SecretStr(REDIS_URL),
+        rate_limit=RateLimitPolicy(requests_per_minute=1_000_000),
+        breaker=BreakerPolicy(failures=1_000, failure_rate=1),
         retry=RetryPolicy(max_attempts=2, base_delay_s=0.001, max_delay_s=0.001, max_wait_s=0.1),
         request_timeout_s=0.2,
         stream_chunk_timeout_s=0.1,
@@ -126,7 +131,3 @@ async def _answers(client: httpx2.AsyncClient, world: Careless) -> AsyncIterator
             await control.put("/_mock/faults", json=next(faults))
         body = BODIES[number % len(BODIES)]
         yield await client.post("/v1/chat", json=body, headers={"X-Request-ID": f"r-{number}"})
-
-
-def _policy(base_url: str, key: str) -> ProviderPolicy:
-    return ProviderPolicy(base_url=base_url, model="m", api_key=SecretStr(key))

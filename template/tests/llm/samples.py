@@ -5,10 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from app.llm.http import Connections
-from app.llm.model import ChatModel, Model
+from app.llm.model import ChatModel, Model, Provider
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.sdk import anthropic_sdk, openai_sdk
 from app.llm.types import ChatRequest, LLMResponse, Message, Usage
 
 JSONObject = dict[str, object]
@@ -24,10 +25,15 @@ TEXT = "".join(PIECES)
 @dataclass(frozen=True)
 class Sample:
     name: str
-    make: Callable[[ProviderPolicy, Connections], Model]
+    make: Callable[[ProviderPolicy, Connections], Provider]
     answer: JSONObject
     events: tuple[tuple[str, JSONObject | str], ...]
     response: LLMResponse
+
+    @property
+    def mock_path(self) -> str:
+        """Where the mock API speaks this language."""
+        return "/v1" if self.name.startswith("openai") else ""
 
     @property
     def body(self) -> bytes:
@@ -216,4 +222,15 @@ ANTHROPIC = Sample(
     response=_response("anthropic", cached=5, written=3),
 )
 
-SAMPLES = [OPENAI, ANTHROPIC]
+
+def _by_sdk(sample: Sample, make: Callable[[ProviderPolicy, Connections], Provider]) -> Sample:
+    """The same bytes mean the same to the vendor's own client."""
+    name = f"{sample.name}-sdk"
+    response = sample.response.model_copy(update={"provider": name})
+    return replace(sample, name=name, make=make, response=response)
+
+
+OPENAI_SDK = _by_sdk(OPENAI, openai_sdk)
+ANTHROPIC_SDK = _by_sdk(ANTHROPIC, anthropic_sdk)
+
+SAMPLES = [OPENAI, ANTHROPIC, OPENAI_SDK, ANTHROPIC_SDK]

@@ -1,4 +1,4 @@
-"""Both providers against the mock API, which speaks their protocols on a real socket."""
+"""Every provider against the mock API, which speaks their protocols on a real socket."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -18,12 +18,10 @@ from app.errors import (
 )
 from app.llm.http import Connections, HTTPPolicy, open_connections
 from app.llm.model import Provider
-from app.llm.providers.anthropic.client import AnthropicChat
-from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import Done, TextDelta
 from mock_api.testing import running_server
-from tests.llm.samples import REQUEST, ask
+from tests.llm.samples import REQUEST, SAMPLES, Sample, ask
 
 POLICY = HTTPPolicy(request_timeout_s=10, stream_chunk_timeout_s=0.3)
 
@@ -41,18 +39,17 @@ async def mock(mock_url: str) -> AsyncIterator[httpx.AsyncClient]:
         await client.delete("/_mock/faults")
 
 
-@pytest.fixture(params=["openai", "anthropic"])
+@pytest.fixture(params=SAMPLES, ids=lambda sample: sample.name)
 async def model(request: pytest.FixtureRequest, mock_url: str) -> AsyncIterator[Provider]:
     async with open_connections(POLICY) as connections:
         yield provider(request.param, mock_url, connections)
 
 
 def provider(
-    name: str, mock_url: str, connections: Connections, key: SecretStr | None = None
+    sample: Sample, mock_url: str, connections: Connections, key: SecretStr | None = None
 ) -> Provider:
-    if name == "openai":
-        return OpenAI(ProviderPolicy(f"{mock_url}/v1", "gpt-5-mini", key), connections)
-    return AnthropicChat(ProviderPolicy(mock_url, "claude-haiku-4-5", key), connections)
+    policy = ProviderPolicy(mock_url + sample.mock_path, "gpt-5-mini", key)
+    return sample.make(policy, connections)
 
 
 async def test_a_question_is_answered(model: Provider) -> None:
@@ -129,8 +126,8 @@ async def test_a_ping_fails_as_a_call_would(mock: httpx.AsyncClient, model: Prov
         await model.ping()
 
 
-@pytest.mark.parametrize("name", ["openai", "anthropic"])
-async def test_a_ping_finds_out_that_a_key_is_bad(mock_url: str, name: str) -> None:
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_a_ping_finds_out_that_a_key_is_bad(mock_url: str, sample: Sample) -> None:
     async with open_connections(POLICY) as connections:
         with pytest.raises(AuthenticationFailed):
-            await provider(name, mock_url, connections, SecretStr("invalid")).ping()
+            await provider(sample, mock_url, connections, SecretStr("invalid")).ping()

@@ -75,7 +75,7 @@ async def test_what_would_fail_again_is_not_tried_again(error: LLMError, clock: 
 @pytest.mark.parametrize(
     ("error", "attempts"),
     [
-        pytest.param(RequestRefused("?", status=400, should_retry=True), 2, id="400, but yes"),
+        pytest.param(RequestRefused("?", status=400, should_retry=True), 1, id="400, but yes"),
         pytest.param(ProviderUnavailable("?", status=503, should_retry=False), 1, id="503, but no"),
         pytest.param(QuotaExhausted("?", status=429, should_retry=True), 1, id="money, but yes"),
     ],

@@ -116,7 +116,7 @@ async def test_between_any_two_events_a_stream_is_not_over(
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 async def test_a_stream_without_its_last_event_is_interrupted(sample: Sample) -> None:
-    with pytest.raises(StreamInterrupted, match=f"{sample.name} ended its answer") as raised:
+    with pytest.raises(StreamInterrupted, match="ended its answer in the middle") as raised:
         await received(sample, *sample.frames[:-1])
     assert raised.value.text == TEXT
 

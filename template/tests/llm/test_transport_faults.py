@@ -6,7 +6,14 @@ from dataclasses import replace
 import httpx2 as httpx
 import pytest
 
-from app.errors import ConnectionFailed, LLMError, MalformedAnswer, NoConnectionFree, ProviderUnavailable, TimedOut
+from app.errors import (
+    ConnectionFailed,
+    LLMError,
+    MalformedAnswer,
+    NoConnectionFree,
+    ProviderUnavailable,
+    TimedOut,
+)
 from app.llm.http import Connections, HTTPPolicy, open_connections
 from tests.llm.faults import EVENTS, FAULTS, HTML, JSON, Fault, Kind
 from tests.llm.loopback import hangs, head, loopback, sends, whole

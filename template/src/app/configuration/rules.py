@@ -1,5 +1,6 @@
 """What a setting must be beyond its type: functions that `app.settings` attaches to its fields."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -16,6 +17,9 @@ _REAL_BASE_URL = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
 }
+
+# A provider with this ending has the settings of the one without, and needs its vendor's package.
+_BY_SDK = "-sdk"
 
 
 def lower(value: object) -> object:
@@ -56,6 +60,20 @@ def each_provider_once(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def settings_of(provider: str) -> str:
+    return provider.removesuffix(_BY_SDK)
+
+
+def installed(value: tuple[str, ...]) -> tuple[str, ...]:
+    for name in value:
+        if name.endswith(_BY_SDK) and find_spec(settings_of(name)) is None:
+            raise ValueError(
+                f"{name} needs the package {settings_of(name)}, which comes with the extra sdk: "
+                "make lock EXTRAS=sdk, and install or build anew"
+            )
+    return value
+
+
 def off_in_prod(value: object, info: ValidationInfo) -> object:
     if value and info.data.get("app_env") == "prod":
         raise ValueError("must be off in prod: it shows errors to whoever causes them")
@@ -76,7 +94,9 @@ def usable(policy: ProviderPolicy, info: ValidationInfo) -> ProviderPolicy:
     wrong = {}
     if not _is_address(policy.base_url):
         wrong["base_url"] = "must be an address like https://api.example.com/v1"
-    elif info.data.get("app_env") == "prod" and name in info.data.get("llm_providers", ()):
+    elif info.data.get("app_env") == "prod" and name in map(
+        settings_of, info.data.get("llm_providers", ())
+    ):
         wrong = _unreal(name, policy)
     _raise_each(wrong)
     return policy

@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, M
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cache
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import httpx2 as httpx
 import orjson
@@ -30,6 +30,7 @@ from app.streaming.sse import EventTooLargeError, ServerSentEvent, SSEDecoder
 from app.telemetry.correlation import request_id, traceparent
 from app.telemetry.observed import observed
 
+T = TypeVar("T")
 Transport = httpx.AsyncBaseTransport
 ErrorReader = Callable[[bytes], ErrorDetail | None]
 
@@ -105,6 +106,14 @@ class Connections:
         self._client = client
         self._policy = policy
 
+    @property
+    def client(self) -> httpx.AsyncClient:
+        return self._client
+
+    @property
+    def policy(self) -> HTTPPolicy:
+        return self._policy
+
     def to(
         self,
         provider: str,
@@ -158,29 +167,33 @@ class ProviderHTTP:
                     await self._refuse_failure(response)
                     return await self._whole_body(response)
 
-    @observed("provider.stream")
-    async def stream_events(
-        self, path: str, payload: object
-    ) -> AsyncGenerator[ServerSentEvent, None]:
-        """Each event has a deadline, and connecting counts towards the first one's.
+    def stream_events(self, path: str, payload: object) -> AsyncGenerator[ServerSentEvent, None]:
+        return self.paced(self._events(path, payload))
 
-        Bytes that never become an event do not keep a stream alive.
+    @observed("provider.stream")
+    async def paced(self, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+        """Each item has a deadline, and connecting counts towards the first one.
+
+        Bytes that never become an item do not keep a stream alive.
         """
         now = asyncio.get_running_loop().time
         end = now() + self._policy.max_stream_s
         deadline = now() + self._policy.first_chunk_timeout_s
-        with self._as_llm_errors():
-            async with asyncio.timeout_at(deadline):
-                response = await self._send("POST", path, payload, accept=_EVENT_STREAM)
-        async with aclosing(response), aclosing(self._checked_events(response)) as events:
+        async with aclosing(items):
             while True:
                 with self._as_llm_errors():
                     async with asyncio.timeout_at(deadline):
-                        event = await anext(events, None)
-                if event is None:
+                        item = await anext(items, None)
+                if item is None:
                     return
-                yield event
+                yield item
                 deadline = min(now() + self._policy.stream_chunk_timeout_s, end)
+
+    async def _events(self, path: str, payload: object) -> AsyncGenerator[ServerSentEvent, None]:
+        response = await self._send("POST", path, payload, accept=_EVENT_STREAM)
+        async with aclosing(response), aclosing(self._checked_events(response)) as events:
+            async for event in events:
+                yield event
 
     async def _checked_events(
         self, response: httpx.Response

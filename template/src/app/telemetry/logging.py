@@ -131,12 +131,15 @@ class _StandardLibrary(logging.Handler):
         log.log(level, record.getMessage(), **fields)
 
 
+_HTTP_CLIENTS = ("httpx2", "httpcore2", "httpx", "httpcore")
+
+
 def _adopt_standard_library(level: int) -> None:
     root = logging.getLogger()
     root.handlers = [_StandardLibrary()]
     root.setLevel(level)
     logging.captureWarnings(capture=True)
     # uvicorn tells its start in five lines where `service.ready` says more in one; the HTTP client
-    # writes whole URLs and, at debug, headers.
-    for name in ("uvicorn", "uvicorn.error", "httpx2", "httpcore2", "httpx", "httpcore"):
+    # writes whole URLs and, at debug, headers; the vendors' clients write whole prompts.
+    for name in (*_HTTP_CLIENTS, "uvicorn", "uvicorn.error", "openai", "anthropic"):
         logging.getLogger(name).setLevel(logging.WARNING)

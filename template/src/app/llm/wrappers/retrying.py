@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import structlog
 
-from app.errors import LLMError, QuotaExhausted, RetryableError, TimedOut
+from app.errors import LLMError, RetryableError, TimedOut
 from app.llm.model import Model
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 from app.llm.wrappers.meter import NOT_METERED, Meter
@@ -86,9 +86,5 @@ class Retrying(Wrapper):
 
 
 def _is_worth_another_try(error: LLMError) -> bool:
-    """What the provider says about it goes before what its status says; money goes before both."""
-    if isinstance(error, QuotaExhausted):
-        return False
-    if error.should_retry is not None:
-        return error.should_retry
-    return isinstance(error, RetryableError)
+    """A provider may ask us not to come back, but cannot make a refusal worth another try."""
+    return isinstance(error, RetryableError) and error.should_retry is not False

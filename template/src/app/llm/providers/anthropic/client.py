@@ -11,7 +11,7 @@ from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse
 
 _PATH = "/v1/messages"
 # Pinned: the newest version refuses `temperature` for some models.
-_VERSION = "2023-06-01"
+VERSION = "2023-06-01"
 
 
 class AnthropicChat:
@@ -22,7 +22,7 @@ class AnthropicChat:
         self._http = connections.to(
             self.name,
             policy.base_url,
-            {"x-api-key": policy.key, "anthropic-version": _VERSION},
+            {"x-api-key": policy.key, "anthropic-version": VERSION},
             convert.read_error,
         )
 

@@ -1,0 +1,213 @@
+"""What is special about a vendor's own client. The rest is in the tests that all providers share."""
+
+import json
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx2 as httpx
+import pytest
+
+from app.errors import (
+    AuthenticationFailed,
+    LLMError,
+    ProviderUnavailable,
+    QuotaExhausted,
+    RequestRefused,
+    StreamInterrupted,
+    UnsupportedRequest,
+)
+from app.llm.http import HTTPPolicy, open_connections
+from app.llm.types import Done, EmbeddingRequest
+from app.settings import Settings
+from app.telemetry.correlation import request_id
+from app.testing import CapturedLogs
+from app.wiring import PROVIDERS, open_service
+from tests.llm.samples import (
+    ANTHROPIC,
+    ANTHROPIC_SDK,
+    OPENAI,
+    OPENAI_SDK,
+    REQUEST,
+    TEXT,
+    JSONObject,
+    Sample,
+    ask,
+)
+
+SOURCE = Path(__file__).parents[2] / "src"
+
+both = pytest.mark.parametrize(
+    "sample", [OPENAI_SDK, ANTHROPIC_SDK], ids=lambda sample: sample.name
+)
+streamed_or_not = pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+
+
+class Upstream:
+    """A provider that answers as the sample says, after the given statuses."""
+
+    def __init__(self, sample: Sample, *statuses: int) -> None:
+        self.sample = sample
+        self.statuses = list(statuses)
+        self.requests: list[httpx.Request] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        if self.statuses:
+            return httpx.Response(self.statuses.pop(0))
+        if json.loads(request.content).get("stream"):
+            headers = {"Content-Type": "text/event-stream"}
+            return httpx.Response(200, content=self.sample.stream, headers=headers)
+        headers = {"Content-Type": "application/json"}
+        return httpx.Response(200, content=self.sample.body, headers=headers)
+
+    async def asked(self, *, stream: bool) -> httpx.Request:
+        transport = httpx.MockTransport(self)
+        async with open_connections(HTTPPolicy(), transport) as connections:
+            await ask(self.sample.model(connections), stream=stream)
+        return self.requests[-1]
+
+
+@streamed_or_not
+@pytest.mark.parametrize(
+    ("own", "sdk"),
+    [(OPENAI, OPENAI_SDK), (ANTHROPIC, ANTHROPIC_SDK)],
+    ids=lambda sample: sample.name,
+)
+async def test_an_sdk_sends_what_our_own_client_sends(
+    own: Sample, sdk: Sample, *, stream: bool
+) -> None:
+    token = request_id.set("abc-123")
+    try:
+        expected = await Upstream(own).asked(stream=stream)
+        request = await Upstream(sdk).asked(stream=stream)
+    finally:
+        request_id.reset(token)
+    assert (request.method, request.url.path) == (expected.method, expected.url.path)
+    assert json.loads(request.content) == {
+        **json.loads(expected.content),
+        "model": f"{sdk.name}-model",
+    }
+    assert request.headers["authorization"] == "Bearer mock"
+    for name in ("anthropic-version", "accept-encoding", "x-request-id"):
+        assert request.headers.get(name) == expected.headers.get(name)
+
+
+@streamed_or_not
+@both
+async def test_an_sdk_does_not_try_again_by_itself(sample: Sample, *, stream: bool) -> None:
+    upstream = Upstream(sample, 503)
+    with pytest.raises(ProviderUnavailable):
+        await upstream.asked(stream=stream)
+    assert len(upstream.requests) == 1
+
+
+@streamed_or_not
+@both
+async def test_an_sdk_does_not_log_what_is_asked(
+    sample: Sample, logs: CapturedLogs, *, stream: bool
+) -> None:
+    await Upstream(sample).asked(stream=stream)
+    assert "Zugspitze" not in logs.text
+    assert "http" not in logs.text
+
+
+class LongPage(httpx.AsyncByteStream):
+    closed = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for _ in range(9):
+            yield b"x" * 30_000
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+@streamed_or_not
+@both
+async def test_a_refusal_that_is_not_read_to_its_end_is_hung_up(
+    sample: Sample, *, stream: bool
+) -> None:
+    page = LongPage()
+    transport = httpx.MockTransport(lambda _: httpx.Response(500, stream=page))
+    async with open_connections(HTTPPolicy(), transport) as connections:
+        with pytest.raises(ProviderUnavailable):
+            await ask(sample.model(connections), stream=stream)
+        assert page.closed
+
+
+def error(kind: str) -> tuple[str, JSONObject]:
+    return "error", {"type": "error", "error": {"type": kind, "message": "It broke."}}
+
+
+@pytest.mark.parametrize(
+    ("sample", "kind", "expected"),
+    [
+        (OPENAI_SDK, "server_error", ProviderUnavailable),
+        (OPENAI_SDK, "insufficient_quota", QuotaExhausted),
+        (OPENAI_SDK, "invalid_request_error", RequestRefused),
+        (ANTHROPIC_SDK, "overloaded_error", ProviderUnavailable),
+        (ANTHROPIC_SDK, "billing_error", QuotaExhausted),
+        (ANTHROPIC_SDK, "authentication_error", AuthenticationFailed),
+    ],
+    ids=lambda value: value.name if isinstance(value, Sample) else None,
+)
+async def test_an_error_within_a_stream_is_one_of_ours(
+    sample: Sample, kind: str, expected: type[LLMError]
+) -> None:
+    broken = sample.with_events(*sample.events[:-4], error(kind))
+    with pytest.raises(LLMError, match="It broke") as raised:
+        await Upstream(broken).asked(stream=True)
+    assert type(raised.value) is expected
+    assert raised.value.provider == sample.name
+
+
+@both
+async def test_an_interrupted_stream_is_signed_too(sample: Sample) -> None:
+    with pytest.raises(StreamInterrupted) as raised:
+        await Upstream(sample.with_events(*sample.events[:-1])).asked(stream=True)
+    assert raised.value.provider == sample.name
+    assert raised.value.text == TEXT
+
+
+@both
+async def test_an_event_that_is_no_object_is_malformed(sample: Sample) -> None:
+    """The SDKs pass it on as it is, instead of as one of their objects."""
+    odd = sample.with_events(sample.events[0], (sample.events[0][0], "7"))
+    with pytest.raises(LLMError, match="malformed answer"):
+        await Upstream(odd).asked(stream=True)
+
+
+@both
+async def test_what_it_refuses_it_refuses_in_its_own_name(sample: Sample) -> None:
+    async with open_connections(HTTPPolicy()) as connections:
+        model = sample.model(connections)
+        with pytest.raises(UnsupportedRequest) as raised:
+            await model.embed(EmbeddingRequest(("text",)))
+    assert raised.value.provider == model.name == sample.name
+
+
+@both
+async def test_the_settings_choose_it_by_name(sample: Sample) -> None:
+    settings = Settings(_env_file=None, llm_providers=(sample.name,))  # type: ignore[arg-type]  # a name
+    upstream = Upstream(sample)
+    async with open_service(settings, transport=httpx.MockTransport(upstream)) as service:
+        assert (await service.chat.complete(REQUEST)).content == TEXT
+        *_, done = [event async for event in service.chat.stream(REQUEST)]
+    assert isinstance(done, Done)
+    assert done.response.provider == sample.name
+    model = settings.openai.model if sample is OPENAI_SDK else settings.anthropic.model
+    assert json.loads(upstream.requests[0].content)["model"] == model
+
+
+def test_who_does_not_choose_an_sdk_does_not_load_it() -> None:
+    code = "import sys, app.wiring; print(sorted({'openai', 'anthropic'} & sys.modules.keys()))"
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b"[]\n"
+    assert PROVIDERS.keys() >= {"openai-sdk", "anthropic-sdk"}
