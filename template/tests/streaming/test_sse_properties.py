@@ -25,6 +25,7 @@ tokens = st.sampled_from(
             b"\x0c",
             b"\x1c",
         ),
+        *(b"data: a\r\n", b"data: b\r", b"event: c\r\n", b"id: d\n"),
         *(b" ", b":", b"\0", b"\xff", "\u00df\U0001f3d4".encode()),
     ]
 )
