@@ -25,6 +25,7 @@ tokens = st.sampled_from(
             b"\x0c",
             b"\x1c",
         ),
+        *(b"data: a\r\n", b"data: b\r", b"event: c\r\n", b"id: d\n"),
         *(b" ", b":", b"\0", b"\xff", "\u00df\U0001f3d4".encode()),
     ]
 )
@@ -67,9 +68,10 @@ def read_literally(stream: bytes) -> tuple[list[ServerSentEvent], bool]:
 def test_any_stream_cut_anywhere_is_read_as_the_standard_says(
     stream: bytes, where: list[int]
 ) -> None:
-    decoder = SSEDecoder()
-    events = [event for piece in pieces(stream, where) for event in decoder.feed(piece)]
-    assert (events, decoder.finish()) == read_literally(stream)
+    for parts in (pieces(stream, where), pieces(stream, range(len(stream)))):
+        decoder = SSEDecoder()
+        events = [event for part in parts for event in decoder.feed(part)]
+        assert (events, decoder.finish()) == read_literally(stream)
 
 
 @quick
