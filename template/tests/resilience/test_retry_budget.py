@@ -35,6 +35,7 @@ def test_a_refused_retry_costs_nothing() -> None:
     budget = RetryBudget(ratio=0.5, reserve=1)
     assert [budget.spend(), budget.spend(), budget.spend()] == [True, False, False]
     budget.earn()
+    assert not budget.spend()  # half a retry
     budget.earn()
     assert budget.spend()
 

@@ -112,8 +112,6 @@ class Retry(Generic[E]):
         try:
             return await self._in_time(call, ends)
         except self._on as error:
-            if not self._worth(error):
-                raise
             first = error
         return await self._again(call, first, ends)
 
