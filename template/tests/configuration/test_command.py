@@ -96,7 +96,7 @@ def test_a_mistyped_variable_is_noticed(
     monkeypatch.setattr(sys, "argv", ["app", "config", "--check"])
     monkeypatch.setenv(name, "5")
     main()
-    assert capsys.readouterr().err == f"{name} is not read by anything; did you mean {guess}?\n"
+    assert f"{name} is not read by anything; did you mean {guess}?\n" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -109,4 +109,4 @@ def test_another_programs_variable_is_no_typo(
     monkeypatch.setattr(sys, "argv", ["app", "config", "--check"])
     monkeypatch.setenv(name, "5")
     main()
-    assert capsys.readouterr().err == ""
+    assert name not in capsys.readouterr().err
