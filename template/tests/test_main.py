@@ -122,6 +122,12 @@ def test_a_bad_configuration_ends_the_start_with_everything_that_is_wrong(
     assert b"Traceback" not in errors
 
 
+def test_a_mistyped_variable_is_in_the_log_of_a_start_that_goes_on() -> None:
+    with running(RETRY_MAX_ATEMPTS="5") as process:
+        assert process.line("config.mistyped")["meant"] == "RETRY_MAX_ATTEMPTS"
+        process.line("service.ready")
+
+
 def test_a_port_that_is_taken_is_said_without_a_traceback() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])

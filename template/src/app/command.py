@@ -3,26 +3,18 @@
 import argparse
 import sys
 
-import structlog
-
 from app.configuration import origins, sources
 from app.server import serve
 from app.settings import Settings, load
-from app.telemetry.logging import configure
-
-_log = structlog.get_logger(__name__)
 
 
 def main() -> None:
     wanted = _arguments().parse_args()
-    settings = load()
     if wanted.command == "config":
+        settings = load()
         _say(_checked(settings) if wanted.check else _shown(settings, as_json=wanted.json))
     else:
-        configure(settings.log)
-        for name, guess in sources.mistyped(Settings).items():
-            _log.warning("config.mistyped", variable=name, meant=guess)
-        serve(settings, reload=wanted.reload)
+        serve(reload=wanted.reload)
 
 
 def _arguments() -> argparse.ArgumentParser:

@@ -6,11 +6,15 @@ import socket
 import sys
 from pathlib import Path
 
+import structlog
 import uvicorn
 
 from app.configuration import sources
 from app.reload import serve_what_is_saved
-from app.settings import Settings
+from app.settings import Settings, load
+from app.telemetry.logging import configure
+
+_log = structlog.get_logger(__name__)
 
 # Open connections, idle ones included. Beyond it uvicorn answers 503 by itself, which keeps the
 # memory of waiting requests bounded.
@@ -21,10 +25,14 @@ _DRAIN_S = 25
 _DRAIN_BEFORE_RELOAD_S = 1
 
 
-def serve(settings: Settings, *, reload: bool) -> None:
+def serve(*, reload: bool) -> None:
     # uvicorn raises the signal again after it has stopped; being asked to stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
+    settings = load()
+    configure(settings.log)
+    for name, meant in sources.mistyped(Settings).items():
+        _log.warning("config.mistyped", variable=name, meant=meant)
     listener = _listen(settings)
     if reload:
         serve_what_is_saved(lambda: _serve(listener, _DRAIN_BEFORE_RELOAD_S), _sources())

@@ -59,6 +59,14 @@ def test_places_complete_each_other_inside_a_group(
     assert retry.deadline_s == Settings(_env_file=None).retry.deadline_s
 
 
+def test_the_documented_spelling_wins_over_the_explicit_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("RETRY__MAX_ATTEMPTS", "4")
+    monkeypatch.setenv("RETRY_MAX_ATTEMPTS", "5")
+    assert load().retry.max_attempts == 5
+
+
 def test_the_file_of_another_environment_is_not_read(tmp_path: Path) -> None:
     written(tmp_path, ".env", "APP_ENV=staging")
     written(tmp_path, ".env.prod", "PORT=1111")

@@ -31,7 +31,7 @@ class Layer(PydanticBaseSettingsSource):
         del field
         return self.values.get(field_name), field_name, False
 
-    def has(self, path: names.Path) -> bool:
+    def has(self, path: names.FieldPath) -> bool:
         found: object = self.values
         for part in path:
             if not isinstance(found, dict) or part not in found:
@@ -39,14 +39,14 @@ class Layer(PydanticBaseSettingsSource):
             found = found[part]
         return True
 
-    def place(self, path: names.Path) -> str:
+    def place(self, path: names.FieldPath) -> str:
         """Where exactly the value is, for somebody who wants to change it."""
         del path  # a variable has the name of its field, wherever it is
         return self.origin
 
 
 class YAMLLayer(Layer):
-    def place(self, path: names.Path) -> str:
+    def place(self, path: names.FieldPath) -> str:
         return f"{self.origin}: {'.'.join(path)}"
 
 
@@ -67,7 +67,7 @@ def from_variables(
     return Layer(settings_cls, origin, values)
 
 
-def put(values: Nested, path: names.Path, value: object) -> None:
+def put(values: Nested, path: names.FieldPath, value: object) -> None:
     for part in path[:-1]:
         group = values.setdefault(part, {})
         if not isinstance(group, dict):

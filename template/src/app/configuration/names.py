@@ -6,17 +6,17 @@ from collections.abc import Iterable
 
 from pydantic import BaseModel
 
-Path = tuple[str, ...]
+FieldPath = tuple[str, ...]
 
 
-def variables(settings_cls: type[BaseModel]) -> dict[str, Path]:
+def variables(settings_cls: type[BaseModel]) -> dict[str, FieldPath]:
     """Every variable and the field it sets, in the order of the settings.
 
     A part of a group that is also a setting of its own is filled from that one: there is one
     `TEMPERATURE`, not one for each provider.
     """
     fields = settings_cls.model_fields
-    paths: list[Path] = []
+    paths: list[FieldPath] = []
     for name, field in fields.items():
         if dataclasses.is_dataclass(field.default):
             parts = dataclasses.fields(field.default)

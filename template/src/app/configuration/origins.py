@@ -41,12 +41,12 @@ def as_json(found: Iterable[Row]) -> str:
     return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
-def _origin(path: names.Path, layers: Sequence[Layer]) -> str:
+def _origin(path: names.FieldPath, layers: Sequence[Layer]) -> str:
     layer = next((layer for layer in layers if layer.has(path)), None)
     return "default" if layer is None else layer.place(path)
 
 
-def _shown(settings: BaseSettings, path: names.Path) -> object:
+def _shown(settings: BaseSettings, path: names.FieldPath) -> object:
     value: object = settings
     for part in path:
         value = getattr(value, part)

@@ -51,23 +51,31 @@ def layers(
 
 def files(settings_cls: type[BaseSettings]) -> list[Path]:
     """The files that the next start would read, whether they are there or not."""
-    near = [
-        from_variables(settings_cls, ENVIRONMENT, os.environ),
-        _dotenv(settings_cls, DOTENV),
-    ]
-    app_env, config = _app_env(near), _config_file(near)
-    return [DOTENV, _of(app_env, DOTENV), config, _of(app_env, config)]
+    near = _nearest(settings_cls)
+    config = _config_file(near)
+    return [*_dotenvs(near), config, _of(_app_env(near), config)]
 
 
 def mistyped(settings_cls: type[BaseSettings]) -> dict[str, str]:
-    """Variables that nothing reads, by the name that was probably meant.
+    """Variables that nothing reads, and the name that was probably meant.
 
     A guess is no reason to refuse a start: the environment belongs to other programs as well.
     """
     known = names.variables(settings_cls)
-    found = {name.upper().replace("__", "_", 1) for name in {*os.environ, *_variables_in(DOTENV)}}
-    guesses = {name: names.nearest(name, known, likeness=_TYPO) for name in found - set(known)}
-    return {name: guess for name, guess in sorted(guesses.items()) if guess is not None}
+    given = set(os.environ).union(*map(_variables_in, _dotenvs(_nearest(settings_cls))))
+    unknown = {name.upper().replace("__", "_", 1) for name in given} - set(known)
+    guesses = {name: names.nearest(name, known, likeness=_TYPO) for name in sorted(unknown)}
+    return {name: guess for name, guess in guesses.items() if guess is not None}
+
+
+def _nearest(settings_cls: type[BaseSettings]) -> list[Layer]:
+    """What decides which other files are read."""
+    environment = from_variables(settings_cls, ENVIRONMENT, os.environ)
+    return [environment, _dotenv(settings_cls, DOTENV)]
+
+
+def _dotenvs(near: Sequence[Layer]) -> list[Path]:
+    return [DOTENV, _of(_app_env(near), DOTENV)]
 
 
 def _dotenv(settings_cls: type[BaseSettings], path: Path) -> Layer:
@@ -128,7 +136,7 @@ def _secret(
     return found
 
 
-def _at_its_place(path: names.Path, effective: str | None, elsewhere: Sequence[Layer]) -> None:
+def _at_its_place(path: names.FieldPath, effective: str | None, elsewhere: Sequence[Layer]) -> None:
     """Refuse where it comes too late what decides which files are read."""
     for layer in elsewhere:
         if layer.has(path) and str(layer.values[path[0]]).strip().lower() != effective:

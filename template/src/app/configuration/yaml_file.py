@@ -24,8 +24,8 @@ def from_yaml(settings_cls: type[BaseSettings], path: Path) -> YAMLLayer:
 
 
 def _leaves(
-    found: Nested, known: set[names.Path], above: names.Path = ()
-) -> Iterator[tuple[names.Path, object]]:
+    found: Nested, known: set[names.FieldPath], above: names.FieldPath = ()
+) -> Iterator[tuple[names.FieldPath, object]]:
     for key, value in found.items():
         path = (*above, str(key))
         if isinstance(value, dict) and path not in known:
