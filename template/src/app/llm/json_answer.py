@@ -19,6 +19,8 @@ M = TypeVar("M", bound=BaseModel)
 _MAX_FLAWS = 10
 _MAX_REASON_CHARS = 200
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+# The one message of Pydantic that repeats what it was given.
+_REWORDED = {"union_tag_invalid": "the tag is none of the expected ones"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ def _flaw(found: Mapping[str, Any]) -> Flaw:
     loc = found["loc"]
     if found["type"] == "extra_forbidden":
         loc = loc[:-1]  # a name that the model made up
-    reason = found["msg"].removeprefix("Value error, ")[:_MAX_REASON_CHARS]
-    return Flaw(found["type"], reason, "".join(map(_part, loc)).removeprefix("."))
+    said = _REWORDED.get(found["type"], found["msg"]).removeprefix("Value error, ")
+    return Flaw(found["type"], said[:_MAX_REASON_CHARS], "".join(map(_part, loc)).removeprefix("."))
 
 
 def _part(part: int | str) -> str:

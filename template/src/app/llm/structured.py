@@ -28,6 +28,9 @@ M = TypeVar("M", bound=BaseModel)
 
 DEFAULT_ATTEMPTS = 3
 _SHOWN_CHARS = 20_000  # of an invalid answer, when the model is told what is wrong with it
+# A call that is seen to end is counted and cached. The last tokens are followed by their count at
+# once; a model that still has something to say does not end so soon.
+_DRAIN_S = 0.5
 _NOT_UNDERSTOOD = {400, 422}
 
 # Where asking again would only cost the same once more.
@@ -92,7 +95,7 @@ async def _read(kind: type[M], model: ChatModel, request: ChatRequest) -> M | _I
                 return _Invalid(event.response, _flaws(event.response, answer.finish()))
             value = answer.feed(event.text)
             if value is not None:
-                await drain(events)  # a call that is seen to end is counted, and cached
+                await drain(events, _DRAIN_S)
                 return value
     raise MalformedAnswer(f"{model.name} sent a stream without an end", provider=model.name)
 

@@ -58,13 +58,13 @@ async def read(
     raise _interrupted(answer)
 
 
-async def drain(events: AsyncGenerator[object, None]) -> None:
+async def drain(events: AsyncGenerator[object, None], within_s: float = _DRAIN_S) -> None:
     """Read what little comes behind the end, which is usually there already.
 
     Only a connection that was read to its end can be used again; a new one costs a TLS handshake.
     """
     with suppress(LLMError, TimeoutError):
-        async with asyncio.timeout(_DRAIN_S):
+        async with asyncio.timeout(within_s):
             async for _ in events:
                 pass
 
