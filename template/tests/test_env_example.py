@@ -27,7 +27,7 @@ def test_every_value_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_documented_as_empty_is_unset() -> None:
-    shown = rows(Settings(_env_file=None), [])
+    shown = rows(Settings(), [])
     unset = {row.variable for row in shown if row.value is None}
     assert unset == {name for name, value in DOCUMENTED.items() if not value}
 

@@ -54,5 +54,5 @@ def test_prod_asks_for_the_key_of_the_vendor(
 
 
 def test_both_ways_to_one_vendor_may_be_chosen() -> None:
-    both_ways = Settings(_env_file=None, llm_providers=("openai-sdk", "openai"))
+    both_ways = Settings(llm_providers=("openai-sdk", "openai"))
     assert both_ways.provider("openai-sdk") == both_ways.provider("openai")

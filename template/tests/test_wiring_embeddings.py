@@ -41,7 +41,7 @@ def _answer(texts: list[str]) -> dict[str, object]:
 
 async def lengths(upstream: Upstream, texts: list[str], **values: object) -> list[object]:
     quick = {"base_delay_s": 0.001, "max_delay_s": 0.001}
-    settings = Settings(_env_file=None, retry=quick, **values)  # type: ignore[arg-type]  # by name
+    settings = Settings(retry=quick, **values)  # type: ignore[arg-type]  # by name
     async with open_service(settings, transport=httpx.MockTransport(upstream)) as service:
         batch = await service.embeddings.embed(texts)
     return [None if isinstance(item, Exception) else item[0] for item in batch.items]

@@ -44,7 +44,7 @@ def upstream() -> Upstream:
 
 @asynccontextmanager
 async def service(upstream: Upstream, **values: object) -> AsyncIterator[Service]:
-    settings = Settings(_env_file=None, **{**ONE_ATTEMPT, **values})  # type: ignore[arg-type]  # by name
+    settings = Settings(**{**ONE_ATTEMPT, **values})  # type: ignore[arg-type]  # by name
     async with open_service(settings, transport=httpx.MockTransport(upstream)) as opened:
         yield opened
 

@@ -153,7 +153,7 @@ def _guarded(name: ProviderName, common: _Common) -> _Guarded:
         cached,
         metrics,
         prices=common.prices,
-        models={policy.model},
+        models=policy.models,
         previews=settings.log.previews or settings.debug_mode,
     )
     return _Guarded(

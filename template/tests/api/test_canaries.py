@@ -80,7 +80,6 @@ def world() -> Careless:
 @pytest.fixture
 def careful() -> Settings:
     return Settings(
-        _env_file=None,
         openai=OpenAIPolicy("http://mock/v1", "m", SecretStr(OPENAI_KEY)),
         anthropic=ProviderPolicy("http://mock", "m", SecretStr(ANTHROPIC_KEY)),
         redis_url=SecretStr(REDIS_URL),

@@ -141,7 +141,7 @@ async def test_every_problem_is_documented(door: Door, status: int) -> None:
 
 @pytest.fixture(params=["openai", "anthropic"])
 def settings(request: pytest.FixtureRequest) -> Settings:
-    return Settings(_env_file=None, llm_providers=(request.param,))
+    return Settings(llm_providers=(request.param,))
 
 
 async def test_the_mock_makes_an_invoice_and_the_call_is_counted_and_cached(

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings, load
+from app.settings import load
+from tests.configuration.untouched import untouched
 
 FROM_NEAR_TO_FAR = {
     ".env.staging": "OPENAI_MODEL={}\n",
@@ -56,7 +57,7 @@ def test_places_complete_each_other_inside_a_group(
     monkeypatch.setenv("RETRY__MAX_DELAY_S", "6")
     retry = load().retry
     assert (retry.max_attempts, retry.base_delay_s, retry.max_delay_s) == (4, 2.0, 6.0)
-    assert retry.deadline_s == Settings(_env_file=None).retry.deadline_s
+    assert retry.deadline_s == untouched().retry.deadline_s
 
 
 def test_the_documented_spelling_wins_over_the_explicit_one(
@@ -107,7 +108,7 @@ def test_a_file_may_repeat_for_which_environment_it_is(
 
 def test_without_a_dotenv_file_no_file_is_read(tmp_path: Path) -> None:
     written(tmp_path, "config.yaml", "port: 1111")
-    assert Settings(_env_file=None).port == 8000
+    assert untouched().port == 8000
 
 
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "openai_api_key"])

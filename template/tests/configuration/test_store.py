@@ -9,9 +9,10 @@ import pytest
 
 from app.configuration.refusal import EX_CONFIG
 from app.configuration.secrets.store import fetched
-from app.settings import Settings, load
+from app.settings import load
 from app.testing import CapturedLogs
 from tests.configuration.json_server import JSONServer, json_server
+from tests.configuration.untouched import untouched
 
 SECRET = "GET /v1/secret/data/my-service"
 
@@ -122,7 +123,7 @@ def test_nothing_starts_without_its_secrets(
 
 @pytest.mark.usefixtures("_nobody")
 def test_a_laptop_without_network_goes_on_and_says_so_once(logs: CapturedLogs) -> None:
-    assert load().openai == load().openai == Settings(_env_file=None).openai
+    assert load().openai == load().openai == untouched().openai
     warnings = [line for line in logs.lines if line["level"] == "warning"]
     assert len(warnings) == 1
     assert "going on without it" in str(warnings[0]["event"])
@@ -136,7 +137,7 @@ def test_a_refusal_is_no_missing_network(
 
 
 def test_nobody_is_asked_for_a_test(vault: JSONServer) -> None:
-    Settings(_env_file=None)
+    untouched()
     assert vault.asked == []
 
 

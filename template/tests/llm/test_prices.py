@@ -32,7 +32,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def test_the_default_models_have_a_price() -> None:
-    settings = Settings(_env_file=None)
+    settings = Settings()
     for provider in (settings.openai, settings.anthropic):
         name = "openai" if provider is settings.openai else "anthropic"
         assert SHIPPED.cost_usd(name, provider.model, usage(1, 1)) is not None
@@ -149,4 +149,4 @@ def test_a_file_that_cannot_be_used_says_what_is_wrong(
 def test_a_file_that_is_not_there_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PRICES_FILE", "/nowhere/prices.toml")
     with pytest.raises(ValueError, match="cannot be read: No such file"):
-        Settings(_env_file=None)
+        Settings()

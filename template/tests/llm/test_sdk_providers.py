@@ -24,6 +24,7 @@ from app.settings import Settings
 from app.telemetry.correlation import request_id
 from app.testing import CapturedLogs
 from app.wiring import PROVIDERS, open_service
+from mock_api.application import create_app as create_mock
 from tests.llm.samples import (
     ANTHROPIC,
     ANTHROPIC_SDK,
@@ -179,18 +180,26 @@ async def test_an_event_that_is_no_object_is_malformed(sample: Sample) -> None:
         await Upstream(odd).asked(stream=True)
 
 
-@both
-async def test_what_it_refuses_it_refuses_in_its_own_name(sample: Sample) -> None:
+async def test_what_it_refuses_it_refuses_in_its_own_name() -> None:
     async with open_connections(HTTPPolicy()) as connections:
-        model = sample.model(connections)
+        model = ANTHROPIC_SDK.model(connections)
         with pytest.raises(UnsupportedRequest) as raised:
             await model.embed(EmbeddingRequest(("text",)))
-    assert raised.value.provider == model.name == sample.name
+    assert raised.value.provider == model.name == ANTHROPIC_SDK.name
+
+
+async def test_openai_turns_texts_into_vectors_by_its_sdk_as_without_it() -> None:
+    mock = httpx.ASGITransport(create_mock())
+    texts = EmbeddingRequest(("one", "two words"))
+    async with open_connections(HTTPPolicy(), mock) as connections:
+        by_sdk = await OPENAI_SDK.model(connections).embed(texts)
+        assert by_sdk == await OPENAI.model(connections).embed(texts)
+    assert len(by_sdk.vectors) == 2
 
 
 @both
 async def test_the_settings_choose_it_by_name(sample: Sample) -> None:
-    settings = Settings(_env_file=None, llm_providers=(sample.name,))  # type: ignore[arg-type]  # a name
+    settings = Settings(llm_providers=(sample.name,))  # type: ignore[arg-type]  # a name
     upstream = Upstream(sample)
     async with open_service(settings, transport=httpx.MockTransport(upstream)) as service:
         assert (await service.chat.complete(REQUEST)).content == TEXT

@@ -30,7 +30,7 @@ async def test_of_fifty_requests_at_once_each_flow_is_rebuilt_by_its_id(
     logs: CapturedLogs,
 ) -> None:
     mock = httpx2.ASGITransport(create_mock())
-    app = create_app(Settings(_env_file=None, retry=FAST), transport=mock)
+    app = create_app(Settings(retry=FAST), transport=mock)
     transport = httpx2.ASGITransport(app)
     async with (
         app.router.lifespan_context(app),

@@ -16,7 +16,8 @@ from app.configuration.secrets.policy import (
 )
 from app.configuration.unreadable import Unreachable, Unreadable
 
-_log = logging.getLogger(__name__)
+# The standard library's: settings are read before the service's own log is set up.
+_early_log = logging.getLogger(__name__)
 
 
 class Store(BaseModel, frozen=True):
@@ -63,7 +64,7 @@ def fetched(store: Store, *, required: bool) -> Mapping[str, str]:
     except Unreachable as error:
         if required:
             raise
-        _log.warning("%s: going on without it, because this is dev", error)
+        _early_log.warning("%s: going on without it, because this is dev", error)
         return {}
 
 

@@ -33,6 +33,11 @@ class ProviderPolicy:
     max_tokens: int = 1024
 
     @property
+    def models(self) -> frozenset[str]:
+        """Those that are asked unless somebody asks for another: a bounded set, for metrics."""
+        return frozenset({self.model})
+
+    @property
     def key(self) -> str:
         return PLACEHOLDER_KEY if self.api_key is None else self.api_key.get_secret_value()
 

@@ -15,5 +15,9 @@ class OpenAIPolicy(ProviderPolicy):
 
     embedding_model: Annotated[str, StringConstraints(min_length=1)] = DEFAULT_EMBEDDING_MODEL
 
+    @property
+    def models(self) -> frozenset[str]:
+        return frozenset({self.model, self.embedding_model})
+
     def applied_to_embedding(self, request: EmbeddingRequest) -> EmbeddingRequest:
         return replace(request, model=request.model or self.embedding_model)
