@@ -52,9 +52,11 @@ async def service(upstream: Upstream, **values: object) -> AsyncIterator[Service
 async def test_providers_that_keep_failing_are_left_alone(upstream: Upstream) -> None:
     upstream.status = 500
     async with service(upstream, breaker={"failures": 2}) as opened:
-        for _ in range(3):
-            with pytest.raises(NothingCanAnswer) as raised:
+        for _ in range(2):
+            with pytest.raises(NothingCanAnswer):
                 await opened.chat.complete(REQUEST)
+        with pytest.raises(NothingCanAnswer) as raised:
+            await opened.chat.complete(REQUEST)
     assert len(upstream.calls) == 2 * 2
     assert [type(cause) for cause in raised.value.causes] == [CircuitOpen, CircuitOpen]
     assert raised.value.retry_after_s == pytest.approx(30, abs=5)

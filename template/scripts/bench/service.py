@@ -20,7 +20,7 @@ from app.telemetry import observed  # noqa: E402
 BLIND = sys.argv[1] == "without"
 if BLIND:
     os.environ["LOG_LEVEL"] = "ERROR"
-    vars(observed)["observed"] = lambda _name: lambda function: function
+    observed.__dict__["observed"] = lambda _name: lambda function: function
 
 from app import main as assembly  # noqa: E402
 from app import wiring  # noqa: E402
@@ -37,9 +37,9 @@ def main() -> None:
 
 
 def blind() -> FastAPI:
-    vars(assembly)["stack"] = unmeasured
-    vars(wiring)["Instrumented"] = lambda model, *_args, **_kwargs: model
-    for name in ("cache", "retry", "fallback"):
+    assembly.__dict__["stack"] = unmeasured
+    wiring.__dict__["Instrumented"] = lambda model, *_args, **_kwargs: model
+    for name in ("breaker_state", "cache", "fallback", "limiter_wait", "retry"):
         setattr(Metrics, name, lambda *_args, **_kwargs: None)
     return assembly.create_app()
 

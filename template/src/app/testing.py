@@ -44,7 +44,7 @@ class FakeChatModel:
         self, *turns: Turn, name: str = "fake", finish_reason: FinishReason = "stop"
     ) -> None:
         self.name = name
-        self.finish_reason = finish_reason
+        self.finish_reason: FinishReason = finish_reason
         self.requests: list[ChatRequest] = []
         self.open_streams = 0
         self._turns = list(turns or ("Hello!",))
@@ -64,7 +64,7 @@ class FakeChatModel:
         finally:
             self.open_streams -= 1
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def embed(self, request: EmbeddingRequest, /) -> Embeddings:
         """Vectors that depend on the text alone."""
         vectors = tuple((float(len(text)), 1.0) for text in request.texts)
         return Embeddings(model="fake-1", vectors=vectors, prompt_tokens=len(vectors))

@@ -46,7 +46,7 @@ def json_server() -> Iterator[JSONServer]:
 
         do_POST = do_GET  # noqa: N815 - the name that http.server looks for
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Say nothing: the test says what it wants to know."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:

@@ -171,7 +171,7 @@ async def test_a_listener_who_leaves_is_no_verdict() -> None:
 
 async def test_embeddings_are_calls_like_any_other() -> None:
     class Away(FakeChatModel):
-        async def embed(self, _request: EmbeddingRequest) -> Embeddings:
+        async def embed(self, _request: EmbeddingRequest, /) -> Embeddings:
             raise BUSY
 
     guarded = CircuitBreaking(Away(), BreakerPolicy(failures=1))

@@ -27,7 +27,7 @@ BUSY = ProviderUnavailable("busy", provider="fake", status=503)
 class Speechless(Wrapper):
     """A model whose vectors never come."""
 
-    async def embed(self, _request: EmbeddingRequest) -> Embeddings:
+    async def embed(self, _request: EmbeddingRequest, /) -> Embeddings:
         await asyncio.Event().wait()
         raise AssertionError
 

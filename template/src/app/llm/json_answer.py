@@ -83,7 +83,8 @@ def _flaw(found: Mapping[str, Any]) -> Flaw:
     loc = found["loc"]
     if found["type"] == "extra_forbidden":
         loc = loc[:-1]  # a name that the model made up
-    said = _REWORDED.get(found["type"], found["msg"]).removeprefix("Value error, ")
+    said: str = _REWORDED.get(found["type"]) or found["msg"]
+    said = said.removeprefix("Value error, ")
     return Flaw(found["type"], said[:_MAX_REASON_CHARS], "".join(map(_part, loc)).removeprefix("."))
 
 

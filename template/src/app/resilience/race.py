@@ -39,15 +39,13 @@ async def race(
     tasks: Sequence[asyncio.Task[T]], *, catch: type[Exception], discard: Discard[T] = nothing_held
 ) -> T:
     """`first_completed`, for calls that run already. They end with this, whatever happens."""
-    kept: asyncio.Task[T] | None = None
     try:
         winner = await _first_success(tasks, catch)
         await let_go([task for task in tasks if task is not winner], discard)
-        kept = winner
-    finally:
-        if kept is None:
-            await let_go(tasks, discard)
-    return kept.result()
+    except BaseException:
+        await let_go(tasks, discard)
+        raise
+    return winner.result()
 
 
 async def _first_success(

@@ -116,8 +116,9 @@ class Retry(Generic[E]):
         return await self._again(call, first, ends)
 
     async def _in_time(self, call: Callable[[], Awaitable[T]], ends: float) -> T:
+        timeout = asyncio.timeout(ends - self._clock())
         try:
-            async with asyncio.timeout(ends - self._clock()) as timeout:
+            async with timeout:
                 return await call()
         except TimeoutError as error:
             if not timeout.expired():

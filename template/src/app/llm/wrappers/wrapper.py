@@ -20,5 +20,5 @@ class Wrapper:
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         return self._model.stream(request)
 
-    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+    async def embed(self, request: EmbeddingRequest, /) -> Embeddings:
         return await self._model.embed(request)
