@@ -36,7 +36,7 @@ new: ## Generate a service (DEST=../my-service ARGS="--defaults -d ci=gitlab")
 
 .PHONY: test
 test: $(TOOLS) in-place ## Run all tests (ARGS="-k update": some); the containers' are skipped without Docker
-	@$(if $(ARGS),,$(MAKE) -C template test NATIVE=1)
+	@$(if $(ARGS),,$(MAKE) -C template test NATIVE=1 && $(MAKE) -C template test NATIVE=1 ARGS="-m slow")
 	@$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: test-fast

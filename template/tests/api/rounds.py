@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import get_args
 
 import httpx2
 
@@ -13,7 +14,7 @@ from app.llm.providers.policy import ProviderPolicy
 from app.resilience.circuit_breaker import BreakerPolicy
 from app.resilience.rate_limit import RateLimitPolicy
 from app.resilience.retry import RetryPolicy
-from app.settings import Settings
+from app.settings import ProviderName, Settings
 from app.testing import CapturedLogs
 from tests.door import QUESTION, events_of
 from tests.llm.faults import EVENTS, JSON
@@ -31,6 +32,7 @@ def settings_for(
     The pool has one place per call, so that a single lost one is missed.
     """
     return Settings(
+        llm_providers=get_args(ProviderName),
         openai=OpenAIPolicy(base_url, model="m"),
         anthropic=ProviderPolicy(base_url, model="m"),
         max_concurrency=CALLS,
