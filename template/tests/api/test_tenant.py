@@ -29,9 +29,10 @@ async def test_a_tenant_that_is_no_name_is_refused(
     assert model.requests == []
 
 
-async def test_a_tenant_is_documented(door: Door) -> None:
-    chat = (await door.http.get("/openapi.json")).json()["paths"]["/v1/chat"]["post"]
-    (parameter,) = chat["parameters"]
+@pytest.mark.parametrize("path", ["/v1/chat", "/v1/extract"])
+async def test_a_tenant_is_documented(door: Door, path: str) -> None:
+    operation = (await door.http.get("/openapi.json")).json()["paths"][path]["post"]
+    (parameter,) = operation["parameters"]
     assert (parameter["name"], parameter["in"], parameter["required"]) == (
         "X-Tenant-ID",
         "header",

@@ -183,3 +183,12 @@ async def test_an_invalid_answer_is_logged_without_what_it_said(logs: CapturedLo
     assert line["errors"][0]["loc"] == "height_m"
     assert line["errors"][0]["type"] == "int_parsing"
     assert "SECRET" not in logs.text
+
+
+async def test_what_the_cache_knows_to_be_invalid_is_asked_about_again() -> None:
+    model = FakeChatModel(BAD, BAD, GOOD)
+    cached = Cached(model, MemoryCache())
+    with pytest.raises(NoValidAnswer):
+        await ask_for(Mountain, cached, QUESTION, attempts=2)
+    assert await ask_for(Mountain, cached, QUESTION, attempts=2) == ZUGSPITZE
+    assert len(model.requests) == 3  # the first answer cost nothing the second time

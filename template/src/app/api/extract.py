@@ -21,6 +21,7 @@ from pydantic import (
 
 from app.api.documentation import problems
 from app.api.state import Door
+from app.api.tenant import Tenant
 from app.api.text import Text
 from app.llm.structured import ask_for
 from app.llm.types import ChatRequest, Message
@@ -103,5 +104,6 @@ def extraction_prompt(text: str) -> tuple[Message, ...]:
     summary="Read the facts of an invoice",
     responses=problems(413, 422, 429, 500, 502, 503, 504),
 )
-async def extract(body: ExtractBody, door: Door) -> Invoice:
-    return await ask_for(Invoice, door.chat, ChatRequest(messages=extraction_prompt(body.text)))
+async def extract(body: ExtractBody, door: Door, tenant: Tenant = None) -> Invoice:
+    request = ChatRequest(messages=extraction_prompt(body.text), tenant=tenant)
+    return await ask_for(Invoice, door.chat, request)

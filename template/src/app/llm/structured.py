@@ -106,12 +106,16 @@ def _flaws(response: LLMResponse, found: Sequence[Flaw]) -> Sequence[Flaw]:
 
 
 def _corrected(question: ChatRequest, answer: _Invalid, schema: AnswerSchema) -> ChatRequest:
-    """The question, the last answer, and what is wrong with it: it grows no further than that."""
+    """The question, the last answer, and what is wrong with it: it grows no further than that.
+
+    Not from the cache, which may know the answer to the question: an invalid one. Together they
+    would fail again and again, until one of them is forgotten.
+    """
     said = answer.response.content[:_SHOWN_CHARS]
     answered = (Message("assistant", said),) if said.strip() else ()
     wrong = "".join(f"\n- {flaw}" for flaw in answer.flaws)
     asked = Message("user", f"Your answer cannot be used:{wrong}\n{_instruction(schema)}")
-    return replace(question, messages=(*question.messages, *answered, asked))
+    return replace(question, messages=(*question.messages, *answered, asked), fresh=True)
 
 
 def _instruction(schema: AnswerSchema) -> str:

@@ -33,7 +33,7 @@ class ChatRequest:
     """One question to a model. `None` means: what the settings say for that provider.
 
     `tenant` is on whose behalf it is asked; it never leaves the service. No tenant's answers are
-    served to another from the cache.
+    served to another from the cache. `fresh` wants a new answer, whatever the cache has.
     """
 
     messages: tuple[Message, ...]
@@ -43,6 +43,7 @@ class ChatRequest:
     max_tokens: int | None = None
     answer_schema: AnswerSchema | None = None
     tenant: str | None = None
+    fresh: bool = False
 
 
 class Usage(BaseModel):

@@ -68,7 +68,7 @@ class Cached(Wrapper):
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
         key = self._key(request)
-        known = await self._lookup(key)
+        known = None if request.fresh else await self._lookup(key)
         if known is not None:
             return known
         response = await self._model.complete(request)
@@ -77,7 +77,7 @@ class Cached(Wrapper):
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         key = self._key(request)
-        known = await self._lookup(key)
+        known = None if request.fresh else await self._lookup(key)
         if known is not None:
             for event in replayed(known):
                 yield event
