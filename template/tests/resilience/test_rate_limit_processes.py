@@ -93,7 +93,8 @@ async def test_four_processes_with_wrong_clocks_share_one_bucket(url: str, name:
     # A call is made some milliseconds after its slot, and how many differs.
     assert overdraft(times, burst=20, per_minute=600) <= 0.5
     assert len(times) >= 0.95 * allowed
-    assert min(len(one) for one in each) >= 0.5 * len(times) / len(each)
+    # Who comes a moment later finds the burst gone, and still is not left out.
+    assert min(len(one) for one in each) >= 0.25 * len(times) / len(each)
 
 
 async def test_four_processes_with_wrong_clocks_share_one_strict_limit(url: str, name: str) -> None:
@@ -107,12 +108,12 @@ async def test_more_calls_than_connections_wait_for_one(url: str, name: str) -> 
     async with open_redis(url, max_connections=5) as redis:
         limiter = RedisLimiter(name, policy, redis)
         with captured_logs() as logs:
-            assert set(await asyncio.gather(*(limiter.acquire() for _ in range(200)))) == {0}
+            assert set(await asyncio.gather(*(limiter.acquire() for _ in range(60)))) == {0}
             for _ in range(20):
                 calls = [asyncio.create_task(limiter.acquire()) for _ in range(20)]
                 await asyncio.sleep(0)
                 for call in calls:
                     call.cancel()
                 await asyncio.gather(*calls, return_exceptions=True)
-            assert set(await asyncio.gather(*(limiter.acquire() for _ in range(200)))) == {0}
+            assert set(await asyncio.gather(*(limiter.acquire() for _ in range(60)))) == {0}
     assert logs.events("rate_limit.local") == []
