@@ -20,9 +20,11 @@ class BagOfWords:
     broken: LLMError | None = None
     opens: asyncio.Event | None = None
     calls: list[list[str]] = field(default_factory=list)
+    called: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def __call__(self, texts: Sequence[str]) -> Embedded:
         self.calls.append(list(texts))
+        self.called.set()
         if self.opens is not None:
             await self.opens.wait()
         if self.broken is not None:

@@ -1,4 +1,5 @@
 import re
+from itertools import pairwise
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -69,6 +70,11 @@ def test_after_a_fence_headings_are_headings_again() -> None:
     assert ids == ["deploy.md/1", "deploy.md#after/1"]
 
 
+def test_equal_headings_have_anchors_of_their_own() -> None:
+    ids = [chunk.id for chunk in chunks("# A\n1\n# A\n2\n# A-1\n3\n# A\n4")]
+    assert ids == [f"deploy.md#{slug}/1" for slug in ("a", "a-1", "a-1-1", "a-2")]
+
+
 @pytest.mark.parametrize("line", ["#hashtag", "#", "####### seven", "    # code"])
 def test_what_only_looks_like_a_heading_is_text(line: str) -> None:
     assert [chunk.id for chunk in chunks(f"{line}\ntext")] == ["deploy.md/1"]
@@ -84,7 +90,7 @@ def test_a_long_section_is_cut_between_paragraphs() -> None:
 def test_what_stands_at_a_cut_is_in_both_pieces() -> None:
     words = [f"word{number:03}" for number in range(100)]
     pieces = [chunk.text.split() for chunk in chunks(" ".join(words), 200)]
-    for before, after in zip(pieces, pieces[1:], strict=False):
+    for before, after in pairwise(pieces):
         shared = [word for word in before if word in after]
         assert shared == before[-len(shared) :] == after[: len(shared)]
         assert 1 <= len(shared) <= 3

@@ -34,14 +34,14 @@ def brute_force(query: Vectors, vectors: Vectors, k: int) -> tuple[list[int], li
 @given(
     seed=seeds,
     pool=st.integers(1, 30),
-    count=st.integers(1, 80),
-    dimension=st.integers(1, 70),
+    shape=st.tuples(st.integers(1, 80), st.integers(1, 70)),
     queries=st.integers(1, 5),
     k=st.integers(1, 90),
 )
 def test_the_nearest_are_those_of_brute_force_ties_included(
-    seed: int, pool: int, count: int, dimension: int, queries: int, k: int
+    seed: int, pool: int, shape: tuple[int, int], queries: int, k: int
 ) -> None:
+    count, dimension = shape
     different = normalised(random_vectors(seed, pool + queries, dimension))
     asked, some = different[:queries], different[queries:]
     vectors = some[np.random.default_rng(seed).integers(0, pool, count)]

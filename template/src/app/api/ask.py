@@ -1,12 +1,14 @@
 """`POST /v1/ask`: a question about the service's documents, answered with citations."""
 
+from typing import Annotated
+
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.documentation import problems
 from app.api.state import Door
 from app.api.tenant import Tenant
-from app.api.text import Text
+from app.api.text import one_spelling
 from app.llm.grounded import GroundedAnswer
 from app.llm.types import LLMResponse
 
@@ -14,6 +16,12 @@ router = APIRouter(tags=["ask"])
 
 # Models for embeddings take some 8,000 tokens, of about four characters.
 MAX_QUESTION_CHARS = 32_768
+
+Question = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_QUESTION_CHARS),
+    AfterValidator(one_spelling),
+]
 
 
 class AskBody(BaseModel):
@@ -23,7 +31,7 @@ class AskBody(BaseModel):
         json_schema_extra={"examples": [{"question": "How do I add a provider?"}]},
     )
 
-    question: Text = Field(max_length=MAX_QUESTION_CHARS)
+    question: Question
     top_k: int | None = Field(
         default=None, ge=1, le=50, description="So many pieces at most; null: as the settings say"
     )

@@ -6,7 +6,6 @@ little, so that what stands at a cut is whole in one of them.
 """
 
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -53,7 +52,7 @@ def chunks_of(document: Document, max_chars: int) -> Iterator[Chunk]:
 
 def _sections(document: Document) -> Iterator[_Section]:
     """Split at headings, except where a fence says that a `#` is somebody's comment."""
-    slugs: Counter[str] = Counter()
+    slugs: dict[str, int] = {}  # how often each was numbered
     section = _Section(document.name, ())
     levels: list[tuple[int, str]] = []
     fence = ""
@@ -82,11 +81,14 @@ def _fence_after(line: str, fence: str) -> str:
     return "" if closes else fence
 
 
-def _slug(title: str, slugs: Counter[str]) -> str:
+def _slug(title: str, slugs: dict[str, int]) -> str:
     """Name a section as GitHub does, so that the id is the end of a link that works."""
-    slug = _NO_SLUG.sub("", title.lower()).replace(" ", "-")
-    slugs[slug] += 1
-    return slug if slugs[slug] == 1 else f"{slug}-{slugs[slug] - 1}"
+    plain = slug = _NO_SLUG.sub("", title.lower()).replace(" ", "-")
+    while slug in slugs:
+        slugs[plain] += 1
+        slug = f"{plain}-{slugs[plain]}"
+    slugs[slug] = 0
+    return slug
 
 
 def _pieces(text: str, max_chars: int) -> Iterator[str]:
