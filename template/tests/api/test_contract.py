@@ -25,6 +25,7 @@ RESPONSE = {
     "latency_ms",
 }
 PROBLEM = {"type", "title", "status", "detail", "request_id"}
+ASKED = {"answer", "contexts[].id", "contexts[].score", "contexts[].text"}
 EMBEDDINGS = {"model", "items[].index", "items[].embedding[]", "items[].error"}
 
 
@@ -43,6 +44,13 @@ def keys(value: object, path: str = "") -> Iterator[str]:
     ("path", "body", "status", "expected"),
     [
         pytest.param("/v1/chat", QUESTION, 200, RESPONSE, id="chat"),
+        pytest.param(
+            "/v1/ask",
+            {"question": "What is a guard?", "top_k": 1},
+            200,
+            ASKED | {f"response.{key}" for key in RESPONSE},
+            id="ask",
+        ),
         pytest.param("/v1/embeddings", {"texts": ["a"]}, 200, EMBEDDINGS, id="embeddings"),
         pytest.param(
             "/v1/embeddings",

@@ -19,6 +19,7 @@ async def test_being_alive_depends_on_nothing_else() -> None:
 
 
 async def test_a_ready_service_lacks_nothing(door: Door) -> None:
+    await door.http.post("/v1/ask", json={"question": "What is here?"})
     answer = await door.http.get("/readyz")
     ready = {"status": "ready", "degraded": [], "providers": {}}
     assert (answer.status_code, answer.json()) == (200, ready)
@@ -27,14 +28,14 @@ async def test_a_ready_service_lacks_nothing(door: Door) -> None:
 async def test_without_its_cache_it_is_still_ready_and_says_what_is_missing() -> None:
     async with opened(FakeChatModel(), cache=DeadCache()) as door:
         answer = await door.http.get("/readyz")
-    assert (answer.status_code, answer.json()["degraded"]) == (200, ["cache"])
+    assert (answer.status_code, answer.json()["degraded"]) == (200, ["cache", "documents"])
 
 
 async def test_a_cache_that_hangs_does_not_hang_the_probe() -> None:
     started = time.perf_counter()
     async with opened(FakeChatModel(), cache=DeadCache(hangs=True)) as door:
         answer = await door.http.get("/readyz")
-    assert answer.json()["degraded"] == ["cache"]
+    assert answer.json()["degraded"] == ["cache", "documents"]
     assert time.perf_counter() - started < 1.5
 
 
@@ -60,7 +61,7 @@ async def test_it_says_how_each_provider_is_doing() -> None:
     assert answer.status_code == 200
     assert answer.json() == {
         "status": "ready",
-        "degraded": ["cache", "two", "three", "four"],
+        "degraded": ["cache", "documents", "two", "three", "four"],
         "providers": {
             "one": {"state": "closed", "success_rate": 0.8, "calls": 5},
             "two": {"state": "closed", "success_rate": 0, "calls": 10},
