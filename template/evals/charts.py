@@ -9,10 +9,11 @@ from evals.comparison import Comparison
 from evals.scores import Result
 from evals.words import milliseconds, points
 
-_WIDTH = 640
-_LABELS = 150  # left of where the values begin
-_VALUES = _WIDTH - _LABELS - 70
+_WIDTH = 540
+_LABELS = 110  # left of where the values begin
+_VALUES = _WIDTH - _LABELS - 60
 _ROW = 30
+_LANE = 84
 
 
 def rates(now: Mapping[str, float], before: Mapping[str, float]) -> str:
@@ -27,7 +28,7 @@ def rates(now: Mapping[str, float], before: Mapping[str, float]) -> str:
             _text(_LABELS + _VALUES + 8, y + 19, f"{rate:.0%}"),
         ]
         if tag in before:
-            drawn.append(_mark(_LABELS + _VALUES * before[tag], y + 3, 18))
+            drawn.append(_mark(_LABELS + _VALUES * before[tag], y + 3, 20, "was"))
     return _svg(len(now) * _ROW, drawn, "Share of the cases that passed, by tag")
 
 
@@ -36,11 +37,16 @@ def latencies(results: Sequence[Result]) -> str:
     times = pd.Series([result.answer.latency_ms for result in results])
     scale = _VALUES / (times.max() or 1)
     lanes = sorted({result.case.kind for result in results})
-    height = len(lanes) * 46
-    drawn = [_text(_LABELS - 10, lane * 46 + 27, kind, "end") for lane, kind in enumerate(lanes)]
-    drawn += [_bar(_LABELS, lane * 46 + 22, _VALUES, "track", 2) for lane in range(len(lanes))]
+    height = len(lanes) * _LANE
+    drawn = [
+        _text(_LABELS - 10, (lane + 0.5) * _LANE + 5, kind, "end")
+        for lane, kind in enumerate(lanes)
+    ]
+    drawn += [
+        _bar(_LABELS, (lane + 0.5) * _LANE - 2, _VALUES, "track", 2) for lane in range(len(lanes))
+    ]
     for number, result in enumerate(results):
-        y = lanes.index(result.case.kind) * 46 + 23 + (number % 5 - 2) * 5
+        y = (lanes.index(result.case.kind) + 0.5) * _LANE + (number % 7 - 3) * 9
         drawn.append(_dot(_LABELS + result.answer.latency_ms * scale, y, result))
     p50, p95 = float(times.quantile(0.5)), float(times.quantile(0.95))
     drawn += [_mark(_LABELS + value * scale, 0, height) for value in (p50, p95)]
@@ -53,12 +59,12 @@ def latencies(results: Sequence[Result]) -> str:
 
 
 def change(comparison: Comparison) -> str:
-    """The difference as a dot, its interval as a line, and nothing in the middle."""
+    """The difference as a dot, its interval as a line: grey where it may as well be nothing."""
     low, high = comparison.interval.low, comparison.interval.high
     widest = max(abs(low), abs(high), abs(comparison.difference), 0.05)
     middle, scale = _WIDTH / 2, (_WIDTH / 2 - 60) / widest
     place = middle + comparison.difference * scale
-    side = "good" if comparison.difference > 0 else "bad" if comparison.difference < 0 else "even"
+    side = "good" if low > 0 else "bad" if high < 0 else "even"
     drawn = [
         _mark(middle, 4, 42),
         _bar(middle + low * scale, 22, max((high - low) * scale, 2), side, 6),
@@ -103,8 +109,8 @@ def _bar(x: float, y: float, width: float, kind: str, height: float = 10) -> str
     )
 
 
-def _mark(x: float, y: float, height: float) -> str:
-    return f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{y:.1f}" y2="{y + height:.1f}"/>'
+def _mark(x: float, y: float, height: float, kind: str = "mark") -> str:
+    return f'<line class="{kind}" x1="{x:.1f}" x2="{x:.1f}" y1="{y:.1f}" y2="{y + height:.1f}"/>'
 
 
 def _dot(x: float, y: float, result: Result) -> str:

@@ -40,6 +40,7 @@ def page(outcome: Outcome) -> str:
         latencies=charts.latencies(outcome.results),
         history=_history(outcome),
         change=_change(outcome),
+        changed=_changed(outcome),
         tags=_tag_table(tags),
         failures=_failures(outcome),
         cases=_rows(_case(result) for result in outcome.results),
@@ -89,14 +90,21 @@ def _change(outcome: Outcome) -> str:
     if comparison is None:
         return "<p>There is no earlier run to compare with.</p>"
     picture = charts.change(comparison) if comparison.common else ""
-    changes = [("better", result) for result in comparison.better]
-    changes += [("worse", result) for result in comparison.worse]
+    return f"<p>{escape(sentence(comparison))}.</p>{picture}"
+
+
+def _changed(outcome: Outcome) -> str:
+    comparison = outcome.comparison
+    if comparison is None or not (comparison.better or comparison.worse):
+        return ""
+    changes = [("worse", result) for result in comparison.worse]
+    changes += [("better", result) for result in comparison.better]
     rows = _rows(
-        [word, result.case.id, comparison.before[result.case.id].answer.text, result.answer.text]
+        [word, result.case.id, _said(comparison.before[result.case.id]), _said(result)]
         for word, result in changes
     )
-    table = _table(["", "case", "answer before", "answer now"], rows) if changes else ""
-    return f"<p>{escape(sentence(comparison))}.</p>{picture}{table}"
+    table = _table(["", "case", "answer before", "answer now"], rows)
+    return f"<section><h2>What got worse, and what got better</h2>{table}</section>"
 
 
 def _tag_table(tags: pd.DataFrame) -> str:
@@ -122,12 +130,16 @@ def _expected(result: Result) -> str:
     return result.case.expect.model_dump_json(exclude_none=True)
 
 
+def _said(result: Result) -> str:
+    return result.answer.error or result.answer.text
+
+
 def _case(result: Result) -> list[str]:
     return [
         "passed" if result.passed else "failed",
         result.case.id,
         result.case.question,
-        result.answer.text or result.answer.error or "",
+        _said(result),
         ", ".join(result.answer.contexts),
         milliseconds(result.answer.latency_ms),
         dollars(result.answer.cost_usd),
