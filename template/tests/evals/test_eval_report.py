@@ -75,9 +75,8 @@ def test_what_a_model_says_is_no_markup(ended: Outcome) -> None:
 
 
 def test_every_picture_is_well_formed_and_says_what_it_shows(ended: Outcome) -> None:
-    pictures = [
-        ET.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", page(ended))
-    ]  # noqa: S314 - ours
+    texts = re.findall(r"<svg.*?</svg>", page(ended))
+    pictures = [ET.fromstring(text) for text in texts]  # noqa: S314 - our own
     assert [picture.get("aria-label", "").partition(",")[0] for picture in pictures] == [
         "Share of the cases that passed",
         "Latency of each case",
