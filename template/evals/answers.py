@@ -89,7 +89,7 @@ class Asked(Wrapper):
 class Interview:
     """Asks one case at a time; any number of them may run side by side."""
 
-    def __init__(self, model: Model, documents: AskDocuments | None = None) -> None:
+    def __init__(self, model: Model, documents: AskDocuments) -> None:
         self._model = model
         self._documents = documents
         self._ways: dict[Kind, Callable[[Case, Model], Awaitable[Found]]] = {
@@ -122,8 +122,6 @@ class Interview:
         )
 
     async def _ask(self, case: Case, _model: Model) -> Found:
-        if self._documents is None:
-            raise LookupError("this service answers no questions from documents")
         return await self._documents(case.question)
 
 

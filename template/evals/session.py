@@ -57,8 +57,6 @@ class Session:
     async def _ask(self, cases: Sequence[Case], run: Run, settings: Settings) -> None:
         known = len(cases) - len(run.missing(cases))
         async with open_stack(settings) as stack:
-            if stack.documents is None and any(case.kind == "ask" for case in cases):
-                raise Unanswerable(f"{self.data_set}: nobody answers its questions to documents")
             interview = Interview(stack.model, stack.documents)
             with watched(len(cases), known) as progress:
                 await evaluate(

@@ -9,8 +9,8 @@ from httpx2 import ASGITransport
 from app.configuration.rules import is_mock
 from app.llm.model import Model
 from app.settings import Settings
-from app.wiring import open_service
-from evals.answers import AskDocuments
+from app.wiring import Service, open_service
+from evals.answers import AskDocuments, Found
 from mock_api.application import create_app as create_mock
 
 _NO_LIMIT = 1_000_000  # requests a minute, of a mock in this process
@@ -20,7 +20,7 @@ _PATIENCE_S = 600.0  # an evaluation would rather wait for its turn than lose a 
 @dataclass(frozen=True, slots=True)
 class Stack:
     model: Model
-    documents: AskDocuments | None = None
+    documents: AskDocuments
 
 
 @asynccontextmanager
@@ -33,7 +33,16 @@ async def open_stack(settings: Settings) -> AsyncIterator[Stack]:
         limit = replace(limit, requests_per_minute=_NO_LIMIT)
     asked = settings.model_copy(update={"enable_caching": False, "rate_limit": limit})
     async with open_service(asked, transport=transport) as service:
-        yield Stack(service.chat)
+        yield Stack(service.chat, _documents(service))
+
+
+def _documents(service: Service) -> AskDocuments:
+    async def ask(question: str) -> Found:
+        answer = await service.ask(question)
+        ids = [source.chunk.id for source in answer.sources]
+        return Found(answer.text, ids, answer.response)
+
+    return ask
 
 
 def uses_mock(settings: Settings) -> bool:

@@ -3,7 +3,7 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,10 +13,12 @@ from fastapi import FastAPI
 
 from app.cache.base import Cache
 from app.cache.memory import MemoryCache
+from app.llm.grounded import Grounded, embedding_by
 from app.llm.model import Model
 from app.llm.wrappers.batches import EmbeddingBatches
 from app.main import create_app
 from app.resilience.health import Health
+from app.retrieval.library import Library
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.wiring import Service
@@ -73,13 +75,16 @@ def service_with(
     **settings: Any,
 ) -> FastAPI:
     @asynccontextmanager
-    async def opener(_settings: Settings, _metrics: Metrics) -> AsyncIterator[Service]:
-        yield Service(
-            chat=model,
-            embeddings=EmbeddingBatches(model, limit=4),
-            cache=cache or MemoryCache(),
-            health=health or {},
-        )
+    async def opener(read: Settings, _metrics: Metrics) -> AsyncIterator[Service]:
+        embeddings = EmbeddingBatches(model, limit=4)
+        async with aclosing(Library(read.documents, embedding_by(embeddings))) as library:
+            yield Service(
+                chat=model,
+                embeddings=embeddings,
+                grounded=Grounded(model, library, read.documents),
+                cache=cache or MemoryCache(),
+                health=health or {},
+            )
 
     return create_app(Settings(**settings), opener=opener)
 

@@ -7,6 +7,7 @@ LLMError
 │   │   └── NoConnectionFree      all connections were busy for too long; nothing was sent
 │   ├── RateLimited               429: the provider asks for a pause
 │   ├── ProviderUnavailable       5xx, 529, 408, 409
+│   ├── DocumentsNotReady         what the answer shall be made from is still being read
 │   └── StreamInterrupted         a stream ended before its end; carries the text so far
 └── NonRetryableError             the same call, at once, would fail again
     ├── LimitReached              our own rate limit; nothing was sent
@@ -85,6 +86,10 @@ class StreamInterrupted(RetryableError):
     def __init__(self, message: str, *, text: str, provider: str | None = None) -> None:
         super().__init__(message, provider=provider)
         self.text = text
+
+
+class DocumentsNotReady(RetryableError):
+    """The documents to answer from are still being read, which goes on without the caller."""
 
 
 class NonRetryableError(LLMError):

@@ -8,7 +8,7 @@ from dataclasses import replace
 import structlog
 from fastapi import FastAPI
 
-from app.api import chat, docs, embeddings, extract, health, metrics
+from app.api import ask, chat, docs, embeddings, extract, health, metrics
 from app.api.documentation import DocumentedAPI
 from app.api.middleware import stack
 from app.api.problems import HANDLERS
@@ -69,8 +69,12 @@ def _assemble(settings: Settings, opener: Opener) -> FastAPI:
             app.state.door = State(
                 chat=service.chat,
                 embeddings=service.embeddings,
+                grounded=service.grounded,
                 metrics=registry,
-                checks={"cache": service.cache.ping},
+                checks={
+                    "cache": service.cache.ping,
+                    "documents": service.grounded.library.is_ready,
+                },
                 providers=service.health,
                 debug=settings.debug_mode,
             )
@@ -89,7 +93,7 @@ def _assemble(settings: Settings, opener: Opener) -> FastAPI:
         redirect_slashes=False,  # a redirect names the scheme and host of the wrong side of a proxy
         telemetry={"tracing": False, "metrics": False, "logs": False},  # 14% of a request's time
     )
-    for feature in (chat, docs, embeddings, extract, health, metrics):
+    for feature in (ask, chat, docs, embeddings, extract, health, metrics):
         app.include_router(feature.router)
     app.routes.append(docs.assets())
     return app

@@ -37,6 +37,7 @@ from app.resilience.circuit_breaker import BreakerPolicy
 from app.resilience.hedge import HedgePolicy
 from app.resilience.rate_limit import RateLimitPolicy
 from app.resilience.retry import RetryPolicy
+from app.retrieval.policy import DocumentsPolicy
 from app.telemetry.logging import LogPolicy
 
 ProviderName = Literal["openai", "anthropic", "openai-sdk", "anthropic-sdk"]
@@ -85,6 +86,8 @@ class Settings(BaseSettings):
     enable_caching: bool = True
     cache: CachePolicy = CachePolicy()
     redis_url: Annotated[SecretStr, AfterValidator(rules.redis_url)] | None = None
+
+    documents: DocumentsPolicy = DocumentsPolicy()
 
     # Where other settings are read from: see `app.configuration.sources`.
     config_file: Annotated[str, AfterValidator(rules.there)] = rules.CONFIG_FILE

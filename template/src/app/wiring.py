@@ -24,7 +24,8 @@ From the outside in, with the reasons for the order:
     └─ and when all have failed
        Stale                    what `Cached` of each provider still has, in the same order
 
-Batches of texts go through the same chain: a call that fails is tried again alone.
+Batches of texts go through the same chain: a call that fails is tried again alone. Questions about
+documents are such a batch, a search, and a question of the chain.
 
 `MAX_CONCURRENCY` is the size of the connection pool that all providers share. A call that finds it
 full queues for a bounded time and then fails with `TimedOut`; an abandoned call gives its place back.
@@ -41,6 +42,7 @@ from app.cache.base import Cache
 from app.cache.memory import MemoryCache
 from app.cache.off import NoCache
 from app.cache.redis import RedisCache
+from app.llm.grounded import Grounded, GroundedAnswer, embedding_by
 from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model, Provider
 from app.llm.prices import PriceList
@@ -63,6 +65,7 @@ from app.resilience.health import Health
 from app.resilience.probing import Patient, probing
 from app.resilience.rate_limit import LocalLimiter, RateLimiter
 from app.resilience.rate_limit_redis import RedisLimiter
+from app.retrieval.library import Library
 from app.settings import ProviderName, Settings
 from app.shared_redis import open_redis
 from app.telemetry.metrics import Metrics
@@ -85,12 +88,17 @@ _BATCH_SHARE = 4
 class Service:
     chat: Model
     embeddings: EmbeddingBatches
+    grounded: Grounded
     cache: Cache
     health: Mapping[str, Health]  # of each provider, in the order of the chain
 
     @property
     def providers(self) -> tuple[str, ...]:
         return tuple(self.health)
+
+    async def ask(self, question: str, *, top_k: int | None = None) -> GroundedAnswer:
+        """Answer from the documents of `DOCUMENTS_DIR`, as `/v1/ask` does."""
+        return await self.grounded.ask(question, top_k=top_k)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +138,15 @@ async def open_service(
         guarded = [_guarded(name, common) for name in settings.llm_providers]
         patients = {each.model.name: each.patient for each in guarded}
         chat = _chain(guarded, common)
-        async with probing(patients, settings.health_probe_interval_s, report=_unwell):
+        embeddings = EmbeddingBatches(chat, limit=max(1, settings.max_concurrency // _BATCH_SHARE))
+        async with (
+            probing(patients, settings.health_probe_interval_s, report=_unwell),
+            aclosing(_library(embeddings, settings)) as library,
+        ):
             yield Service(
                 chat=chat,
-                embeddings=EmbeddingBatches(
-                    chat, limit=max(1, settings.max_concurrency // _BATCH_SHARE)
-                ),
+                embeddings=embeddings,
+                grounded=Grounded(chat, library, settings.documents),
                 cache=cache,
                 health={name: patient.health for name, patient in patients.items()},
             )
@@ -154,7 +165,7 @@ def _guarded(name: ProviderName, common: _Common) -> _Guarded:
         metrics,
         prices=common.prices,
         models=policy.models,
-        previews=settings.log.previews or settings.debug_mode,
+        previews=_previews(settings),
     )
     return _Guarded(
         Defaulted(seen, policy),
@@ -193,6 +204,15 @@ def _cache(settings: Settings, redis: Redis | None) -> Cache:
     if not settings.enable_caching:
         return NoCache()
     return MemoryCache() if redis is None else RedisCache(redis)
+
+
+def _library(embeddings: EmbeddingBatches, settings: Settings) -> Library:
+    embed = embedding_by(embeddings)
+    return Library(settings.documents, embed, previews=_previews(settings))
+
+
+def _previews(settings: Settings) -> bool:
+    return settings.log.previews or settings.debug_mode
 
 
 def _unwell(provider: str, error: Exception, /) -> None:

@@ -42,9 +42,10 @@ def evaluate(data_set: Path, tmp_path: Path) -> Evaluate:
 def test_the_data_set_of_the_service_passes_against_the_mock(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--runs", str(tmp_path), "--name", "first", "--min-pass", "1"]) == 0
+    assert main(["--runs", str(tmp_path), "--name", "first", "--min-pass", "0.9"]) == 0
     assert "Report: " in capsys.readouterr().out
     assert (tmp_path / "first.html").exists()
+    assert any(each.contexts for each in read_run(tmp_path / "first.jsonl").answers.values())
     assert '"event":"llm.call"' in (tmp_path / "first.log").read_text()
 
 

@@ -25,6 +25,14 @@ class Priced(FakeChatModel):
         return super().response(content).model_copy(update={"cost_usd": 0.01})
 
 
+async def no_documents(question: str) -> Found:
+    raise AssertionError(question)
+
+
+def interview_with(model: FakeChatModel) -> Interview:
+    return Interview(model, no_documents)
+
+
 async def test_what_a_run_has_is_not_asked_again(tmp_path: Path) -> None:
     asked: list[str] = []
 
@@ -48,7 +56,7 @@ async def test_old_answers_are_judged_by_new_expectations(tmp_path: Path) -> Non
     with continued(tmp_path / "run.jsonl", BEGINNING) as run:
         run.add(answer(CASES[0]))
         stricter = case("0", expect=Expect(exact="Yes, sir."))
-        interview = Interview(FakeChatModel())
+        interview = interview_with(FakeChatModel())
         (result,) = await evaluate(
             [stricter], run, interview.answer, concurrency=1, done=lambda _: None
         )
@@ -58,13 +66,15 @@ async def test_old_answers_are_judged_by_new_expectations(tmp_path: Path) -> Non
 
 async def test_every_call_of_a_case_is_on_its_bill() -> None:
     model = Priced(INVOICE % 3, INVOICE % 2)  # the first does not add up
-    given = await Interview(model).answer(case(kind="extract", expect=Expect(fields={"total": 2})))
+    given = await interview_with(model).answer(
+        case(kind="extract", expect=Expect(fields={"total": 2}))
+    )
     assert given.error is None
     assert (given.cost_usd, given.tokens, given.models) == (0.02, 16, ("fake-1",))
 
 
 async def test_an_answer_that_is_never_valid_was_paid_for() -> None:
-    given = await Interview(Priced("no")).answer(
+    given = await interview_with(Priced("no")).answer(
         case(kind="extract", expect=Expect(fields={"total": 2}))
     )
     assert given.error is not None
@@ -74,14 +84,14 @@ async def test_an_answer_that_is_never_valid_was_paid_for() -> None:
 
 
 async def test_a_question_that_is_refused_was_not() -> None:
-    given = await Interview(FakeChatModel(RequestRefused("too long"))).answer(case())
+    given = await interview_with(FakeChatModel(RequestRefused("too long"))).answer(case())
     assert (given.error, given.paid, given.cost_usd) == ("RequestRefused: too long", False, None)
 
 
 async def test_a_model_is_asked_for_the_json_that_is_expected() -> None:
     model = FakeChatModel('{"city": "Rome"}')
     expect = Expect(json_schema={"type": "object", "required": ["city"]})
-    await Interview(model).answer(case(expect=expect))
+    await interview_with(model).answer(case(expect=expect))
     (request,) = model.requests
     assert request.answer_schema is not None
     assert request.answer_schema.schema == expect.json_schema

@@ -18,6 +18,7 @@ from starlette.exceptions import HTTPException
 
 from app.errors import (
     CircuitOpen,
+    DocumentsNotReady,
     LimitReached,
     LLMError,
     NothingCanAnswer,
@@ -80,6 +81,7 @@ _BY_ERROR: Mapping[type, _Kind] = {
     LimitReached: _Kind(429, "too-many-requests", "The service takes no more for now"),
     CircuitOpen: _Kind(503, "provider-unavailable", "The provider is left alone for a while"),
     RateLimited: _Kind(503, "provider-busy", "The provider asks for a pause"),
+    DocumentsNotReady: _Kind(503, "documents-not-ready", "The documents are being read"),
     NothingCanAnswer: _Kind(503, "nothing-can-answer", "No provider can answer"),
     LLMError: _Kind(502, "provider-failed", "The provider failed"),
 }

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
+from app.llm.grounded import Grounded
 from app.llm.model import ChatModel
 from app.llm.wrappers.batches import EmbeddingBatches
 from app.resilience.health import Health
@@ -18,6 +19,7 @@ Check = Callable[[], Awaitable[bool]]
 class State:
     chat: ChatModel
     embeddings: EmbeddingBatches
+    grounded: Grounded
     metrics: Metrics
     checks: Mapping[str, Check]  # what the service would rather have, by the name in `/readyz`
     providers: Mapping[str, Health]

@@ -1,0 +1,68 @@
+"""`POST /v1/ask`: a question about the service's documents, answered with citations."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+
+from app.api.documentation import problems
+from app.api.state import Door
+from app.api.tenant import Tenant
+from app.api.text import Text
+from app.llm.grounded import GroundedAnswer
+from app.llm.types import LLMResponse
+
+router = APIRouter(tags=["ask"])
+
+# Models for embeddings take some 8,000 tokens, of about four characters.
+MAX_QUESTION_CHARS = 32_768
+
+
+class AskBody(BaseModel):
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"question": "How do I add a provider?"}]},
+    )
+
+    question: Text = Field(max_length=MAX_QUESTION_CHARS)
+    top_k: int | None = Field(
+        default=None, ge=1, le=50, description="So many pieces at most; null: as the settings say"
+    )
+
+
+class Context(BaseModel):
+    """A piece of a document that the model was shown. `score`: 1 is as near as can be."""
+
+    id: str = Field(examples=["architecture.md#where-a-new-thing-goes/1"])
+    score: float
+    text: str
+
+
+class AskAnswer(BaseModel):
+    """`[1]` in the answer is the first of the contexts.
+
+    Without any, the documents have nothing on the question, no model was asked, and `response` is
+    null.
+    """
+
+    answer: str
+    contexts: list[Context]
+    response: LLMResponse | None
+
+
+@router.post(
+    "/v1/ask",
+    summary="Ask about the documents",
+    responses=problems(413, 422, 429, 500, 502, 503, 504),
+)
+async def ask(body: AskBody, door: Door, tenant: Tenant = None) -> AskAnswer:
+    return _shown(await door.grounded.ask(body.question, top_k=body.top_k, tenant=tenant))
+
+
+def _shown(answer: GroundedAnswer) -> AskAnswer:
+    return AskAnswer(
+        answer=answer.text,
+        contexts=[
+            Context(id=hit.chunk.id, score=hit.score, text=hit.chunk.text) for hit in answer.sources
+        ],
+        response=answer.response,
+    )
