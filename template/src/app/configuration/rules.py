@@ -108,7 +108,7 @@ def _unreal(name: str, policy: ProviderPolicy) -> dict[str, str]:
     wrong = {}
     if policy.api_key is None:
         wrong["api_key"] = f"must be set in prod, {otherwise}"
-    if _is_mock(policy.base_url):
+    if is_mock(policy.base_url):
         wrong["base_url"] = f"is the mock API; set it to {_REAL_BASE_URL[name]}, {otherwise}"
     return wrong
 
@@ -121,7 +121,7 @@ def _is_address(url: str) -> bool:
         return False
 
 
-def _is_mock(url: str) -> bool:
+def is_mock(url: str) -> bool:
     parts = urlsplit(url)
     is_local = parts.hostname in {"127.0.0.1", "localhost", "::1"} and parts.port == _MOCK_PORT
     return is_local or parts.hostname == "mock-api"

@@ -1,0 +1,103 @@
+"""`make eval`: ask a data set, report, compare with the run before, and say whether it was good enough.
+
+Exit codes: 0 good enough, or no gate was set; 1 a gate was missed; 2 it could not be found out (a bad
+data set, an unknown run, no answer at all). A wrong configuration ends it with 78, as it ends the
+service; Ctrl-C with 130.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.settings import load
+from evals import report, terminal
+from evals.cases import NAME, BadDataSet
+from evals.gates import Gates
+from evals.outcome import Outcome
+from evals.runs import UnusableRun
+from evals.session import Session, Unanswerable
+
+HERE = Path(__file__).parent
+_GATE_MISSED, _UNKNOWN, _INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    wanted = _arguments().parse_args(arguments)
+    session = Session(
+        data_set=wanted.data_set,
+        runs=wanted.runs,
+        name=wanted.name,
+        against=wanted.against,
+        concurrency=wanted.concurrency,
+        gates=Gates(wanted.min_pass, wanted.max_worse),
+    )
+    try:
+        return _told(session.run(load()))
+    except (BadDataSet, UnusableRun, Unanswerable) as error:
+        sys.stderr.write(f"{error}\n")
+        return _UNKNOWN
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped. Start it again to go on: what was answered is kept.\n")
+        return _INTERRUPTED
+
+
+def _told(outcome: Outcome) -> int:
+    console = terminal.standard_output()
+    terminal.show(outcome, console)
+    page = report.write(outcome)
+    console.print(f"Report: {page}", highlight=False, soft_wrap=True)
+    if outcome.is_empty:
+        sys.stderr.write("Nothing was answered, so nothing can be said about the answers.\n")
+        return _UNKNOWN
+    return _GATE_MISSED if outcome.missed else 0
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m evals",
+        description="Ask a data set, and compare with the run before.",
+        epilog="exit codes: 0 good enough; 1 a gate was missed; 2 it could not be found out",
+    )
+    add = parser.add_argument
+    add("data_set", nargs="?", type=Path, default=HERE / "datasets/service.jsonl")
+    add("--name", type=_name, help="of the run; one that exists is continued (default: the time)")
+    add("--against", type=_name, help="the run to compare with (default: the one before)")
+    add("--runs", type=Path, default=HERE / "runs", help="directory of the runs")
+    add("--concurrency", type=_positive, default=8, help="questions at a time (8)")
+    add("--min-pass", type=_share, help="gate: the share of cases that pass, for example 0.9")
+    add("--max-worse", type=_count, help="gate: how many cases may pass no longer")
+    return parser
+
+
+def _name(text: str) -> str:
+    if not re.fullmatch(NAME, text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a name: letters, digits, dots, dashes")
+    return text
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a count: 0, 1, 2 …")
+    return int(text)
+
+
+def _positive(text: str) -> int:
+    if _count(text) < 1:
+        raise argparse.ArgumentTypeError("must be at least 1")
+    return int(text)
+
+
+def _share(text: str) -> float:
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share: a number from 0 to 1")
+    return share
+
+
+if __name__ == "__main__":
+    sys.exit(main())

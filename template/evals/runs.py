@@ -1,0 +1,151 @@
+"""A run on disk: its conditions on the first line, then one answer per line, written as it is paid for.
+
+A line is one write to the end of the file and on the disk before the next question; a process that is
+killed leaves whole lines, a machine that loses power at most a part of the last one, which is dropped.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from evals.answers import Answer
+from evals.cases import Case
+
+SUFFIX = ".jsonl"
+
+
+class UnusableRun(Exception):
+    """A file that is no run, a run made under other conditions, or one that is being written."""
+
+
+class Conditions(BaseModel):
+    """What must not change within a run. `asked_of` is the chain of providers with their models."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data_set: str
+    asked_of: tuple[str, ...]
+    mock: bool
+
+
+class Beginning(BaseModel):
+    """The first line. `cases` is how many there were when it was written."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    conditions: Conditions
+    cases: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """The last answer to each question counts."""
+
+    path: Path
+    beginning: Beginning
+    answers: dict[str, Answer] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.path.name.removesuffix(SUFFIX)
+
+    def add(self, answer: Answer) -> None:
+        _append(self.path, answer)
+        self.answers[answer.id] = answer
+
+    def missing(self, cases: Sequence[Case]) -> list[Case]:
+        """What has never been asked, was asked differently, or got no answer."""
+        return [case for case in cases if not self._is_answered(case)]
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it went to the end: each case has its answer, or its failure."""
+        return len(self.answers) >= self.beginning.cases
+
+    def known(self, cases: Sequence[Case]) -> Mapping[str, Answer]:
+        """The answers that are answers to these very questions."""
+        return {
+            case.id: answer
+            for case in cases
+            if (answer := self.answers.get(case.id)) is not None
+            and answer.fingerprint == case.fingerprint
+        }
+
+    def _is_answered(self, case: Case) -> bool:
+        answer = self.known([case]).get(case.id)
+        return answer is not None and answer.paid
+
+
+def read_run(path: Path) -> Run:
+    """Raises `UnusableRun` with file, line and reason."""
+    try:
+        first, *rest = _whole_lines(path.read_bytes())
+    except OSError as error:
+        raise UnusableRun(f"{path}: {error.strerror}") from None
+    except ValueError:
+        raise UnusableRun(f"{path}: not a run, it has no first line") from None
+    number = 1
+    try:
+        run = Run(path, Beginning.model_validate_json(first))
+        for number, line in enumerate(rest, start=2):  # noqa: B007 - the line that is wrong
+            answer = Answer.model_validate_json(line)
+            run.answers[answer.id] = answer
+    except ValidationError as error:
+        raise UnusableRun(f"{path}:{number}: not a line of a run: {_first(error)}") from None
+    return run
+
+
+@contextmanager
+def continued(path: Path, beginning: Beginning) -> Iterator[Run]:
+    """Open a run to add to it, a new one if need be; nobody else can at the same time.
+
+    Raises `UnusableRun` when it was begun under other conditions: its answers could not be compared.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UnusableRun(f"{path}: another process is writing it") from None
+        os.truncate(path, sum(map(len, _whole_lines(path.read_bytes()))))
+        if path.stat().st_size == 0:
+            _append(path, beginning)
+        run = read_run(path)
+        then, now = run.beginning.conditions, beginning.conditions
+        if then != now:
+            raise UnusableRun(
+                f"{path}: begun with {_said(then)}, and not with {_said(now)}; choose another name"
+            )
+        yield run
+
+
+def runs_of(directory: Path, data_set: str) -> list[Run]:
+    """The runs of one data set, oldest first."""
+    paths = sorted(directory.glob(f"*{SUFFIX}"), key=lambda path: path.stat().st_mtime_ns)
+    runs = (read_run(path) for path in paths if path.stat().st_size)
+    return [run for run in runs if run.beginning.conditions.data_set == data_set]
+
+
+def _append(path: Path, line: BaseModel) -> None:
+    with path.open("ab", buffering=0) as file:
+        file.write(line.model_dump_json().encode() + b"\n")
+        os.fsync(file.fileno())
+
+
+def _whole_lines(content: bytes) -> list[bytes]:
+    return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
+
+
+def _first(error: ValidationError) -> str:
+    detail = error.errors()[0]
+    return ": ".join([*filter(None, [".".join(map(str, detail["loc"]))]), detail["msg"]])
+
+
+def _said(conditions: Conditions) -> str:
+    where = " (mock)" if conditions.mock else ""
+    return f"{conditions.data_set}, {' then '.join(conditions.asked_of)}{where}"

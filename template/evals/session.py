@@ -1,0 +1,86 @@
+"""One `make eval`, from the data set to the outcome."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.settings import Settings
+from app.telemetry.logging import configure
+from evals.answers import Interview
+from evals.cases import Case, read_cases
+from evals.evaluation import evaluate
+from evals.gates import Gates
+from evals.outcome import Outcome, outcome
+from evals.runs import SUFFIX, Beginning, Conditions, Run, continued, runs_of
+from evals.stack import asked_of, open_stack, uses_mock
+from evals.terminal import watched
+
+
+class Unanswerable(Exception):
+    """What was asked for cannot be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """`runs` is the directory of the runs. Without a `name`, a run that was broken off is continued.
+
+    Without `against`, the comparison is with the newest run before that was asked of the same kind of
+    thing: a mock, or real providers.
+    """
+
+    data_set: Path
+    runs: Path
+    name: str | None = None
+    against: str | None = None
+    concurrency: int = 8
+    gates: Gates = field(default_factory=Gates)
+
+    def run(self, settings: Settings) -> Outcome:
+        cases = read_cases(self.data_set)
+        conditions = Conditions(
+            data_set=self.data_set.name, asked_of=asked_of(settings), mock=uses_mock(settings)
+        )
+        runs = runs_of(self.runs, conditions.data_set)
+        name = self.name or self._unfinished(runs, conditions) or self._new_name()
+        earlier = [run for run in runs if run.name != name]
+        against = self._against(earlier, conditions)
+        beginning = Beginning(conditions=conditions, cases=len(cases))
+        path = self.runs / f"{name}{SUFFIX}"
+        with continued(path, beginning) as run, path.with_suffix(".log").open("ab") as log:
+            # Between the updates of a progress bar nobody could read the service's lines.
+            configure(settings.log, stream=log, cache_loggers=False)
+            asyncio.run(self._ask(cases, run, settings))
+        return outcome(run, cases, earlier, against, self.gates)
+
+    async def _ask(self, cases: Sequence[Case], run: Run, settings: Settings) -> None:
+        known = len(cases) - len(run.missing(cases))
+        async with open_stack(settings) as stack:
+            interview = Interview(stack.model, stack.documents)
+            with watched(len(cases), known) as progress:
+                await evaluate(
+                    cases,
+                    run,
+                    interview.answer,
+                    concurrency=self.concurrency,
+                    done=progress.advance,
+                )
+
+    def _unfinished(self, runs: Sequence[Run], conditions: Conditions) -> str | None:
+        last = runs[-1] if runs else None
+        if last is None or last.is_finished or last.beginning.conditions != conditions:
+            return None
+        return last.name
+
+    def _new_name(self) -> str:
+        return f"{self.data_set.stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+
+    def _against(self, earlier: Sequence[Run], conditions: Conditions) -> Run | None:
+        if self.against is None:
+            alike = [run for run in earlier if run.beginning.conditions.mock == conditions.mock]
+            return alike[-1] if alike else None
+        named = [run for run in earlier if run.name == self.against]
+        if not named:
+            raise Unanswerable(f"{self.runs}: no run {self.against} of {self.data_set.name}")
+        return named[0]

@@ -1,0 +1,54 @@
+"""The service that is asked: the one that its settings describe, and nothing answered from a cache."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+
+from httpx2 import ASGITransport
+
+from app.configuration.rules import is_mock
+from app.llm.model import Model
+from app.settings import Settings
+from app.wiring import Service, open_service
+from evals.answers import AskDocuments, Found
+from mock_api.application import create_app as create_mock
+
+_NO_LIMIT = 1_000_000  # requests a minute, of a mock in this process
+_PATIENCE_S = 600.0  # an evaluation would rather wait for its turn than lose a case
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    model: Model
+    documents: AskDocuments
+
+
+@asynccontextmanager
+async def open_stack(settings: Settings) -> AsyncIterator[Stack]:
+    """The stack of `app.wiring`. Without any real provider, a mock API in this process is asked."""
+    limit = replace(settings.rate_limit, max_wait_s=_PATIENCE_S)
+    transport = None
+    if uses_mock(settings):
+        transport = ASGITransport(create_mock())
+        limit = replace(limit, requests_per_minute=_NO_LIMIT)
+    asked = settings.model_copy(update={"enable_caching": False, "rate_limit": limit})
+    async with open_service(asked, transport=transport) as service:
+        yield Stack(service.chat, _documents(service))
+
+
+def _documents(service: Service) -> AskDocuments:
+    async def ask(question: str) -> Found:
+        answer = await service.ask(question)
+        ids = [source.chunk.id for source in answer.sources]
+        return Found(answer.text, ids, answer.response)
+
+    return ask
+
+
+def uses_mock(settings: Settings) -> bool:
+    return all(is_mock(settings.provider(name).base_url) for name in settings.llm_providers)
+
+
+def asked_of(settings: Settings) -> tuple[str, ...]:
+    """The chain, as `provider/model`."""
+    return tuple(f"{name}/{settings.provider(name).model}" for name in settings.llm_providers)

@@ -1,0 +1,86 @@
+"""The progress of a run, and its outcome as text."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from evals.answers import Answer
+from evals.outcome import Outcome
+from evals.scores import Result
+from evals.tables import by_case, by_tag
+from evals.words import cell, heading, sentence, wrong
+
+_SHOWN = 10
+_WIDE = 120
+
+
+class Watched:
+    """Counts the answers, and what they cost so far, beside the bar."""
+
+    def __init__(self, progress: Progress, *, total: int, known: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task("asking", total=total, completed=known, cost="")
+        self._cost_usd = 0.0
+
+    def advance(self, answer: Answer) -> None:
+        self._cost_usd += answer.cost_usd or 0.0
+        self._progress.update(self._task, advance=1, cost=f"${self._cost_usd:.4f}")
+
+
+@contextmanager
+def watched(total: int, known: int) -> Iterator[Watched]:
+    """A bar on standard error, so that standard output is the table alone."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[cost]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield Watched(progress, total=total, known=known)
+
+
+def standard_output() -> Console:
+    """As wide as the terminal; a file or a log of CI has room for the whole table."""
+    return Console(width=None if sys.stdout.isatty() else _WIDE)
+
+
+def show(outcome: Outcome, console: Console) -> None:
+    console.print(_table(by_tag(by_case(outcome.results))))
+    for result in outcome.failures[:_SHOWN]:
+        console.print(f"[red]failed[/] {escape(result.case.id)}: {escape(wrong(result))}")
+    _show_rest(console, outcome.failures)
+    if outcome.comparison is not None:
+        console.print(sentence(outcome.comparison), highlight=False)
+        _show_ids(console, "better", outcome.comparison.better)
+        _show_ids(console, "worse", outcome.comparison.worse)
+    for gate in outcome.missed:
+        console.print(f"[bold red]gate missed[/] {escape(gate)}", highlight=False)
+
+
+def _table(rows: pd.DataFrame) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("tag", no_wrap=True)
+    for column in rows.columns:
+        table.add_column(heading(str(column)), justify="right")
+    for tag, row in rows.iterrows():
+        table.add_row(str(tag), *(cell(str(name), value) for name, value in row.items()))
+    return table
+
+
+def _show_rest(console: Console, failures: Sequence[Result]) -> None:
+    if (rest := len(failures) - _SHOWN) > 0:
+        console.print(f"… and {rest} more in the report")
+
+
+def _show_ids(console: Console, word: str, results: Sequence[Result]) -> None:
+    if results:
+        ids = ", ".join(result.case.id for result in results)
+        console.print(f"  {word}: {escape(ids)}", highlight=False)

@@ -1,0 +1,62 @@
+"""Cases, answers and runs that differ from usual ones in what a test is about."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from evals.answers import Answer
+from evals.cases import Case, Expect, Kind
+from evals.runs import Beginning, Conditions, Run
+from evals.scores import Result, score
+
+BEGINNING = Beginning(
+    conditions=Conditions(data_set="some.jsonl", asked_of=("openai/gpt-5-mini",), mock=True),
+    cases=3,
+)
+
+
+def case(
+    name: str = "one",
+    *,
+    kind: Kind = "chat",
+    question: str = "Which one?",
+    tags: Sequence[str] = (),
+    expect: Expect | None = None,
+) -> Case:
+    return Case(
+        id=name,
+        kind=kind,
+        question=question,
+        tags=[*tags],
+        expect=expect or Expect(contains=["yes"]),
+    )
+
+
+def answer(
+    to: Case, text: str = "yes", *, contexts: Sequence[str] = (), latency_ms: float = 10.0
+) -> Answer:
+    return Answer(
+        id=to.id,
+        fingerprint=to.fingerprint,
+        text=text,
+        contexts=tuple(contexts),
+        latency_ms=latency_ms,
+        cost_usd=0.001,
+        tokens=8,
+    )
+
+
+def failure(to: Case, *, paid: bool) -> Answer:
+    return answer(to, "").model_copy(update={"error": "TimedOut: too slow", "paid": paid})
+
+
+def results(signs: str) -> list[Result]:
+    """One for each sign, `+` passed and `-` not, with the ids 0, 1, 2 and so on."""
+    cases = [case(str(number)) for number in range(len(signs))]
+    return [
+        score(one, answer(one, "yes" if sign == "+" else "no"))
+        for one, sign in zip(cases, signs, strict=True)
+    ]
+
+
+def run(path: Path, *answers: Answer) -> Run:
+    return Run(path, BEGINNING, {each.id: each for each in answers})

@@ -1,0 +1,192 @@
+"""`python -m evals`, in this process and, for the hard end, in one of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+
+from evals.__main__ import HERE, main
+from evals.runs import read_run
+from mock_api.testing import running_server
+
+ROOT = HERE.parent
+Evaluate = Callable[..., int]
+
+
+def line(name: str, question: str) -> str:
+    case = {"id": name, "question": question, "tags": ["x"], "expect": {"contains": ["yes"]}}
+    return json.dumps(case) + "\n"
+
+
+@pytest.fixture
+def data_set(tmp_path: Path) -> Path:
+    """Two of three pass: the mock says what it was told."""
+    path = tmp_path / "some.jsonl"
+    path.write_text(line("a", "Yes!") + line("b", "Yes, sir.") + line("c", "No."))
+    return path
+
+
+@pytest.fixture
+def evaluate(data_set: Path, tmp_path: Path) -> Evaluate:
+    return lambda *arguments: main([str(data_set), "--runs", str(tmp_path / "runs"), *arguments])
+
+
+def test_the_data_set_of_the_service_passes_against_the_mock(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--runs", str(tmp_path), "--name", "first", "--min-pass", "0.9"]) == 0
+    assert "Report: " in capsys.readouterr().out
+    assert (tmp_path / "first.html").exists()
+    assert any(each.contexts for each in read_run(tmp_path / "first.jsonl").answers.values())
+    assert '"event":"llm.call"' in (tmp_path / "first.log").read_text()
+
+
+def test_two_runs_say_the_same(evaluate: Evaluate, tmp_path: Path) -> None:
+    for name in ("monday", "tuesday"):
+        assert evaluate("--name", name) == 0
+    monday, tuesday = (
+        {
+            key: (each.text, each.cost_usd, each.tokens)
+            for key, each in read_run(tmp_path / f"runs/{name}.jsonl").answers.items()
+        }
+        for name in ("monday", "tuesday")
+    )
+    assert monday == tuesday
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        pytest.param([], 0, id="no-gate"),
+        pytest.param(["--min-pass", "0.6"], 0, id="kept"),
+        pytest.param(["--min-pass", "0.7"], 1, id="missed"),
+        pytest.param(["--max-worse", "0"], 0, id="nothing-to-compare"),
+        pytest.param(["--against", "monday"], 2, id="no-such-run"),
+    ],
+)
+def test_the_exit_code_says_whether_it_was_good_enough(
+    evaluate: Evaluate, arguments: list[str], code: int
+) -> None:
+    assert evaluate(*arguments) == code
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--name", "../monday"],
+        ["--concurrency", "0"],
+        ["--min-pass", "90"],
+        ["--min-pass", "most"],
+        ["--max-worse", "-1"],
+    ],
+    ids=" ".join,
+)
+def test_a_bad_argument_is_refused(evaluate: Evaluate, arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as refusal:
+        evaluate(*arguments)
+    assert refusal.value.code == 2
+
+
+def test_a_bad_data_set_is_refused_before_anything_is_asked(
+    evaluate: Evaluate, data_set: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data_set.write_text(data_set.read_text() + "{\n")
+    assert evaluate() == 2
+    assert f"{data_set}:4: Invalid JSON" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
+def test_what_passes_no_longer_is_a_gate(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert evaluate("--name", "monday") == 0
+    run = tmp_path / "runs/monday.jsonl"
+    (tmp_path / "runs/tuesday.jsonl").write_text(run.read_text().replace("Yes, sir.", "Well."))
+    assert evaluate("--name", "tuesday", "--max-worse", "1") == 0
+    assert evaluate("--name", "tuesday", "--max-worse", "0", "--against", "monday") == 1
+
+
+def test_a_run_that_was_broken_off_is_continued_and_a_finished_one_is_not(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    assert evaluate("--name", "monday") == 0
+    run = tmp_path / "runs/monday.jsonl"
+    run.write_text("".join(run.read_text().splitlines(keepends=True)[:2]))
+    assert evaluate() == 0
+    assert [path.name for path in run.parent.glob("*.jsonl")] == ["monday.jsonl"]
+    assert evaluate() == 0
+    assert len([*run.parent.glob("*.jsonl")]) == 2
+
+
+def test_where_nothing_is_answered_nothing_is_good_enough(
+    evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LLM_PROVIDERS", "openai")
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
+    monkeypatch.setenv("RETRY_MAX_ATTEMPTS", "1")
+    assert evaluate() == 2
+    assert "Nothing was answered" in capsys.readouterr().err
+
+
+@pytest.fixture
+def mock() -> Iterator[str]:
+    with running_server() as url:
+        yield url
+
+
+@pytest.mark.slow
+def test_killed_halfway_nothing_is_paid_for_twice(mock: str, tmp_path: Path) -> None:
+    questions = [f"Yes, {number}." for number in range(20)]
+    data_set, run = tmp_path / "some.jsonl", tmp_path / "runs/monday.jsonl"
+    data_set.write_text("".join(line(str(n), text) for n, text in enumerate(questions)))
+    arguments = [str(data_set), "--runs", str(run.parent), "--name", "monday", "--concurrency", "4"]
+
+    # Ten are answered; then the provider is silent, so that nothing is on its way when the end comes.
+    faults = [{"latency_ms": 1, "times": 10}, {"stall_after_chunks": 0}]
+    httpx2.put(f"{mock}/_mock/faults", json=faults)
+    process = started(mock, arguments)
+    wait_until(lambda: run.exists() and len(run.read_bytes().splitlines()) == 11)
+    wait_until(lambda: len(received(mock)) == 14)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait(10) == -signal.SIGKILL
+
+    httpx2.delete(f"{mock}/_mock/faults")
+    assert started(mock, arguments).wait(30) == 0
+    answered = Counter(question for question, status in received(mock) if status == 200)
+    assert answered == Counter(questions)
+    assert len(received(mock)) == 24  # the four that were being asked are asked once more
+    assert len(read_run(run).answers) == 20
+
+
+def started(mock: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603 - our own program
+        [sys.executable, "-m", "evals", *arguments],
+        cwd=ROOT,
+        env={
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": "src",
+            "LLM_PROVIDERS": "openai",
+            "OPENAI_BASE_URL": f"{mock}/v1",
+        },
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def received(mock: str) -> list[tuple[str, int | None]]:
+    """The question and the status of each request; none while it waits for its answer."""
+    listed = httpx2.get(f"{mock}/_mock/requests", params={"path": "/v1/chat"}).json()
+    return [(each["body"]["messages"][-1]["content"], each["status"]) for each in listed]
+
+
+def wait_until(happened: Callable[[], bool], timeout_s: float = 20) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not happened():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)

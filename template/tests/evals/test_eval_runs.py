@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import pytest
+
+from evals.runs import Conditions, UnusableRun, continued, read_run, runs_of
+from tests.evals.examples import BEGINNING, answer, case, failure
+
+ONE, TWO = case("one"), case("two", question="Really?")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "runs/monday.jsonl"
+
+
+def test_what_was_added_is_there_for_the_next_process(path: Path) -> None:
+    with continued(path, BEGINNING) as run:
+        run.add(answer(ONE))
+        assert read_run(path).answers == {"one": answer(ONE)}
+    with continued(path, BEGINNING) as run:
+        assert run.missing([ONE, TWO]) == [TWO]
+
+
+def test_half_a_line_is_dropped_and_its_question_asked_again(path: Path) -> None:
+    with continued(path, BEGINNING) as run:
+        run.add(answer(ONE))
+        run.add(answer(TWO))
+    path.write_bytes(path.read_bytes()[:-5])
+    with continued(path, BEGINNING) as run:
+        assert run.missing([ONE, TWO]) == [TWO]
+        run.add(answer(TWO))
+    assert read_run(path).missing([ONE, TWO]) == []
+
+
+def test_a_question_that_was_changed_is_asked_again(path: Path) -> None:
+    with continued(path, BEGINNING) as run:
+        run.add(answer(ONE))
+        changed = case("one", question="Which one, please?")
+        assert run.missing([changed]) == [changed]
+        assert run.known([changed]) == {}
+
+
+def test_what_got_no_answer_is_asked_again_and_what_was_paid_for_is_not(path: Path) -> None:
+    with continued(path, BEGINNING) as run:
+        run.add(failure(ONE, paid=False))
+        run.add(failure(TWO, paid=True))
+        assert run.missing([ONE, TWO]) == [ONE]
+
+
+def test_a_run_is_not_continued_under_other_conditions(path: Path) -> None:
+    with continued(path, BEGINNING):
+        pass
+    other = Conditions(data_set="some.jsonl", asked_of=("openai/gpt-5",), mock=False)
+    with (
+        pytest.raises(UnusableRun, match=r"gpt-5-mini \(mock\), and not with some.jsonl, .*gpt-5;"),
+        continued(path, BEGINNING.model_copy(update={"conditions": other})),
+    ):
+        pass
+
+
+def test_two_processes_cannot_pay_for_the_same_run(path: Path) -> None:
+    with (
+        continued(path, BEGINNING),
+        pytest.raises(UnusableRun, match="another process"),
+        continued(path, BEGINNING),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        pytest.param("", "not a run", id="empty"),
+        pytest.param("{}\n", ":1: not a line of a run", id="another-file"),
+        pytest.param(
+            f"{BEGINNING.model_dump_json()}\n{{}}\n", ":2: not a line of a run", id="line"
+        ),
+    ],
+)
+def test_a_file_that_is_no_run_is_refused(path: Path, content: str, reason: str) -> None:
+    path.parent.mkdir()
+    path.write_text(content)
+    with pytest.raises(UnusableRun, match=reason):
+        read_run(path)
+
+
+def test_the_runs_of_a_data_set_are_those_of_no_other(path: Path) -> None:
+    with continued(path, BEGINNING):
+        pass
+    assert [run.name for run in runs_of(path.parent, "some.jsonl")] == ["monday"]
+    assert runs_of(path.parent, "other.jsonl") == []
