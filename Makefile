@@ -16,7 +16,8 @@ RUN_COPIER := $(BIN)/python -c 'import runpy, sys; sys.tracebacklimit = 0; runpy
 TEMPLATED := $(shell find template -name .venv -prune -o -name '*.jinja' ! -name '{*' -print)
 RENDERED := $(TEMPLATED:.jinja=)
 IN_PLACE := .cache/in-place.rendered
-LOCK := uv pip compile --quiet --no-config --universal --generate-hashes --no-annotate --python-version 3.11 --custom-compile-command "make lock" pyproject.toml
+COMPILE := uv pip compile --quiet --no-config --universal --generate-hashes --no-annotate --python-version 3.11 --custom-compile-command "make lock"
+LOCK := $(COMPILE) pyproject.toml
 
 ##@ Use it
 
@@ -83,6 +84,7 @@ lock: $(TOOLS) in-place ## Remake all locks, these tools' and the service's (UPG
 	$(BIN)/$(LOCK) --output-file requirements-dev.txt --group dev --constraint requirements.txt $(UPGRADE)
 	cd template && ../$(BIN)/$(LOCK) --output-file requirements.txt $(UPGRADE)
 	cd template && ../$(BIN)/$(LOCK) --output-file requirements-dev.txt --group dev --constraint requirements.txt $(UPGRADE)
+	cd template && ../$(BIN)/$(COMPILE) --output-file requirements-notebook.txt --group notebook --constraint requirements-dev.txt $(UPGRADE)
 	@# A project that is named like one of its own dependencies could not be installed.
 	@sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' template/requirements-dev.txt | cat hooks/reserved_names.txt - \
 		| awk '!seen[$$0]++' >.cache/reserved_names.txt && cp .cache/reserved_names.txt hooks/reserved_names.txt

@@ -53,6 +53,28 @@ def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def vcr_config() -> dict[str, object]:
+    """Of a recorded call everything that we send has to be the same, and no key is kept."""
+    return {
+        "match_on": ["method", "uri", "body"],
+        "filter_headers": ["authorization", "x-api-key", "x-request-id", "traceparent"],
+        "before_record_response": _without_an_account,
+    }
+
+
+@pytest.fixture
+def default_cassette_name(request: pytest.FixtureRequest) -> str:
+    """Without brackets, which are patterns to other tools."""
+    return str(request.node.name).replace("[", "-").rstrip("]")
+
+
+def _without_an_account(response: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+    kept = {"content-type", "retry-after"}
+    headers = {name: value for name, value in response["headers"].items() if name.lower() in kept}
+    return {**response, "headers": headers}
+
+
 @pytest.fixture
 def settings() -> Settings:
     return Settings()

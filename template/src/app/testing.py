@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 import structlog
+from prometheus_client import Metric
 
 from app.llm.types import (
     ChatRequest,
@@ -27,6 +28,7 @@ from app.llm.types import (
     Usage,
 )
 from app.telemetry.logging import Level, LogPolicy, configure
+from app.telemetry.metrics import Metrics
 
 Pause = Callable[[], Awaitable[object]]
 Piece = str | Exception | Pause
@@ -126,6 +128,33 @@ class CapturedLogs:
 
     def events(self, name: str) -> list[dict[str, Any]]:
         return [line for line in self.lines if line["event"] == name]
+
+
+class CapturedMetrics(Metrics):
+    """Counts for a test to read: give it to what counts, or to `open_service`."""
+
+    def value(self, sample: str, **labels: str) -> float:
+        """Add up a sample over all labels that are not given: `value("llm_requests_total")`.
+
+        What was never counted is 0. Raises `LookupError` for a name that nothing is counted as, and
+        for a label that what was counted does not have.
+        """
+        families = [family for family in self.registry.collect() if _has(family, sample)]
+        if not families:
+            raise LookupError(f"nothing is counted as {sample}")
+        samples = [s for family in families for s in family.samples if s.name == sample]
+        unknown = [name for name in labels if samples and name not in samples[0].labels]
+        if unknown:
+            raise LookupError(f"{sample} has no label {unknown[0]}")
+        return sum(s.value for s in samples if labels.items() <= s.labels.items())
+
+
+# What a family's samples are called: one that nobody has counted yet has a name, and no sample.
+_SUFFIXES = {"counter": {"_total"}, "gauge": {""}, "histogram": {"_bucket", "_count", "_sum"}}
+
+
+def _has(family: Metric, sample: str) -> bool:
+    return sample.removeprefix(family.name) in _SUFFIXES[family.type]
 
 
 @contextmanager

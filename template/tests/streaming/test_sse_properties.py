@@ -104,7 +104,7 @@ def test_a_stream_is_too_large_however_it_is_cut_and_what_is_held_is_bounded(
     assert is_refused(pieces(stream, where)) == is_refused([stream])
 
 
-@quick
+@settings(quick, max_examples=100)
 @given(st.integers(-3, 3), cuts, st.sampled_from([b"", b"\xef\xbb\xbf"]))
 def test_the_limit_is_exact(more: int, where: list[int], bom: bytes) -> None:
     line = bom + b"data: "

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from app.telemetry.metrics import BreakerState, Metrics
+from app.testing import CapturedMetrics
 
 
 def text_of(metrics: Metrics) -> str:
@@ -66,13 +67,11 @@ def test_what_a_guard_does_is_counted(report: Callable[[Metrics], None], series:
 
 @pytest.mark.parametrize("state", ["closed", "half_open", "open"])
 def test_a_breaker_is_in_one_state(state: BreakerState) -> None:
-    metrics = Metrics()
+    metrics = CapturedMetrics()
     metrics.breaker_state("p", "open")
     metrics.breaker_state("p", state)
     states = {
-        name: metrics.registry.get_sample_value(
-            "llm_breaker_state", {"provider": "p", "state": name}
-        )
+        name: metrics.value("llm_breaker_state", provider="p", state=name)
         for name in ("closed", "half_open", "open")
     }
     assert {name for name, value in states.items() if value == 1} == {state}

@@ -1,0 +1,52 @@
+"""The notebooks are read and run like everything else."""
+
+import json
+import re
+import runpy
+from pathlib import Path
+
+import jupytext  # type: ignore[import-untyped]  # it has no stubs
+import pytest
+
+FOLDER = Path(__file__).parent.parent / "notebooks"
+README = FOLDER / "README.md"
+NAMES = sorted({file.stem for file in FOLDER.iterdir() if file.suffix in {".py", ".ipynb"}})
+
+each_notebook = pytest.mark.parametrize("name", NAMES)
+
+
+def cells(name: str) -> list[tuple[str, str]]:
+    notebook = jupytext.read(FOLDER / name)
+    return [(cell.cell_type, cell.source) for cell in notebook.cells]
+
+
+@each_notebook
+def test_the_two_files_of_a_notebook_say_the_same(name: str) -> None:
+    assert cells(f"{name}.py") == cells(f"{name}.ipynb"), "`make format` brings them together"
+
+
+@each_notebook
+def test_what_a_notebook_computed_is_not_kept(name: str) -> None:
+    notebook = json.loads((FOLDER / f"{name}.ipynb").read_text())
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert code
+    kept = [cell for cell in code if cell["outputs"] or cell["execution_count"] is not None]
+    assert kept == [], "`make format` removes it"
+
+
+@each_notebook
+async def test_a_notebook_runs_inside_a_running_loop(name: str) -> None:
+    runpy.run_path(str(FOLDER / f"{name}.py"))
+
+
+def test_every_step_is_reached_from_the_readme() -> None:
+    linked = re.findall(r"\]\(([^)]+)\)", README.read_text())
+    assert [place for place in linked if not (FOLDER / place).exists()] == []
+    assert {f"{name}.ipynb" for name in NAMES} <= {*linked}
+
+
+def test_what_the_readme_says_is_tested_is_tested() -> None:
+    tests = (FOLDER.parent / "tests/telemetry/test_sketch.py").read_text()
+    named = re.findall(r"`(test_\w+)`", README.read_text())
+    assert named
+    assert [name for name in named if f"def {name}(" not in tests] == []

@@ -1,0 +1,42 @@
+"""The prompts as the models get them.
+
+A change is seen in full, and accepted on purpose:
+
+`make test NATIVE=1 ARGS="tests/test_prompts.py --snapshot-update --numprocesses 0"`.
+"""
+
+from syrupy.assertion import SnapshotAssertion
+
+from app.api.extract import Invoice, extraction_prompt
+from app.errors import RequestRefused
+from app.llm.structured import ask_for
+from app.llm.types import ChatRequest, Message
+from app.testing import FakeChatModel
+
+TEXT = "Invoice 7, Nut & Bolt Ltd. 100 bolts: 12 EUR."
+WRONG = """{"number": "7", "seller": "Nut & Bolt Ltd", "currency": "EUR", "total": "13",
+ "items": [{"description": "100 bolts", "amount": "12"}]}"""
+RIGHT = WRONG.replace("13", "12")
+
+
+def written(messages: tuple[Message, ...]) -> str:
+    return "\n\n".join(f"[{message.role}]\n{message.content}" for message in messages)
+
+
+async def last_prompt(*turns: str | Exception) -> str:
+    model = FakeChatModel(*turns)
+    await ask_for(Invoice, model, ChatRequest(extraction_prompt(TEXT)))
+    return written(model.requests[-1].messages)
+
+
+def test_the_prompt_of_an_extraction(snapshot: SnapshotAssertion) -> None:
+    assert written(extraction_prompt(TEXT)) == snapshot
+
+
+async def test_the_prompt_for_a_provider_without_json_schemas(snapshot: SnapshotAssertion) -> None:
+    refusal = RequestRefused("no schemas here", status=400)
+    assert await last_prompt(refusal, RIGHT) == snapshot
+
+
+async def test_the_prompt_after_an_invalid_answer(snapshot: SnapshotAssertion) -> None:
+    assert await last_prompt(WRONG, RIGHT) == snapshot
