@@ -51,7 +51,8 @@ def span_id(span: Any) -> int:
 
 def traceparent_of(span: ReadableSpan) -> str:
     assert span.context is not None
-    return f"00-{span.context.trace_id:032x}-{span.context.span_id:016x}-01"
+    trace, flags = span.context.trace_id, span.context.trace_flags
+    return f"00-{trace:032x}-{span.context.span_id:016x}-{flags:02x}"
 
 
 def facts(span: ReadableSpan) -> dict[str, Any]:

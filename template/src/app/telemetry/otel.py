@@ -7,6 +7,7 @@ OTEL_ are read by it (https://opentelemetry.io/docs/specs/otel/configuration/sdk
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from threading import Thread
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
@@ -27,6 +28,9 @@ from app.telemetry.correlation import traceparent
 from app.telemetry.redaction import masked
 from app.telemetry.tracing import Facts, Kind, Span
 
+# A collector that is away must not use up the time in which a service has to stop.
+_LAST_SPANS_S = 5.0
+
 _KINDS = {"server": SpanKind.SERVER, "client": SpanKind.CLIENT, "internal": SpanKind.INTERNAL}
 
 
@@ -40,8 +44,14 @@ class OTelTracer:
 
     is_on = True
 
-    def __init__(self, processor: Callable[[], SpanProcessor] = _batches) -> None:
+    def __init__(
+        self,
+        processor: Callable[[], SpanProcessor] = _batches,
+        *,
+        last_spans_s: float = _LAST_SPANS_S,
+    ) -> None:
         self._processor = processor
+        self._last_spans_s = last_spans_s
         self._provider = TracerProvider(shutdown_on_exit=False)
         self._tracer = self._provider.get_tracer("app")
 
@@ -71,7 +81,13 @@ class OTelTracer:
         try:
             yield
         finally:
-            await asyncio.to_thread(self._provider.shutdown)
+            await asyncio.to_thread(self._send_the_last)
+
+    def _send_the_last(self) -> None:
+        """In a thread that may be left behind: the SDK's own limits add up to minutes."""
+        sending = Thread(target=self._provider.shutdown, daemon=True)
+        sending.start()
+        sending.join(self._last_spans_s)
 
 
 class _OTelSpan:
