@@ -17,6 +17,7 @@ BAD = {
     "LOG_LEVEL": "LOUD",
     "LOG_PREVIEWS": "perhaps",
     "LOG_FORMAT": "xml",
+    "ENABLE_TRACING": "perhaps",
     "LLM_PROVIDERS": "openai,skynet",
     "OPENAI_BASE_URL": "api.openai.com",
     "OPENAI_API_KEY": "ключ",

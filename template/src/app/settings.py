@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     port: Annotated[int, Ge(0), Le(65535)] = 8000
     debug_mode: bool = False
     log: LogPolicy = LogPolicy()
+    enable_tracing: bool = False
 
     # Without any configuration the service talks to the mock API, which speaks both languages.
     openai: OpenAIPolicy = OpenAIPolicy(base_url="http://127.0.0.1:9000/v1", model="gpt-5-mini")
@@ -99,6 +100,7 @@ class Settings(BaseSettings):
     _split_at_commas = field_validator("llm_providers", mode="before")(rules.split_at_commas)
     _each_provider_once = field_validator("llm_providers")(rules.each_provider_once)
     _installed = field_validator("llm_providers")(rules.installed)
+    _traceable = field_validator("enable_tracing")(rules.traceable)
     _off_in_prod = field_validator("debug_mode")(rules.off_in_prod)
     _mild_enough = field_validator("temperature")(rules.mild_enough)
     _trimmed = field_validator("openai", "anthropic", mode="before")(rules.trimmed)

@@ -11,12 +11,14 @@ From the outside in, with the reasons for the order:
     Fallback                    a provider is given up only after all its guards have tried
     ├─ for each provider
     │  Defaulted                everything below sees the model that is really asked
+    │  Traced                   with ENABLE_TRACING: one span around all of this
     │  Instrumented             one line and one measurement per call, as its caller lived it:
     │                           with cache hits, waits and all attempts (each retry has its own line)
     │  Cached                   a hit costs no attempt, no wait and no connection. Per provider,
     │                           because an answer belongs to the model that gave it
     │  Retrying                 each attempt passes the guards below; what they refuse is not tried
     │                           again, so an open circuit and a reached limit cost no wait
+    │  TracedAttempts           with ENABLE_TRACING: one span per attempt
     │  CircuitBreaking          a provider that is away costs no token and no connection
     │  RateLimited              each attempt counts, because the provider counts each. One limit per
     │                           provider, shared through Redis when there is one
@@ -61,6 +63,7 @@ from app.llm.wrappers.rate_limited import RateLimited
 from app.llm.wrappers.retrying import Retrying
 from app.llm.wrappers.shared import Shared
 from app.llm.wrappers.stale import Stale
+from app.llm.wrappers.traced import Traced, TracedAttempts
 from app.resilience.health import Health
 from app.resilience.probing import Patient, probing
 from app.resilience.rate_limit import LocalLimiter, RateLimiter
@@ -69,6 +72,7 @@ from app.retrieval.library import Library
 from app.settings import ProviderName, Settings
 from app.shared_redis import open_redis
 from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import OFF, Tracer
 
 _log = structlog.get_logger(__name__)
 
@@ -111,6 +115,7 @@ class _Common:
     cache: Cache
     metrics: Metrics
     prices: PriceList
+    tracer: Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +129,11 @@ class _Guarded:
 
 @asynccontextmanager
 async def open_service(
-    settings: Settings, *, transport: Transport | None = None, metrics: Metrics | None = None
+    settings: Settings,
+    *,
+    transport: Transport | None = None,
+    metrics: Metrics | None = None,
+    tracer: Tracer = OFF,
 ) -> AsyncIterator[Service]:
     """Everything that has to be closed again is closed when this ends."""
     metrics = metrics or Metrics()
@@ -134,7 +143,7 @@ async def open_service(
         aclosing(_cache(settings, redis)) as cache,
     ):
         prices = PriceList.current(settings.prices_file)
-        common = _Common(settings, connections, redis, cache, metrics, prices)
+        common = _Common(settings, connections, redis, cache, metrics, prices, tracer)
         guarded = [_guarded(name, common) for name in settings.llm_providers]
         patients = {each.model.name: each.patient for each in guarded}
         chat = _chain(guarded, common)
@@ -153,22 +162,25 @@ async def open_service(
 
 
 def _guarded(name: ProviderName, common: _Common) -> _Guarded:
-    settings, metrics = common.settings, common.metrics
+    settings, metrics, tracer = common.settings, common.metrics, common.tracer
     policy = settings.provider(name)
+    previews = _previews(settings)
     provider = PROVIDERS[name](policy, common.connections)
     limited = RateLimited(provider, _limiter(name, common), meter=metrics)
     breaking = CircuitBreaking(limited, settings.breaker, meter=metrics)
-    retrying = Retrying(breaking, settings.retry, meter=metrics)
+    attempts = TracedAttempts(breaking, tracer) if tracer.is_on else breaking
+    retrying = Retrying(attempts, settings.retry, meter=metrics)
     cached = Cached(retrying, common.cache, settings.cache, meter=metrics)
     seen = Instrumented(
         cached,
         metrics,
         prices=common.prices,
         models=policy.models,
-        previews=_previews(settings),
+        previews=previews,
     )
+    traced = Traced(seen, tracer, previews=previews) if tracer.is_on else seen
     return _Guarded(
-        Defaulted(seen, policy),
+        Defaulted(traced, policy),
         Defaulted(Stale(cached), policy),
         Patient(breaking.health, provider.ping),
     )

@@ -74,6 +74,22 @@ def installed(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
+def traceable(value: object) -> object:
+    if value and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+        raise ValueError(
+            "needs OpenTelemetry's exporter, which comes with the extra otel: "
+            "make lock EXTRAS=otel, and install or build anew"
+        )
+    return value
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:  # one of the packages around it
+        return False
+
+
 def off_in_prod(value: object, info: ValidationInfo) -> object:
     if value and info.data.get("app_env") == "prod":
         raise ValueError("must be off in prod: it shows errors to whoever causes them")

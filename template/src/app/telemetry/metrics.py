@@ -30,6 +30,11 @@ _LLM_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 _TOKEN_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1)
 
 
+def method_label(method: str) -> str:
+    """The method of a request, which its caller may have made up."""
+    return method if method in _METHODS else "OTHER"
+
+
 class Metrics:
     """One registry per instance: two services in one process do not share counts.
 
@@ -139,7 +144,7 @@ class Metrics:
 
     def http_request(self, method: str, route: str, status: int, duration_s: float) -> None:
         """Count a request that `http_started` announced and that is over."""
-        method = method if method in _METHODS else "OTHER"
+        method = method_label(method)
         failed = status >= _FIRST_SERVER_ERROR
         self._http_in_flight -= 1
         self._http_requests(method, route, str(status)).inc()

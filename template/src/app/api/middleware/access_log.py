@@ -9,10 +9,10 @@ from app.telemetry.metrics import Metrics
 _log = structlog.get_logger(__name__)
 
 _CLIENT_CLOSED = 499  # nginx's number for a client that did not wait for its answer
-_FIRST_SERVER_ERROR = 500
+FIRST_SERVER_ERROR = 500
 
 # Asked every few seconds by machines. A line each would be most of the log.
-_PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/metrics/summary"})
+PROBES = frozenset({"/healthz", "/readyz", "/metrics", "/metrics/summary"})
 
 
 class AccessLog:
@@ -42,7 +42,7 @@ class AccessLog:
             self._report(scope, status, time.perf_counter() - started)
 
     def _report(self, scope: Scope, status: int, duration_s: float) -> None:
-        method, route = scope["method"], _template(scope)
+        method, route = scope["method"], template(scope)
         self._metrics.http_request(method, route, status, duration_s)
         _log.log(
             _level(route, status),
@@ -54,12 +54,12 @@ class AccessLog:
         )
 
 
-def _template(scope: Scope) -> str:
+def template(scope: Scope) -> str:
     path = getattr(scope.get("route"), "path_format", None)
     return path if isinstance(path, str) else "unmatched"
 
 
 def _level(route: str, status: int) -> int:
-    if status >= _FIRST_SERVER_ERROR:
+    if status >= FIRST_SERVER_ERROR:
         return logging.WARNING
-    return logging.DEBUG if route in _PROBES else logging.INFO
+    return logging.DEBUG if route in PROBES else logging.INFO

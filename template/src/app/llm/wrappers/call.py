@@ -5,7 +5,7 @@ from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse
 from app.streaming.progress import StreamProgress
 from app.telemetry.metrics import Operation
 
-_PREVIEW_CHARS = 80
+PREVIEW_CHARS = 80
 
 
 class Call:
@@ -108,7 +108,7 @@ class Call:
     def previews(self) -> dict[str, str]:
         """The beginning of the last message, or of the first text, and of the answer."""
         if isinstance(self.request, EmbeddingRequest):
-            return {"prompt": "".join(self.request.texts[:1])[:_PREVIEW_CHARS]}
+            return {"prompt": "".join(self.request.texts[:1])[:PREVIEW_CHARS]}
         prompt = self.request.messages[-1].content if self.request.messages else ""
         answer = self._answer.content if isinstance(self._answer, LLMResponse) else ""
-        return {"prompt": prompt[:_PREVIEW_CHARS], "answer": answer[:_PREVIEW_CHARS]}
+        return {"prompt": prompt[:PREVIEW_CHARS], "answer": answer[:PREVIEW_CHARS]}

@@ -18,7 +18,7 @@ from app.errors import ConnectionFailed, LLMError, MalformedAnswer, RequestRefus
 from app.llm.http import Connections, ErrorReader, ProviderHTTP
 from app.llm.providers.streamed import drain
 from app.streaming.sse import ServerSentEvent
-from app.telemetry.correlation import request_id
+from app.telemetry.correlation import request_id, traceparent
 
 T = TypeVar("T")
 
@@ -78,6 +78,8 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
         correlation = request_id.get()
         if correlation is not None:
             request.headers["X-Request-ID"] = correlation
+        if (parent := traceparent.get()) is not None:
+            request.headers["traceparent"] = parent
         with self._as_llm_errors():
             response = await self._client.send(request, stream=True)
             await self._refuse_failure(response)

@@ -1,0 +1,36 @@
+"""The names that OpenTelemetry gives to what spans tell.
+
+Copied, because the Python constants of the GenAI conventions are marked as moved, and their package
+comes with the extra `otel` only. Ours are the last ones, for what has no name there.
+
+https://github.com/open-telemetry/semantic-conventions-genai/blob/main/docs/gen-ai/gen-ai-spans.md
+(status: development) and https://opentelemetry.io/docs/specs/semconv/http/http-spans/ (stable).
+"""
+
+ERROR_TYPE = "error.type"
+
+HTTP_METHOD = "http.request.method"
+HTTP_ROUTE = "http.route"
+HTTP_STATUS = "http.response.status_code"
+HTTP_REQUEST_ID = "http.response.header.x-request-id"
+URL_PATH = "url.path"
+URL_SCHEME = "url.scheme"
+
+OPERATION = "gen_ai.operation.name"
+PROVIDER = "gen_ai.provider.name"
+REQUEST_MODEL = "gen_ai.request.model"
+REQUEST_MAX_TOKENS = "gen_ai.request.max_tokens"
+REQUEST_TEMPERATURE = "gen_ai.request.temperature"
+REQUEST_STREAM = "gen_ai.request.stream"
+RESPONSE_ID = "gen_ai.response.id"
+RESPONSE_MODEL = "gen_ai.response.model"
+RESPONSE_FINISH_REASONS = "gen_ai.response.finish_reasons"
+RESPONSE_FIRST_CHUNK_S = "gen_ai.response.time_to_first_chunk"
+INPUT_TOKENS = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS = "gen_ai.usage.output_tokens"
+INPUT_MESSAGES = "gen_ai.input.messages"
+OUTPUT_MESSAGES = "gen_ai.output.messages"
+
+CACHED = "app.llm.cached"
+COST_USD = "app.llm.cost_usd"
+TEXTS = "app.llm.texts"

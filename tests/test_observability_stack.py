@@ -1,0 +1,164 @@
+"""The real Prometheus beside the composed service: rules, scrapes, and every query of the dashboard.
+
+Grafana's image cannot be had everywhere these tests run; its JSON is checked in the service's tests.
+"""
+
+import json
+import math
+import re
+import time
+import urllib.parse
+import urllib.request
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+from urllib.error import HTTPError
+
+import pytest
+import yaml
+
+from tests.docker import needs_docker
+from tests.engines import REPOSITORY
+from tests.service import Service, free_port, generate
+
+pytestmark = [
+    pytest.mark.docker,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("docker"),
+]
+
+SOURCE = REPOSITORY / "template/observability"
+COMPOSE = ("docker", "compose", "-f", "compose.yaml", "-f", "observability/compose.yaml")
+# So that every guard has something to do: limits that are reached, breakers that open.
+SETTINGS = """
+HEDGE_AFTER_S=0.2
+HEDGE_MAX_EXTRA=1
+RATE_LIMIT_REQUESTS_PER_MINUTE=600
+RATE_LIMIT_BURST=5
+RATE_LIMIT_MAX_WAIT_S=0.5
+RETRY_BASE_DELAY_S=0.01
+BREAKER_FAILURES=3
+BREAKER_RESET_S=1
+"""
+
+
+@dataclass(frozen=True)
+class Stack:
+    service: Service
+    prometheus: str
+
+    def asked(self, path: str, **parameters: str) -> Any:
+        url = f"{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return json.load(answer)["data"]
+
+    def has_data(self, query: str) -> bool:
+        results = self.asked("query", query=query)["result"]
+        return any(math.isfinite(float(result["value"][1])) for result in results)
+
+    def fail(self, **fault: Any) -> None:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.service.mock_port}/_mock/faults",
+            data=json.dumps(fault).encode(),
+            headers={"content-type": "application/json"},
+            method="PUT",
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+    def live_a_little(self) -> None:
+        """Good and bad days of a service, within seconds."""
+        self.fail(status=503, path="/v1/chat/completions")
+        self.ask(4, provider="openai")
+        self.fail(latency_ms=500)
+        self.ask(2)
+        self.fail(latency_ms=0)
+        self.ask(3, stream=True)
+        self.ask(2, text="What was asked before")
+        self.ask(20)
+
+    def ask(self, times: int, text: str = "", **more: object) -> None:
+        def once(_number: int) -> None:
+            with suppress(HTTPError, json.JSONDecodeError):  # refused, failed, or a stream
+                self.service.ask(text or f"Hello {uuid.uuid4()}", **more)
+
+        with ThreadPoolExecutor(times) as people:
+            list(people.map(once, range(times)))
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    needs_docker()
+    name = f"obs-{uuid.uuid4().hex[:8]}"
+    service = generate(tmp_path_factory.mktemp("docker") / name, project_slug=name)
+    port = free_port()
+    (service.path / ".env").write_text(f"PROMETHEUS_PORT={port}\n{SETTINGS}")
+    config = service.path / "observability/prometheus/prometheus.yml"
+    config.write_text(config.read_text().replace("15s", "1s"))
+    try:
+        service.run(*COMPOSE, "up", "--detach", "--wait", "--build", "app", "prometheus")
+        yield Stack(service, f"http://127.0.0.1:{port}")
+    finally:
+        service.run(*COMPOSE, "down", "--rmi", "local", "--volumes")
+
+
+def dashboard_queries() -> Iterator[str]:
+    dashboard = json.loads((SOURCE / "grafana/dashboards/service.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            yield target["expr"].replace("$__rate_interval", "30s")
+
+
+def rule_queries() -> Iterator[str]:
+    """What is recorded, and of each alert what it compares with its threshold."""
+    for name in ("recording.yml", "alerts.yml"):
+        for group in yaml.safe_load((SOURCE / "prometheus" / name).read_text())["groups"]:
+            for rule in group["rules"]:
+                yield rule.get("record") or re.split(r" (?:>|==) ", rule["expr"])[0]
+
+
+def test_every_panel_and_every_rule_has_data_from_the_running_service(stack: Stack) -> None:
+    waiting = {*dashboard_queries(), *rule_queries()}
+    assert len(waiting) > 30
+    deadline = time.monotonic() + 180
+    while waiting and time.monotonic() < deadline:
+        stack.live_a_little()
+        waiting -= {query for query in waiting if stack.has_data(query)}
+    assert sorted(waiting) == []
+
+
+def test_prometheus_scrapes_the_service_and_evaluates_every_rule(stack: Stack) -> None:
+    targets = stack.asked("targets")["activeTargets"]
+    assert [(target["labels"]["job"], target["health"]) for target in targets] == [("app", "up")]
+    rules = [rule for group in stack.asked("rules")["groups"] for rule in group["rules"]]
+    assert len(rules) == len(list(rule_queries()))
+    assert [rule for rule in rules if rule["health"] != "ok"] == []
+
+
+def test_alerts_fire_in_their_stories_and_only_there(stack: Stack) -> None:
+    assert "SUCCESS" in stack.service.run("make", "rules")
+
+
+def test_a_rule_that_is_too_lax_fails_its_story(stack: Stack) -> None:
+    alerts = stack.service.path / "observability/prometheus/alerts.yml"
+    text = alerts.read_text()
+    alerts.write_text(text.replace("ratio5m > 0.05", "ratio5m > 0.5"))
+    try:
+        with pytest.raises(AssertionError, match="ManyErrors"):
+            stack.service.run("make", "rules")
+    finally:
+        alerts.write_text(text)
+
+
+def test_the_leaf_can_be_removed(stack: Stack) -> None:
+    """Without the directory the rest still is a valid composition with a working Makefile."""
+    leaf, aside = stack.service.path / "observability", stack.service.path / "aside"
+    leaf.rename(aside)
+    try:
+        stack.service.run("docker", "compose", "config", "--quiet")
+        assert "observe" not in stack.service.run("make", "help")
+    finally:
+        aside.rename(leaf)
