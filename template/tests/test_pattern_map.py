@@ -33,8 +33,8 @@ def test_the_test_of_a_pattern_exists(code: str, test: str) -> None:
     [
         pytest.param("../nowhere/x.py", False, id="no-leaf"),
         pytest.param("../src/app/gone.py", False, id="a-file-of-the-service"),
-        pytest.param("../tests/evals/test_x.py", True, id="a-leafs-test"),
-        pytest.param("../evals/x.py", True, id="a-leafs-file"),
+        pytest.param("../tests/evals/test_x.py", True, id="test-of-a-leaf"),
+        pytest.param("../evals/x.py", True, id="file-of-a-leaf"),
     ],
 )
 def test_only_what_went_with_its_leaf_may_be_missing(
