@@ -22,6 +22,7 @@ ORDER = [
     "lock",
     "ci",
     "license",
+    "operations",
 ]
 CHOICES = {
     name: question["choices"] for name, question in QUESTIONS.items() if "choices" in question

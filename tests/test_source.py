@@ -128,6 +128,23 @@ def test_only_the_chosen_ci_is_there(
 
 
 @pytest.mark.parametrize(
+    ("answer", "manifests"),
+    [
+        pytest.param("all", True, id="all"),
+        pytest.param("kubernetes", True, id="kubernetes"),
+        pytest.param("observability", False, id="observability"),
+        pytest.param("none", False, id="none"),
+    ],
+)
+def test_the_manifests_are_there_when_they_are_wanted(
+    template: Path, tmp_path: Path, answer: str, *, manifests: bool
+) -> None:
+    made = with_copier(template, tmp_path / "made", {"operations": answer})
+    assert (made / "deploy/kubernetes").exists() is manifests
+    assert (made / "tests/deploy").exists() is manifests
+
+
+@pytest.mark.parametrize(
     ("answer", "words"),
     [
         pytest.param("MIT", ["MIT License", "Copyright (c) Ada & Co.", "NONINFRINGEMENT"]),

@@ -5,6 +5,8 @@ import pytest
 
 MAP = Path(__file__).parent.parent / "docs/patterns.md"
 ROWS = re.findall(r"^\| ([A-Z]\d) \|[^|]*\|([^|]*)\|([^|]*)\|$", MAP.read_text(), re.MULTILINE)
+# Parts that a project may be without, by its answers or later. Their rows stay, for who wants them.
+LEAVES = ("deploy", "evals", "notebooks", "observability")
 each_row = pytest.mark.parametrize(
     ("code", "test"), [(code, test) for _, code, test in ROWS], ids=[row[0] for row in ROWS]
 )
@@ -14,14 +16,40 @@ each_row = pytest.mark.parametrize(
 def test_the_places_of_a_pattern_exist(code: str, test: str) -> None:
     places = re.findall(r"\]\(([^)]+)\)", code + test)
     assert places
-    assert [place for place in places if not (MAP.parent / place).exists()] == []
+    missing = [place for place in places if not (MAP.parent / place).exists()]
+    assert [place for place in missing if not left_out(place)] == []
 
 
 @each_row
 def test_the_test_of_a_pattern_exists(code: str, test: str) -> None:
     assert code.strip()
     for place, name in re.findall(r"\]\(([^)]+)\) `(test_\w+)`", test):
-        assert f"def {name}(" in (MAP.parent / place).read_text()
+        if not left_out(place):
+            assert f"def {name}(" in (MAP.parent / place).read_text()
+
+
+@pytest.mark.parametrize(
+    ("place", "left"),
+    [
+        pytest.param("../nowhere/x.py", False, id="no-leaf"),
+        pytest.param("../src/app/gone.py", False, id="a-file-of-the-service"),
+        pytest.param("../tests/evals/test_x.py", True, id="test-of-a-leaf"),
+        pytest.param("../evals/x.py", True, id="file-of-a-leaf"),
+    ],
+)
+def test_only_what_went_with_its_leaf_may_be_missing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, place: str, *, left: bool
+) -> None:
+    monkeypatch.setattr("test_pattern_map.MAP", tmp_path / "docs/patterns.md")
+    assert left_out(place) is left
+    (tmp_path / "evals").mkdir()
+    assert not left_out(place)
+
+
+def left_out(place: str) -> bool:
+    """Whether it belongs to a leaf that this project does not have at all."""
+    leaf = next(part for part in Path(place).parts if part not in {"..", "tests"})
+    return leaf in LEAVES and not (MAP.parent.parent / leaf).is_dir()
 
 
 def test_no_pattern_stands_there_twice() -> None:

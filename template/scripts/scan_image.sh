@@ -1,0 +1,23 @@
+#!/bin/sh
+# `make scan-image`: known vulnerabilities of the production image, its Debian packages included.
+# Severe ones that can be mended fail it. Ends with 3 when nothing could be scanned.
+set -u
+image=$1
+
+if command -v trivy >/dev/null 2>&1; then
+    found=10
+    trivy image --quiet --severity HIGH,CRITICAL --ignore-unfixed --exit-code "$found" "$image"
+elif command -v grype >/dev/null 2>&1; then
+    found=2
+    grype --quiet --only-fixed --fail-on high "$image"
+else
+    echo "make scan-image: nothing was scanned: install trivy or grype" >&2
+    exit 3
+fi
+ended=$?
+
+case $ended in
+    0) echo "make scan-image: $image has no severe vulnerability that can be mended" ;;
+    "$found") echo "make scan-image: $image has severe vulnerabilities that can be mended" >&2; exit 1 ;;
+    *) echo "make scan-image: no verdict: the scanner failed ($ended); can it reach its database?" >&2; exit 3 ;;
+esac

@@ -1,0 +1,125 @@
+"""The manifests, as kustomize builds them, are what the API of Kubernetes accepts. No cluster is asked."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from tests.engines import REPOSITORY, run, with_copier
+
+Manifest = dict[str, Any]
+ENVIRONMENTS = ("dev", "staging", "prod")
+# The oldest that knows `preStop.sleep` without a feature gate, and the newest with schemas.
+VERSIONS = ("1.30", kubernetes_validate.latest_version())
+BASE = REPOSITORY / "template/deploy/kubernetes/base"
+
+
+SLUGS = ("ai-service", "x", "a" * 50)
+
+
+@pytest.fixture(scope="module")
+def services(lean_template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    made = tmp_path_factory.mktemp("made")
+    return {slug: with_copier(lean_template, made / slug, {"project_slug": slug}) for slug in SLUGS}
+
+
+@pytest.fixture(scope="module")
+def service(services: dict[str, Path]) -> Path:
+    return services["ai-service"]
+
+
+def build(service: Path, environment: str) -> list[Manifest]:
+    if shutil.which("kubectl") is None:
+        pytest.skip("kubectl is not installed")
+    overlay = service / "deploy/kubernetes/overlays" / environment
+    return list(yaml.safe_load_all(run("kubectl", "kustomize", str(overlay))))
+
+
+def of_kind(kind: str, manifests: list[Manifest]) -> Manifest:
+    """The one of the service itself; dev has a Redis too."""
+    (found,) = (
+        each for each in manifests if each["kind"] == kind and each["metadata"]["name"] != "redis"
+    )
+    return found
+
+
+def containers(manifests: list[Manifest]) -> Iterator[tuple[Manifest, Manifest]]:
+    for manifest in manifests:
+        if manifest["kind"] == "Deployment":
+            pod = manifest["spec"]["template"]["spec"]
+            yield from ((pod, container) for container in pod["containers"])
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_what_is_applied_is_valid(service: Path, environment: str, version: str) -> None:
+    for manifest in build(service, environment):
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    "path", [path for path in BASE.glob("*.yaml") if path.stem != "kustomization"], ids=lambda p: p.stem
+)  # fmt: skip
+def test_each_file_of_the_base_is_valid_by_itself(path: Path, version: str) -> None:
+    """Also where there is no kubectl, which the other tests here build the overlays with."""
+    kubernetes_validate.validate(yaml.safe_load(path.read_text()), version, strict=True)
+
+
+def test_a_mistake_would_be_noticed() -> None:
+    manifest = yaml.safe_load((BASE / "deployment.yaml").read_text())
+    manifest["spec"]["template"]["spec"]["terminationGracePeriod"] = 35
+    with pytest.raises(kubernetes_validate.ValidationError, match="terminationGracePeriod"):
+        kubernetes_validate.validate(manifest, VERSIONS[0], strict=True)
+
+
+@pytest.mark.parametrize("slug", SLUGS, ids=["default", "shortest", "longest"])
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_objects_and_what_refers_to_them_have_the_name_of_the_project(
+    services: dict[str, Path], slug: str, environment: str
+) -> None:
+    manifests = build(services[slug], environment)
+    deployment = of_kind("Deployment", manifests)
+    assert deployment["metadata"]["name"] == f"{slug}-api"
+    assert len(of_kind("Service", manifests)["metadata"]["name"]) <= 63  # it becomes a host's name
+    config, secret = deployment["spec"]["template"]["spec"]["containers"][0]["envFrom"]
+    assert config["configMapRef"]["name"] == of_kind("ConfigMap", manifests)["metadata"]["name"]
+    assert secret["secretRef"]["name"] == f"{slug}-secrets"
+    pods = deployment["spec"]["template"]["metadata"]["labels"]
+    assert pods["app.kubernetes.io/name"] == slug
+    assert of_kind("NetworkPolicy", manifests)["spec"]["podSelector"]["matchLabels"] == pods
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_several_replicas_are_scaled_and_kept(service: Path, environment: str) -> None:
+    manifests = build(service, environment)
+    pods = of_kind("Deployment", manifests)["spec"]["template"]["metadata"]["labels"]
+    scaler = of_kind("HorizontalPodAutoscaler", manifests)["spec"]
+    assert scaler["scaleTargetRef"]["name"] == of_kind("Deployment", manifests)["metadata"]["name"]
+    assert 1 < scaler["minReplicas"] < scaler["maxReplicas"]
+    assert of_kind("PodDisruptionBudget", manifests)["spec"]["selector"]["matchLabels"] == pods
+    assert "replicas" not in of_kind("Deployment", manifests)["spec"]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_nobody_runs_as_root_or_with_more_than_needed(service: Path, environment: str) -> None:
+    for pod, container in containers(build(service, environment)):
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["securityContext"]["runAsUser"] >= 10_000
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        assert pod["automountServiceAccountToken"] is False
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert "memory" in container["resources"]["limits"]
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_no_manifest_holds_a_secret(service: Path, environment: str) -> None:
+    assert "Secret" not in {manifest["kind"] for manifest in build(service, environment)}

@@ -1,0 +1,36 @@
+"""What `make sbom` writes is CycloneDX, by the schema that CycloneDX publishes."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+
+from tests.engines import REPOSITORY, run, with_copier
+
+LOCK = REPOSITORY / "template/requirements.txt"
+
+
+@pytest.fixture(scope="module")
+def sbom(lean_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    service = with_copier(lean_template, tmp_path_factory.mktemp("sbom") / "made", {})
+    script = REPOSITORY / "template/scripts/sbom.py"
+    run(sys.executable, str(script), str(LOCK), "sbom.cdx.json", cwd=service)
+    return (service / "sbom.cdx.json").read_text()
+
+
+def test_it_is_valid(sbom: str) -> None:
+    validator = JsonStrictValidator(SchemaVersion.V1_6)
+    assert validator.validate_str(sbom) is None
+    assert validator.validate_str(sbom.replace('"library"', '"lib"')) is not None
+
+
+def test_it_names_the_project_and_all_that_is_locked(sbom: str) -> None:
+    bill = json.loads(sbom)
+    assert bill["metadata"]["component"]["name"] == "ai-service"
+    listed = {f"{each['name']}=={each['version']}" for each in bill["components"]}
+    assert listed == set(re.findall(r"^[\w.-]+==[^\s;]+", LOCK.read_text(), re.MULTILINE))
+    assert all(each["hashes"] for each in bill["components"])
