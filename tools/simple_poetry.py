@@ -50,7 +50,7 @@ class SimpleRepository(PyPiRepository):
 
 
 def pins_of(requirements: Path) -> frozenset[tuple[str, str]]:
-    pins = re.findall(r"^([\w.-]+)==([\w.!+-]+)", requirements.read_text(), re.MULTILINE)
+    pins = re.findall(r"^([\w.-]+)(?:\[.*\])?==([\w.!+-]+)", requirements.read_text(), re.MULTILINE)
     return frozenset((canonicalize_name(name), version) for name, version in pins)
 
 

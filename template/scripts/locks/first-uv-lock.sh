@@ -7,7 +7,7 @@ trap 'rm -rf "$work"' EXIT
 {
     cat pyproject.toml
     printf '\n[tool.uv]\nconstraint-dependencies = [\n'
-    sed -n 's/^\([a-z0-9.-]*==.*[^ ]\) *\\$/    "\1",/p' requirements-dev.txt
+    sed -n 's/^\([a-z0-9.-]*\)\(\[[^]]*\]\)\{0,1\}\(==.*[^ ]\) *\\$/    "\1\3",/p' requirements-dev.txt
     echo ']'
 } >"$work/pyproject.toml"
 .venv/bin/uv lock --quiet --project "$work"

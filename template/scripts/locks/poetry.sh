@@ -4,7 +4,7 @@
 set -eu
 lock=requirements-poetry.txt
 if [ "${1:-}" = --upgrade ]; then
-    echo 'poetry>=2.5' | .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate \
+    echo 'poetry>=2.5' | .venv/bin/uv pip compile --quiet --universal --generate-hashes --no-annotate --no-strip-extras \
         --python-version 3.11 --custom-compile-command "make upgrade" --upgrade --output-file "$lock" -
 fi
 [ -e .venv/poetry ] || .venv/bin/uv venv --quiet --python .venv/bin/python .venv/poetry

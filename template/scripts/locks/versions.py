@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-PIN = re.compile(r"^([a-z0-9.-]+)==([^\s;]+)", re.MULTILINE)
+PIN = re.compile(r"^([a-z0-9.-]+)(?:\[.*\])?==([^\s;]+)", re.MULTILINE)
 
 
 def constraints(lock: Path) -> Iterator[str]:
@@ -31,7 +31,7 @@ def locked(lock: Path) -> list[dict[str, Any]]:
 
 
 def marker(package: dict[str, Any]) -> str:
-    """uv has a list, Poetry one text for all groups or one for each."""
+    """A list of uv's; of Poetry's one text for all groups, or one for each."""
     found = package.get("resolution-markers") or package["markers"]
     if isinstance(found, dict):
         found = list(found.values())
