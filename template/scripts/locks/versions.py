@@ -20,7 +20,7 @@ def constraints(lock: Path) -> Iterator[str]:
     packages = locked(lock)
     times = Counter(package["name"] for package in packages)
     for package in packages:
-        pin = f"{package['name']}=={package['version']}"
+        pin = "==".join(pair(package))
         yield f"{pin} ; {marker(package)}" if times[package["name"]] > 1 else pin
 
 
@@ -28,6 +28,10 @@ def locked(lock: Path) -> list[dict[str, Any]]:
     """Without the project itself, which uv.lock names too."""
     packages = tomllib.loads(lock.read_text())["package"]
     return [package for package in packages if "editable" not in package.get("source", {})]
+
+
+def pair(package: dict[str, Any]) -> tuple[str, str]:
+    return package["name"], package["version"]
 
 
 def marker(package: dict[str, Any]) -> str:
@@ -39,9 +43,8 @@ def marker(package: dict[str, Any]) -> str:
 
 
 def disagreements(lock: Path, requirements: Path) -> list[str]:
-    names = {(package["name"], package["version"]) for package in locked(lock)}
-    pins = PIN.findall(requirements.read_text())
-    return [f"{name}=={version}" for name, version in pins if (name, version) not in names]
+    known = {pair(package) for package in locked(lock)}
+    return ["==".join(pin) for pin in PIN.findall(requirements.read_text()) if pin not in known]
 
 
 def main(lock: Path, *requirements: Path) -> int:
