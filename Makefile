@@ -16,8 +16,12 @@ RUN_COPIER := $(BIN)/python -c 'import runpy, sys; sys.tracebacklimit = 0; runpy
 TEMPLATED := $(shell find template -name .venv -prune -o -name '*.jinja' ! -name '{*' -print)
 RENDERED := $(TEMPLATED:.jinja=)
 IN_PLACE := .cache/in-place.rendered
-COMPILE := uv pip compile --quiet --no-config --universal --generate-hashes --no-annotate --python-version 3.11 --custom-compile-command "make lock"
-LOCK := $(COMPILE) pyproject.toml
+MIN_AGE := 7 days
+# A release becomes a version to lock when it is a week old; what a lock names already may stay.
+COMPILE := "$(CURDIR)/$(BIN)/uv" pip compile --quiet --no-config --universal --generate-hashes --no-annotate --no-strip-extras --python-version 3.11 --exclude-newer "$(MIN_AGE)"
+PIN := $(COMPILE) --custom-compile-command "make lock"
+LOCK := $(PIN) pyproject.toml
+may-stay = $(if $(UPGRADE),,$(shell sed -n 's/^\([a-z0-9.-]*\).*==.*/--exclude-newer-package \1=false/p' $(1)))
 
 ##@ Use it
 
@@ -80,14 +84,25 @@ missing:
 
 .PHONY: lock
 lock: $(TOOLS) in-place ## Remake all locks, these tools' and the service's (UPGRADE=--upgrade: move them)
-	$(BIN)/$(LOCK) --output-file requirements.txt $(UPGRADE)
-	$(BIN)/$(LOCK) --output-file requirements-dev.txt --group dev --constraint requirements.txt $(UPGRADE)
-	cd template && ../$(BIN)/$(LOCK) --output-file requirements.txt $(UPGRADE)
-	cd template && ../$(BIN)/$(LOCK) --output-file requirements-dev.txt --group dev --constraint requirements.txt $(UPGRADE)
-	cd template && ../$(BIN)/$(COMPILE) --output-file requirements-notebook.txt --group notebook --constraint requirements-dev.txt $(UPGRADE)
+	$(call lock-requirements,.)
+	$(call lock-requirements,template)
+	@echo template/requirements-notebook.txt
+	@cd template && $(PIN) $(call may-stay,template/requirements-notebook.txt) --output-file requirements-notebook.txt --group notebook --constraint requirements-dev.txt $(UPGRADE)
+	@echo template/requirements-poetry.txt
+	@echo 'poetry>=2.5' | $(COMPILE) $(call may-stay,template/requirements-poetry.txt) --custom-compile-command "make upgrade" --output-file template/requirements-poetry.txt $(UPGRADE) -
+	@echo template/poetry.lock
+	@rm -rf .cache/poetry && $(RUN_COPIER) copy --quiet --defaults --vcs-ref HEAD --data lock=poetry . .cache/poetry
+	@PYTHONPATH=. POETRY_VIRTUALENVS_CREATE=false $(BIN)/python -m tools.simple_poetry --at template/requirements-dev.txt lock --regenerate --quiet --directory .cache/poetry
+	@cp .cache/poetry/poetry.lock template/poetry.lock && rm -rf .cache/poetry
 	@# A project that is named like one of its own dependencies could not be installed.
-	@sed -n 's/^\([a-z0-9-]*\)==.*/\1/p' template/requirements-dev.txt | cat hooks/reserved_names.txt - \
+	@sed -n 's/^\([a-z0-9-]*\)\(\[.*\]\)*==.*/\1/p' template/requirements-dev.txt | cat hooks/reserved_names.txt - \
 		| awk '!seen[$$0]++' >.cache/reserved_names.txt && cp .cache/reserved_names.txt hooks/reserved_names.txt
+
+define lock-requirements
+	@echo $(1)/requirements.txt $(1)/requirements-dev.txt
+	@cd $(1) && $(LOCK) $(call may-stay,$(1)/requirements-dev.txt) --output-file requirements.txt $(UPGRADE)
+	@cd $(1) && $(LOCK) $(call may-stay,$(1)/requirements-dev.txt) --output-file requirements-dev.txt --group dev --constraint requirements.txt $(UPGRADE)
+endef
 
 .PHONY: figures
 figures: $(TOOLS) ## Print the figures: builds, image size, start, reload, stop (needs Docker)

@@ -73,12 +73,13 @@ def covers(answers: Answers, pairs: set[frozenset[tuple[str, str]]]) -> int:
 
 
 CHOICE_COMBINATIONS: dict[str, Answers] = {
-    "github-mit": {"ci": "github", "license": "MIT", "python_version": "3.13"},
+    "github-mit": {"ci": "github", "license": "MIT", "python_version": "3.13", "lock": "uv"},
     "gitlab-apache": {
         "ci": "gitlab",
         "license": "Apache-2.0",
         "python_version": "3.11",
         "operations": "kubernetes",
+        "lock": "poetry",
     },
     "none-proprietary": {
         "ci": "none",

@@ -94,7 +94,7 @@ def test_cookiecutter_derives_the_same_slug(
 def test_the_reserved_names_hold_every_dependency() -> None:
     """A project that is named like its own dependency cannot be installed."""
     lock = (REPOSITORY / "template/requirements-dev.txt").read_text()
-    names = re.findall(r"^([A-Za-z0-9._-]+)==", lock, re.MULTILINE)
+    names = re.findall(r"^([A-Za-z0-9._-]+)(?:\[.*\])?==", lock, re.MULTILINE)
     normal = {re.sub(r"[-_.]+", "-", name).lower() for name in names}
     assert len(normal) > 20
     reserved = (REPOSITORY / "hooks/reserved_names.txt").read_text().split()

@@ -80,6 +80,18 @@ def test_a_service_receives_the_next_version_and_keeps_its_own_edits(
     assert not list(service.rglob("*.rej"))
 
 
+def test_no_update_touches_a_lock(versions: Path, tmp_path: Path) -> None:
+    service = with_copier(versions, tmp_path / "service", {"lock": "poetry"})
+    locks = ["poetry.lock", "requirements-poetry.txt", "requirements-dev.txt", "uv.lock"]
+    for name in locks:
+        (service / name).write_text("# ours\n")
+        (versions / "template" / name).write_text("# theirs\n")
+    under_git(service)
+    publish(versions)
+    run_update(service, defaults=True, overwrite=True, quiet=True)
+    assert [(service / name).read_text() for name in locks] == ["# ours\n"] * len(locks)
+
+
 def test_the_update_command_says_what_to_do_with_the_locks(versions: Path, tmp_path: Path) -> None:
     service = under_git(by_cookiecutter(versions, tmp_path))
     publish(versions)

@@ -54,7 +54,7 @@ def unlocked() -> Iterator[Finding]:
     project = tomllib.loads(Path("pyproject.toml").read_text())
     declared = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
     names = {re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0] for requirement in declared}
-    locked = variables(Path("requirements-dev.txt"), r"^([a-z0-9.-]+)==")
+    locked = variables(Path("requirements-dev.txt"), r"^([a-z0-9.-]+)(?:\[.*\])?==")
     missing = {re.sub(r"[._-]+", "-", name).lower() for name in names} - set(locked)
     if missing:
         yield Finding("lock", f"lacks {', '.join(sorted(missing))}: make lock")
@@ -90,7 +90,7 @@ def sdks_without_lock() -> Iterator[Finding]:
     """Developers have the vendors' clients anyway; the image has what requirements.txt names."""
     lines = variables(Path(".env"), r"^\s*LLM_PROVIDERS\s*=(.*)$")
     chosen = set(re.findall(r"(\w+)-sdk", " ".join(lines)))
-    missing = chosen - set(variables(Path("requirements.txt"), r"^([a-z0-9.-]+)=="))
+    missing = chosen - set(variables(Path("requirements.txt"), r"^([a-z0-9.-]+)(?:\[.*\])?=="))
     if missing:
         mend = f"the image would lack {', '.join(sorted(missing))}: make lock EXTRAS=sdk"
         yield Finding(".env: LLM_PROVIDERS", mend, needed=False)

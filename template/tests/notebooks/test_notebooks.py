@@ -8,7 +8,7 @@ from pathlib import Path
 import jupytext  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 
-FOLDER = Path(__file__).parent.parent / "notebooks"
+FOLDER = Path(__file__).parents[2] / "notebooks"
 README = FOLDER / "README.md"
 NAMES = sorted({file.stem for file in FOLDER.iterdir() if file.suffix in {".py", ".ipynb"}})
 

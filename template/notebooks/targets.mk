@@ -1,0 +1,20 @@
+##@ Notebooks
+
+.PHONY: notebook
+notebook: $(BIN)/.notebook ## Open notebooks/ in JupyterLab
+	@exec $(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+
+# Beside what is installed, and only when it is asked for: it adds 90 MB.
+$(BIN)/.notebook: requirements-notebook.txt $(BIN)/.installed
+	@echo "Installing JupyterLab into .venv from requirements-notebook.txt, once"
+	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes --requirement requirements-notebook.txt
+	@touch $@
+
+.PHONY: lock-notebook
+lock-notebook: $(BIN)/.installed
+	$(PIN) --output-file requirements-notebook.txt --group notebook --constraint requirements-dev.txt $(UPGRADE)
+
+define format-notebooks
+	$(BIN)/jupytext --quiet --sync notebooks/*.ipynb
+	$(BIN)/nbstripout notebooks/*.ipynb
+endef

@@ -1,0 +1,23 @@
+# poetry.lock is the lock, and .venv holds what it names. The requirements files name the same versions:
+# the image is built from them, without Poetry. Poetry's own lock is requirements-poetry.txt.
+LOCKS := poetry.lock requirements-dev.txt
+POETRY ?= .venv/poetry/bin/poetry
+IN_VENV := VIRTUAL_ENV="$(CURDIR)/.venv"
+
+define sync
+	@$(if $(filter .venv/%,$(POETRY)),sh scripts/locks/poetry.sh)
+	@$(IN_VENV) $(POETRY) sync --quiet --no-root $(addprefix --extras ,$(EXTRAS))
+endef
+
+define relock
+	$(IN_VENV) $(POETRY) lock $(if $(UPGRADE),--regenerate)
+	$(BIN)/python scripts/locks/versions.py poetry.lock >.venv/versions.txt
+	$(COMPILE) --output-file requirements.txt --constraint .venv/versions.txt
+	$(COMPILE) --output-file requirements-dev.txt --group dev --constraint .venv/versions.txt
+	@$(if $(UPGRADE),sh scripts/locks/poetry.sh --upgrade)
+endef
+
+define check-locks
+	$(IN_VENV) $(POETRY) check --lock --quiet
+	$(BIN)/python scripts/locks/versions.py poetry.lock requirements-dev.txt
+endef
