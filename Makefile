@@ -87,7 +87,7 @@ lock: $(TOOLS) in-place ## Remake all locks, these tools' and the service's (UPG
 	$(call lock-requirements,.)
 	$(call lock-requirements,template)
 	@echo template/requirements-notebook.txt
-	@cd template && $(PIN) $(call may-stay,template/requirements-notebook.txt) --output-file requirements-notebook.txt --group notebook --constraint requirements-dev.txt $(UPGRADE)
+	@echo 'jupyterlab>=4.5' | $(PIN) $(call may-stay,template/requirements-notebook.txt) --output-file template/requirements-notebook.txt --constraint template/requirements-dev.txt $(UPGRADE) -
 	@echo template/requirements-poetry.txt
 	@echo 'poetry>=2.5' | $(COMPILE) $(call may-stay,template/requirements-poetry.txt) --custom-compile-command "make upgrade" --output-file template/requirements-poetry.txt $(UPGRADE) -
 	@echo template/poetry.lock

@@ -12,7 +12,7 @@ $(BIN)/.notebook: requirements-notebook.txt $(BIN)/.installed
 
 .PHONY: lock-notebook
 lock-notebook: $(BIN)/.installed
-	$(PIN) --output-file requirements-notebook.txt --group notebook --constraint requirements-dev.txt $(UPGRADE)
+	echo 'jupyterlab>=4.5' | $(PIN) --output-file requirements-notebook.txt --constraint requirements-dev.txt $(UPGRADE) -
 
 define format-notebooks
 	$(BIN)/jupytext --quiet --sync notebooks/*.ipynb
