@@ -34,7 +34,7 @@ def copy_working_tree(destination: Path) -> None:
 
 def release(repository: Path, tag: str) -> None:
     git(repository, "add", "--all")
-    git(repository, "commit", "--quiet", f"--message={tag}")
+    git(repository, "commit", "--quiet", "--allow-empty", f"--message={tag}")
     git(repository, "tag", tag)
 
 
