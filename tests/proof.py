@@ -18,16 +18,16 @@ Rows = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Proof:
-    """Notes what a combination has shown. `begin` comes first, so that a failure has its row."""
+    """Notes what one combination has shown; what `begin` announced and nobody showed, failed."""
 
-    write: Callable[[str, object], None]
+    note: Callable[[str, object], None]
 
-    def begin(self, combination: str) -> None:
-        self.write("combination", combination)
+    def begin(self, combination: str, *stages: str) -> None:
+        self.show(combination, *stages, how="FAILED")
 
-    def show(self, *stages: str, how: str = "yes") -> None:
+    def show(self, combination: str, *stages: str, how: str = "yes") -> None:
         for stage in stages:
-            self.write(f"proof {stage}", how)
+            self.note("proof", [combination, stage, how])
 
 
 @pytest.fixture
@@ -35,15 +35,13 @@ def proof(record_property: Callable[[str, object], None]) -> Proof:
     return Proof(record_property)
 
 
-def rows_of(reports: Iterable[pytest.TestReport]) -> Rows:
+def rows_of(properties: Iterable[tuple[str, object]]) -> Rows:
+    """The last word on each stage of each combination."""
     rows: Rows = {}
-    for report in reports:
-        found = {name: str(value) for name, value in report.user_properties}
-        if "combination" in found:
-            row = rows.setdefault(found["combination"], {})
-            row |= {stage: found[key] for stage in STAGES if (key := f"proof {stage}") in found}
-            if report.failed:
-                row[next((stage for stage in STAGES if stage not in row), "ran")] = "FAILED"
+    for name, value in properties:
+        if name == "proof" and isinstance(value, list):
+            combination, stage, how = map(str, value)
+            rows.setdefault(combination, {})[stage] = how
     return rows
 
 
@@ -55,13 +53,14 @@ def table(rows: Rows) -> list[str]:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    reports = [
-        report
+    properties = [
+        noted
         for outcome in ("passed", "failed")
         for report in terminalreporter.stats.get(outcome, [])
         if report.when == "call"
+        for noted in report.user_properties
     ]
-    if rows := rows_of(reports):
+    if rows := rows_of(properties):
         terminalreporter.section("answers, and how far each of them went")
         for line in table(dict(sorted(rows.items()))):
             terminalreporter.write_line(line)

@@ -75,5 +75,5 @@ def covers(answers: Answers, pairs: set[frozenset[tuple[str, str]]]) -> int:
 CHOICE_COMBINATIONS: dict[str, Answers] = {
     "github-mit": {"ci": "github", "license": "MIT", "python_version": "3.13"},
     "gitlab-apache": {"ci": "gitlab", "license": "Apache-2.0", "python_version": "3.11"},
-    "none-proprietary": {"ci": "none", "license": "Proprietary", "python_version": "3.14"},
+    "none-proprietary": {"ci": "none", "license": "Proprietary", "python_version": "3.13"},
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines import git, tree, with_copier
-from tests.proof import Proof
+from tests.proof import STAGES, Proof
 from tests.questions import QUESTIONS, Answers, pairwise_answers, single_answers
 from tests.service import Service, press_ctrl_c
 
@@ -21,18 +21,20 @@ DESCRIPTIVE = re.compile(
     rb'^(name|description|authors|license|license-files) = ["{\[].*\n', re.MULTILINE
 )
 
-# The service that went the way, for each content. One worker sees all that have it: see `group`.
-went: dict[str, tuple[str, Service]] = {}
+Combinations = dict[str, Answers]
 
 
-def group(answers: Answers) -> str:
-    """Combinations that may have the same content run one after the other on one worker."""
-    chosen = {
-        name: answers.get(name, question["default"])
-        for name, question in QUESTIONS.items()
-        if "choices" in question and name not in UNREAD_QUESTIONS
-    }
-    return "-".join(chosen.values())
+def groups() -> dict[str, Combinations]:
+    """Combinations that may have the same content, by the answers that make a difference."""
+    found: dict[str, Combinations] = {}
+    for name, answers in [*single_answers(), *pairwise_answers()]:
+        chosen = [
+            answers.get(question, asked["default"])
+            for question, asked in QUESTIONS.items()
+            if "choices" in asked and question not in UNREAD_QUESTIONS
+        ]
+        found.setdefault("-".join(chosen), {})[name] = answers
+    return found
 
 
 def content(service: Service) -> str:
@@ -45,49 +47,45 @@ def content(service: Service) -> str:
     return digest.hexdigest()
 
 
-@pytest.mark.parametrize(
-    ("name", "answers"),
-    [
-        pytest.param(name, answers, id=name, marks=pytest.mark.xdist_group(group(answers)))
-        for name, answers in [*single_answers(), *pairwise_answers()]
-    ],
-)
-def test_a_service_is_green(
-    template: Path, tmp_path: Path, proof: Proof, name: str, answers: Answers
+@pytest.mark.parametrize("combinations", groups().values(), ids=groups())
+def test_services_are_green(
+    template: Path, tmp_path: Path, proof: Proof, combinations: Combinations
 ) -> None:
-    proof.begin(name)
-    service = Service(with_copier(template, tmp_path / "a service", answers))
-    key = content(service)
-    if key not in went:
-        went[key] = (name, service)
-        go_the_way(service, proof)
-    else:
-        same, _ = went[key]
-        proof.show("installed", "linted", "typed", "tested", "ran", how=f"= {same}")
-    build(service, went[key][1])
-    proof.show("built")
+    """Each content goes the way once; each combination has its own wheel."""
+    went: dict[str, tuple[str, Service]] = {}
+    for name in combinations:
+        proof.begin(name, *STAGES)
+    for name, answers in combinations.items():
+        service = Service(with_copier(template, tmp_path / name / "a service", answers))
+        first, installed = went.setdefault(content(service), (name, service))
+        if installed is service:
+            go_the_way(service, name, proof)
+        else:
+            proof.show(name, *(set(STAGES) - {"built"}), how=f"= {first}")
+        build(service, installed)
+        proof.show(name, "built")
 
 
-def go_the_way(service: Service, proof: Proof) -> None:
+def go_the_way(service: Service, name: str, proof: Proof) -> None:
     for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message=new")):
         git(service.path, *command)
     service.run("make", "install")
     python = service.run(".venv/bin/python", "--version").split()[1]
-    proof.show("installed", how=f"on {python}")
+    proof.show(name, "installed", how=f"on {python}")
     service.run("make", "lint")
-    proof.show("linted", "typed")
-    # One worker each, since the combinations themselves run in parallel.
+    proof.show(name, "linted", "typed")
+    # One worker each, since the groups themselves run in parallel.
     passed = re.search(
         r"\d+ passed",
         service.run("env", "PYTEST_XDIST_AUTO_NUM_WORKERS=1", "make", "test", "NATIVE=1"),
     )
     assert passed
-    proof.show("tested", how=passed[0])
+    proof.show(name, "tested", how=passed[0])
     with service.running("make", "dev", "NATIVE=1") as make:
         service.wait_until_healthy(make)
         assert "mock API" in service.ask("Hello")["content"]
         press_ctrl_c(make)
-    proof.show("ran")
+    proof.show(name, "ran")
 
 
 def build(service: Service, installed: Service) -> None:
