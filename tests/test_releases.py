@@ -94,7 +94,6 @@ def test_own_edits_survive_one_release_after_the_other(
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.xdist_group("native")
 def test_make_update_leaves_a_service_with_own_edits_green(releases: Path, tmp_path: Path) -> None:
     """From the first release to the head by hand, then to the next one by `make update`."""
     first, *_ = released(releases)
