@@ -14,6 +14,7 @@ def main() -> int:
     run = context.parse(RENDERED)
     if refused := rules.refusals(run.root, run.answers, run.given):
         print("\n".join(refused), file=sys.stderr)
+        outcome.remove_copy(run.root)
         return 1
     exclusions.remove_excluded(run.root, run.directory, run.answers)
     outcome.write_answers(run)

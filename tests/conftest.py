@@ -8,6 +8,8 @@ import pytest
 
 from tests.engines import clone_of_this_checkout, release
 
+pytest_plugins = ["tests.proof", "tests.schedule"]
+
 
 @pytest.fixture(scope="session", autouse=True)
 def own_configuration(

@@ -16,20 +16,25 @@ Tree = dict[str, tuple[int, bytes]]
 
 def clone_of_this_checkout(destination: Path) -> Path:
     """What Git would commit of the working tree, committed and tagged v0.1.0."""
-    listed = git(REPOSITORY, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
-    for name in filter(None, listed.split("\0")):
-        if (REPOSITORY / name).is_file():  # not one that is deleted, but not yet committed so
-            (destination / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(REPOSITORY / name, destination / name)
+    copy_working_tree(destination)
     git(destination, "init", "--quiet", "--template=")  # no sample hooks: it is copied often
     release(destination, "v0.1.0")
     git(destination, "gc", "--quiet")
     return destination
 
 
+def copy_working_tree(destination: Path) -> None:
+    """What Git would commit of this checkout."""
+    listed = git(REPOSITORY, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
+    for name in filter(None, listed.split("\0")):
+        if (REPOSITORY / name).is_file():  # not one that is deleted, but not yet committed so
+            (destination / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(REPOSITORY / name, destination / name)
+
+
 def release(repository: Path, tag: str) -> None:
     git(repository, "add", "--all")
-    git(repository, "commit", "--quiet", f"--message={tag}")
+    git(repository, "commit", "--quiet", "--allow-empty", f"--message={tag}")
     git(repository, "tag", tag)
 
 

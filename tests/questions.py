@@ -84,7 +84,8 @@ CHOICE_COMBINATIONS: dict[str, Answers] = {
     "none-proprietary": {
         "ci": "none",
         "license": "Proprietary",
-        "python_version": "3.14",
+        "python_version": "3.13",
         "operations": "none",
+        "notebooks": "none",
     },
 }

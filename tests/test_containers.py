@@ -9,13 +9,14 @@ from pathlib import Path
 import pytest
 
 from tests.docker import docker, inspect, needs_docker
+from tests.proof import Proof
+from tests.questions import CHOICE_COMBINATIONS, Answers
 from tests.service import Service, generate, press_ctrl_c
 
 pytestmark = [
     pytest.mark.docker,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.xdist_group("docker"),
 ]
 
 
@@ -169,15 +170,28 @@ def test_a_secret_in_the_directory_never_reaches_the_image(service: Service) -> 
         docker("image", "rm", "--force", tag)
 
 
-def test_the_python_answer_chooses_the_image(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "answers"), CHOICE_COMBINATIONS.items(), ids=CHOICE_COMBINATIONS)
+def test_the_image_of_a_combination_has_the_chosen_python_and_becomes_healthy(
+    tmp_path: Path, proof: Proof, name: str, answers: Answers
+) -> None:
     needs_docker()
-    answers = {"project_slug": "svc-py311", "python_version": "3.11"}
-    service = generate(tmp_path / "Some where", **answers)
-    service.run("make", "build")
+    combination = f"{name}, image"
+    proof.begin(combination, "installed", "built", "ran")
+    slug = f"svc-{uuid.uuid4().hex[:8]}"
+    service = generate(tmp_path / "Some where", project_slug=slug, **answers)
     try:
-        assert docker("run", "--rm", "svc-py311", "python", "--version").startswith("Python 3.11")
+        service.run("make", "build")
+        version = docker(
+            "run", "--rm", slug, "python", "-c", "import sys; print(*sys.version_info)"
+        )
+        assert version.split()[:2] == answers["python_version"].split(".")
+        proof.show(combination, "installed", "built")
+        docker("run", "--detach", f"--name={slug}", slug)
+        wait_until(lambda: inspect(slug)["State"]["Health"]["Status"] == "healthy", 90)
+        proof.show(combination, "ran")
     finally:
-        docker("image", "rm", "--force", "svc-py311")
+        docker("rm", "--force", slug)
+        docker("image", "rm", "--force", slug)
 
 
 def wait_until(condition: Callable[[], bool], timeout: float = 30) -> None:

@@ -23,7 +23,7 @@ from llmock.verdict import RETRYABLE, Call, Finding, Verdict, judge
 
 from tests.service import Service, generate
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("judge")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROVIDERS = ("openai", "anthropic")
 REFUSALS = (400, 401, 403, 404, 413, 422)

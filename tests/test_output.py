@@ -1,4 +1,7 @@
-"""The whole way of an engineer without Docker: install, lint, test, run, edit, stop."""
+"""The way of an engineer without Docker: install, commit, lock, run, edit, stop.
+
+Linters and tests of a fresh service: tests/test_every_answer.py, for every answer.
+"""
 
 import subprocess
 import sys
@@ -9,7 +12,7 @@ import pytest
 from tests.engines import REPOSITORY
 from tests.service import Service, generate, press_ctrl_c
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("native")]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -17,14 +20,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Service:
     service = generate(tmp_path_factory.mktemp("native") / "a service")
     service.run("make", "install")
     return service
-
-
-def test_a_fresh_service_passes_its_own_linters(service: Service) -> None:
-    service.run("make", "lint")
-
-
-def test_a_fresh_service_passes_its_own_tests_natively(service: Service) -> None:
-    assert " passed" in service.run("make", "test", "NATIVE=1")
 
 
 def test_a_fresh_service_passes_its_own_pre_commit_hooks(service: Service) -> None:

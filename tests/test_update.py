@@ -96,7 +96,7 @@ def test_the_update_command_says_what_to_do_with_the_locks(versions: Path, tmp_p
     service = under_git(by_cookiecutter(versions, tmp_path))
     publish(versions)
     output = run(tool("copier"), "update", "--defaults", cwd=service)
-    assert "make lock" in output
+    assert "make updated" in output
 
 
 def test_an_update_to_the_same_version_changes_nothing(versions: Path, tmp_path: Path) -> None:
@@ -125,3 +125,51 @@ def test_a_service_between_two_versions_can_be_updated(versions: Path, tmp_path:
     run_update(service, defaults=True, overwrite=True, quiet=True)
     assert "# of v0.2.0" in (service / "Makefile").read_text()
     assert (service / "NEW.md").read_text() == "new\n"
+
+
+def make_update(service: Path, *, check: bool = True) -> str:
+    """As `make update` does it, with a Copier that is there already."""
+    command = [tool("copier"), "update", "--defaults"]
+    return run("sh", "scripts/update.sh", *command, cwd=service, check=check)
+
+
+def test_make_update_refuses_a_service_with_changes_that_git_does_not_hold(
+    versions: Path, tmp_path: Path
+) -> None:
+    service = under_git(by_copier(versions, tmp_path))
+    publish(versions)
+    (service / "draft.md").write_text("mine\n")
+    before = tree(service)
+    output = make_update(service, check=False)
+    assert "commit your changes first" in output
+    assert "draft.md" in output
+    assert tree(service) == before
+
+
+def test_make_update_goes_on_with_the_new_versions_own_target(
+    versions: Path, tmp_path: Path
+) -> None:
+    service = under_git(by_copier(versions, tmp_path))
+    makefile = versions / "template/Makefile"
+    makefile.write_text(
+        makefile.read_text().replace("sh scripts/conflicts.sh", "sh scripts/new.sh")
+    )
+    (versions / "template/scripts/new.sh").write_text("echo as v0.2.0 does it; exit 3\n")
+    publish(versions)
+    assert "as v0.2.0 does it" in make_update(service, check=False)
+
+
+def test_make_update_fails_and_names_the_files_with_conflicts_until_they_are_solved(
+    versions: Path, tmp_path: Path
+) -> None:
+    service = by_copier(versions, tmp_path)
+    makefile = service / "Makefile"
+    makefile.write_text(makefile.read_text() + "\n# ours, at the same place\n")
+    under_git(service)
+    publish(versions)
+    output = make_update(service, check=False)
+    assert "both sides changed the same lines" in output
+    assert output.splitlines().count("Makefile") == 1
+
+    git(service, "checkout", "--theirs", "Makefile")
+    run("sh", "scripts/conflicts.sh", cwd=service)

@@ -1,5 +1,7 @@
 """What is left when all is done, from the same words as Copier's: the answers file, a message."""
 
+import shutil
+import tempfile
 from pathlib import Path
 
 from bridge import origin
@@ -26,3 +28,10 @@ def write_next_steps(run: Context, project: Path) -> None:
     message = copier_jinja(run.root).from_string(read_config(run.root)["_message_after_copy"])
     text = message.render(run.answers, _copier_conf={"dst_path": project})
     (run.root / "next_steps.txt").write_text(text, encoding="utf-8")
+
+
+def remove_copy(root: Path) -> None:
+    """Cookiecutter removes its copy of the repository at the end, but not after a refusal."""
+    made = root.parent  # by tempfile.mkdtemp(prefix="cookiecutter"), and for this copy alone
+    if made.name.startswith("cookiecutter") and made.parent.samefile(tempfile.gettempdir()):
+        shutil.rmtree(made)

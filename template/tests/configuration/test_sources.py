@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import load
+from app.settings import Settings, load
 from tests.configuration.untouched import untouched
 
+DEFAULT_PORT = Settings.model_fields["port"].default
 FROM_NEAR_TO_FAR = {
     ".env.staging": "OPENAI_MODEL={}\n",
     ".env": "APP_ENV=staging\nOPENAI_MODEL={}\n",
@@ -72,7 +73,7 @@ def test_the_file_of_another_environment_is_not_read(tmp_path: Path) -> None:
     written(tmp_path, ".env", "APP_ENV=staging")
     written(tmp_path, ".env.prod", "PORT=1111")
     written(tmp_path, "config.prod.yaml", "port: 1111")
-    assert load().port == 8000
+    assert load().port == DEFAULT_PORT
 
 
 @pytest.mark.parametrize(
@@ -108,7 +109,7 @@ def test_a_file_may_repeat_for_which_environment_it_is(
 
 def test_without_a_dotenv_file_no_file_is_read(tmp_path: Path) -> None:
     written(tmp_path, "config.yaml", "port: 1111")
-    assert untouched().port == 8000
+    assert untouched().port == DEFAULT_PORT
 
 
 @pytest.mark.parametrize("name", ["OPENAI_API_KEY", "openai_api_key"])

@@ -1,0 +1,75 @@
+"""What a team does to its service between two updates, and whether it is still there afterwards."""
+
+from pathlib import Path
+
+OWN_FILES = {
+    "src/app/api/orders.py": '''"""What was ordered."""
+
+from fastapi import APIRouter
+from tabulate import tabulate
+
+router = APIRouter(tags=["orders"])
+
+
+@router.get("/v1/orders", summary="What was ordered?")
+async def orders() -> dict[str, str]:
+    """Answer with a table of the orders."""
+    return {"orders": tabulate([["tea", "1"]])}
+''',
+    "tests/api/test_orders.py": """from app.api.orders import orders
+
+
+async def test_tea_was_ordered() -> None:
+    assert "tea" in (await orders())["orders"]
+""",
+}
+# In each file: the line that stays, and the line that is put after it.
+OWN_LINES = {
+    "src/app/main.py": [
+        ("from app.api.middleware import stack\n", "from app.api.orders import router as orders\n"),
+        ("    app.routes.append(docs.assets())\n", "    app.include_router(orders)\n"),
+    ],
+    "pyproject.toml": [
+        ('    "structlog>=26.1",\n', '    "tabulate>=0.9",\n'),
+        ("[dependency-groups]\ndev = [\n", '    "types-tabulate>=0.9",\n'),
+    ],
+    ".env.example": [("# PORT=8080\n", "# Ours, because 8000 is taken here.\n")],
+}
+CHANGED = {
+    "src/app/settings.py": ("Le(65535)] = 8000\n", "Le(65535)] = 8080\n"),
+    ".env.example": ("# PORT=8000\n", "# PORT=8080\n"),
+}
+DELETED_LEAF = "docs/architecture.md"  # which later versions change
+
+
+def edit(service: Path) -> None:
+    for name, text in OWN_FILES.items():
+        (service / name).write_text(text)
+    for name, (old, new) in CHANGED.items():
+        substitute(service / name, old, new)
+    for name, lines in OWN_LINES.items():
+        for before, own in lines:
+            substitute(service / name, before, before + own)
+    (service / DELETED_LEAF).unlink()
+
+
+def substitute(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1, f"{path} has {old!r} {text.count(old)} times"
+    path.write_text(text.replace(old, new))
+
+
+def lost(service: Path) -> list[str]:
+    """What of the edits an update has undone."""
+    kept = {name: [text] for name, text in OWN_FILES.items()}
+    for name, lines in OWN_LINES.items():
+        kept[name] = [own for _, own in lines]
+    for name, (_, new) in CHANGED.items():
+        kept.setdefault(name, []).append(new)
+    gone = [
+        f"{name}: {text}"
+        for name, texts in kept.items()
+        for text in texts
+        if text not in (service / name).read_text()
+    ]
+    return gone + [DELETED_LEAF] * (service / DELETED_LEAF).exists()
