@@ -20,6 +20,7 @@ class AwayError(Exception):
 class Bench:
     def __init__(self, policy: HedgePolicy = EAGER) -> None:
         self.reports: list[tuple[float, int]] = []
+        self.discarded: list[str] = []
         self.calls = 0
         self.running = 0
         self.hedge = Hedge(policy, catch=AwayError, report=self._report)
@@ -38,6 +39,9 @@ class Bench:
 
         return call
 
+    async def hedged(self, first: Call[str], second: Call[str]) -> str:
+        return await self.hedge(first, second, discard=self._discard)
+
     async def latencies(self, pairs: Iterable[tuple[float, float]]) -> list[float]:
         """How long each call took that would take the first time, or the second when asked twice."""
         taken = []
@@ -46,6 +50,9 @@ class Bench:
             await self.hedge(self.takes(first), self.takes(second))
             taken.append(now() - started)
         return taken
+
+    async def _discard(self, value: str) -> None:
+        self.discarded.append(value)
 
     def _report(self, after_s: float, winner: int, /) -> None:
         self.reports.append((after_s, winner))
@@ -101,6 +108,26 @@ def test_cancelling_ends_both(bench: Bench, after_s: float) -> None:
     assert run(cancelled()) == 0
 
 
+def test_of_two_that_arrive_together_one_is_discarded(bench: Bench) -> None:
+    assert run(bench.hedged(bench.takes(3, "first"), bench.takes(1, "second"))) == "first"
+    assert bench.discarded == ["second"]
+
+
+@pytest.mark.parametrize("turns", range(4))
+def test_no_value_is_lost_whenever_the_hedge_is_cancelled(bench: Bench, turns: int) -> None:
+    async def cancelled() -> list[str]:
+        hedging = asyncio.create_task(bench.hedged(bench.takes(1, "first"), bench.takes(9)))
+        await asyncio.sleep(1)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        hedging.cancel()
+        (end,) = await asyncio.gather(hedging, return_exceptions=True)
+        return [*bench.discarded, *([end] if isinstance(end, str) else [])]
+
+    assert run(cancelled()) in ([], ["first"])
+    assert bench.running == 0
+
+
 def test_without_a_delay_nobody_is_asked_twice() -> None:
     bench = Bench(HedgePolicy(after_s=None, adaptive=True, max_extra=1))
     run(bench.latencies([(99, 0)] * 50))
@@ -154,6 +181,13 @@ def test_slow_calls_do_not_raise_the_delay_that_they_are_measured_by() -> None:
     bench = Bench(HedgePolicy(after_s=2, adaptive=True, max_extra=1))
     run(bench.latencies([(50, 30)] * 100))
     assert {round(after_s, 6) for after_s, _ in bench.reports} == {2}
+
+
+def test_the_delay_is_that_of_the_last_hundred_calls() -> None:
+    bench = Bench(HedgePolicy(after_s=30, adaptive=True, max_extra=1))
+    run(bench.latencies([(1, 99)] * 100 + [(0.1, 99)] * 100))
+    run(bench.latencies([(50, 1)]))
+    assert bench.reports[-1][0] == pytest.approx(0.1)
 
 
 def test_too_few_calls_teach_nothing() -> None:

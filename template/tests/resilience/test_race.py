@@ -75,6 +75,13 @@ def test_of_two_that_arrive_together_one_is_discarded(calls: Calls) -> None:
     assert calls.discarded == ["two"]
 
 
+def test_a_value_that_arrives_together_with_a_mistake_is_discarded(calls: Calls) -> None:
+    racers = [calls.takes(1, "bad", KeyError("bug")), calls.takes(1, "good")]
+    with pytest.raises(KeyError):
+        run(calls.first(*racers))
+    assert calls.discarded == ["good"]
+
+
 def test_cancelling_the_race_ends_everybody(calls: Calls) -> None:
     async def cancelled() -> list[str]:
         with pytest.raises(TimeoutError):
