@@ -79,9 +79,7 @@ def _start(*arguments: str, source: Path = SOURCE, **variables: str) -> subproce
 
 
 def get(url: object) -> str:
-    with urllib.request.urlopen(
-        str(url), timeout=PATIENCE_S
-    ) as answer:  # noqa: S310 - our own address
+    with urllib.request.urlopen(str(url), timeout=PATIENCE_S) as answer:  # noqa: S310 - our own
         return answer.read().decode()  # type: ignore[no-any-return]
 
 

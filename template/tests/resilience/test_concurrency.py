@@ -108,6 +108,6 @@ async def test_nothing_to_do_is_done_at_once() -> None:
 
 async def test_a_limit_of_nothing_is_refused() -> None:
     with pytest.raises(
-        ValueError, match="^the limit is the number of calls at a time: at least 1$"
+        ValueError, match=r"^the limit is the number of calls at a time: at least 1$"
     ):
         await run_all([1], Gauge(), limit=0, catch=RefusedError)
