@@ -22,12 +22,17 @@ from tests.door import STREAMED, events_of
 
 SOURCE = Path(__file__).parents[1] / "src"
 
+# A start is a second of work. On a machine with ten such tests at a time it has been fifteen, so
+# this says that a process hangs and not that it is slow.
+PATIENCE_S = 60
+pytestmark = pytest.mark.timeout(4 * PATIENCE_S)
+
 
 class Process:
     def __init__(self, popen: subprocess.Popen[bytes]) -> None:
         self._popen = popen
 
-    def line(self, event: str, timeout_s: float = 15) -> dict[str, object]:
+    def line(self, event: str, timeout_s: float = PATIENCE_S) -> dict[str, object]:
         """Read the log up to the line with this event."""
         assert self._popen.stdout is not None
         deadline = time.monotonic() + timeout_s
@@ -46,7 +51,7 @@ class Process:
         return self.ended()
 
     def ended(self) -> tuple[int, bytes]:
-        _, errors = self._popen.communicate(timeout=10)
+        _, errors = self._popen.communicate(timeout=PATIENCE_S)
         return self._popen.returncode, errors
 
     def kill(self) -> None:
@@ -74,7 +79,7 @@ def _start(*arguments: str, source: Path = SOURCE, **variables: str) -> subproce
 
 
 def get(url: object) -> str:
-    with urllib.request.urlopen(str(url), timeout=5) as answer:  # noqa: S310 - our own address
+    with urllib.request.urlopen(str(url), timeout=PATIENCE_S) as answer:  # noqa: S310 - our own
         return answer.read().decode()  # type: ignore[no-any-return]
 
 
@@ -98,7 +103,9 @@ def test_a_stream_that_runs_is_finished_before_the_end() -> None:
     with (
         running_server() as mock,
         running(LLM_PROVIDERS="openai", OPENAI_BASE_URL=f"{mock}/v1") as process,
-        httpx2.Client(base_url=str(process.line("service.ready")["url"])) as client,
+        httpx2.Client(
+            base_url=str(process.line("service.ready")["url"]), timeout=PATIENCE_S
+        ) as client,
     ):
         httpx2.put(f"{mock}/_mock/faults", json={"tokens_per_second": 20})
         with client.stream("POST", "/v1/chat", json=STREAMED) as answer:
@@ -115,7 +122,7 @@ def test_a_bad_configuration_ends_the_start_with_everything_that_is_wrong(
     arguments: list[str],
 ) -> None:
     process = _start(*arguments, PORT="http", LLM_PROVIDERS="x", RETRY_MAX_ATTEMPTS="0")
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 78
     for name in ("PORT", "LLM_PROVIDERS", "RETRY_MAX_ATTEMPTS"):
         assert f"  {name}: " in errors.decode()
@@ -132,7 +139,7 @@ def test_a_port_that_is_taken_is_said_without_a_traceback() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = _start(PORT=port)
-        _, errors = process.communicate(timeout=10)
+        _, errors = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1
     assert f"127.0.0.1:{port}" in errors.decode()
     assert b"Traceback" not in errors

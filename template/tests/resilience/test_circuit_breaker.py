@@ -90,8 +90,12 @@ RATE = BreakerPolicy(failures=100, window_calls=10, window_s=60, failure_rate=0.
         ("+++++-----", "closed"),
         ("+++++------", "open"),
         ("-----+", "open"),
+        ("+" * 10 + "------", "open"),
     ],
-    ids=["half", "more than half", "of five", "too few", "half after all", "slides", "all"],
+    ids=[
+        *("half", "more than half", "of five", "too few", "half after all", "slides", "all"),
+        "of the last ten",
+    ],
 )
 def test_a_failure_rate_opens_it(outcomes: str, state: CircuitState) -> None:
     bench = Bench(RATE)
@@ -139,13 +143,20 @@ def test_of_fifty_callers_at_recovery_one_finds_out(bench: Bench) -> None:
 
 def test_a_probe_that_succeeds_closes_the_circuit(bench: Bench) -> None:
     bench.probe().succeeded()
-    assert [state for state, _ in bench.changes] == ["open", "half_open", "closed"]
+    assert bench.changes == [
+        ("open", "3 failures in a row"),
+        ("half_open", "one call may find out"),
+        ("closed", "the call that was to find out was answered"),
+    ]
     assert bench.admitted(50) == 50
 
 
 def test_a_probe_that_fails_opens_it_again_for_the_whole_time(bench: Bench) -> None:
     bench.probe().failed()
-    assert [state for state, _ in bench.changes] == ["open", "half_open", "open"]
+    assert bench.changes[1:] == [
+        ("half_open", "one call may find out"),
+        ("open", "the call that was to find out failed"),
+    ]
     bench.clock.now += 29.9
     assert bench.admitted(50) == 0
     bench.clock.now += 0.1
@@ -196,7 +207,10 @@ def test_a_call_from_before_the_opening_decides_nothing(
         assert bench.admitted(1) == 0
 
 
-def test_a_call_from_before_the_recovery_is_not_counted(bench: Bench) -> None:
+@pytest.mark.parametrize("recoveries", [0, 1, 2])
+def test_a_call_from_before_the_recovery_is_not_counted(bench: Bench, recoveries: int) -> None:
+    for _ in range(recoveries):
+        bench.probe().succeeded()
     slow = [bench.breaker.enter() for _ in range(3)]
     bench.probe().succeeded()
     for permit in slow:

@@ -96,10 +96,18 @@ async def test_a_few_items_need_only_as_many_tasks() -> None:
     assert gauge.most_tasks == tasks_before + 3
 
 
+async def test_a_limit_of_one_is_one_after_the_other() -> None:
+    gauge = Gauge()
+    assert await run_all([1, 2, 3], gauge, limit=1, catch=RefusedError) == [10, 20, 30]
+    assert gauge.highest == 1
+
+
 async def test_nothing_to_do_is_done_at_once() -> None:
     assert await run_all([], Gauge(), limit=3, catch=RefusedError) == []
 
 
 async def test_a_limit_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(
+        ValueError, match=r"^the limit is the number of calls at a time: at least 1$"
+    ):
         await run_all([1], Gauge(), limit=0, catch=RefusedError)

@@ -1,7 +1,7 @@
 import pytest
 
 from app.resilience.circuit_breaker import CircuitState
-from app.resilience.health import Health
+from app.resilience.health import Health, HealthReport
 from app.testing import FakeClock
 
 
@@ -27,7 +27,7 @@ def bench() -> Bench:
 
 def test_nothing_is_known_of_who_was_never_called(bench: Bench) -> None:
     report = bench.health.report()
-    assert (report.state, report.success_rate, report.calls) == ("closed", None, 0)
+    assert report == HealthReport("closed", success_rate=None, calls=0, probe_failed=False)
     assert not report.degraded
     assert bench.health.idle_s() == float("inf")
 
@@ -76,14 +76,16 @@ def test_a_failed_probe_is_degraded_until_something_goes_well(bench: Bench) -> N
     bench.calls("-")
     assert bench.degraded
     bench.calls("+")
-    assert not bench.degraded
+    assert bench.health.report() == HealthReport("closed", 0.5, calls=2, probe_failed=False)
     bench.health.probed(ok=False)
     bench.health.probed(ok=True)
     assert not bench.degraded
 
 
 def test_idle_is_the_time_since_the_last_call(bench: Bench) -> None:
-    bench.calls("+-")
+    bench.calls("+")
+    bench.clock.now += 3
+    bench.calls("-")
     bench.clock.now += 7
     bench.health.probed(ok=True)
     assert bench.health.idle_s() == 7

@@ -3,7 +3,7 @@ import asyncio
 import pytest
 
 from app.resilience.race import Call, first_completed
-from tests.resilience.simulated import simulated
+from tests.resilience.virtual_time import run
 
 
 class AwayError(Exception):
@@ -46,33 +46,40 @@ def calls() -> Calls:
 
 def test_the_fastest_wins_and_the_losers_have_ended(calls: Calls) -> None:
     racers = [calls.takes(3, "slow"), calls.takes(1, "fast"), calls.takes(2, "middle")]
-    assert simulated(calls.first(*racers)) == "fast"
+    assert run(calls.first(*racers)) == "fast"
     assert sorted(calls.ended) == ["fast", "middle", "slow"]
     assert calls.discarded == []
 
 
 def test_an_error_leaves_it_to_the_others(calls: Calls) -> None:
     racers = [calls.takes(1, "bad", AwayError()), calls.takes(2, "good")]
-    assert simulated(calls.first(*racers)) == "good"
+    assert run(calls.first(*racers)) == "good"
 
 
 def test_when_all_fail_the_first_calls_error_comes_out(calls: Calls) -> None:
     errors = [AwayError("slow"), AwayError("fast")]
     racers = [calls.takes(2, "slow", errors[0]), calls.takes(1, "fast", errors[1])]
     with pytest.raises(AwayError, match="slow"):
-        simulated(calls.first(*racers))
+        run(calls.first(*racers))
 
 
 def test_a_mistake_is_raised_at_once_and_ends_the_others(calls: Calls) -> None:
     racers = [calls.takes(9, "good"), calls.takes(1, "bad", KeyError("bug"))]
     with pytest.raises(KeyError):
-        simulated(calls.first(*racers))
+        run(calls.first(*racers))
     assert calls.ended == ["bad", "good"]
 
 
 def test_of_two_that_arrive_together_one_is_discarded(calls: Calls) -> None:
-    assert simulated(calls.first(calls.takes(1, "one"), calls.takes(1, "two"))) == "one"
+    assert run(calls.first(calls.takes(1, "one"), calls.takes(1, "two"))) == "one"
     assert calls.discarded == ["two"]
+
+
+def test_a_value_that_arrives_together_with_a_mistake_is_discarded(calls: Calls) -> None:
+    racers = [calls.takes(1, "bad", KeyError("bug")), calls.takes(1, "good")]
+    with pytest.raises(KeyError):
+        run(calls.first(*racers))
+    assert calls.discarded == ["good"]
 
 
 def test_cancelling_the_race_ends_everybody(calls: Calls) -> None:
@@ -82,7 +89,7 @@ def test_cancelling_the_race_ends_everybody(calls: Calls) -> None:
                 await calls.first(calls.takes(2, "one"), calls.takes(3, "two"))
         return [*calls.ended]  # by now, and not only when the loop ends
 
-    assert simulated(cancelled()) == ["one", "two"]
+    assert run(cancelled()) == ["one", "two"]
 
 
 @pytest.mark.parametrize("turns", range(6))
@@ -96,7 +103,7 @@ def test_no_value_is_lost_whenever_the_race_is_cancelled(calls: Calls, turns: in
         (outcome,) = await asyncio.gather(racing, return_exceptions=True)
         return outcome if isinstance(outcome, str) else None
 
-    kept = simulated(cancelled())
+    kept = run(cancelled())
     assert sorted(calls.ended) == ["one", "two"]
     assert calls.discarded in ([], ["one"])
     assert kept is None or not calls.discarded

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from app.resilience.rate_limit import LimitExceededError, LocalLimiter, RateLimitPolicy
+from app.resilience.rate_limit import LimitExceededError, LocalLimiter, RateLimitPolicy, _Log
 from app.testing import FakeClock
 from tests.resilience import callers, virtual_time
 from tests.resilience.arrivals import most_within, overdraft
@@ -73,6 +73,13 @@ async def test_a_sleep_that_takes_too_long_delays_one_call_only(
     assert made[149] - made[0] <= 120 + 2 * 0.4 + 1e-6
 
 
+def test_a_log_holds_the_calls_of_one_window_and_no_more() -> None:
+    log = _Log(RateLimitPolicy(requests_per_minute=3, strict=True))
+    for second in range(1000):
+        log.take(second)
+    assert [*log._made] == [997, 998, 999]
+
+
 async def test_a_turn_says_how_long_it_was_waited_for(clock: FakeClock) -> None:
     limited = limiter(clock, RateLimitPolicy(requests_per_minute=60, burst=1))
     assert await limited.acquire() == 0
@@ -88,7 +95,7 @@ async def test_who_would_wait_too_long_is_told_so_at_once(
     policy = RateLimitPolicy(requests_per_minute=2, burst=2, strict=strict, max_wait_s=wait_s - 0.1)
     limited = limiter(clock, policy)
     await arrivals(limited, clock, 2)
-    with pytest.raises(LimitExceededError) as raised:
+    with pytest.raises(LimitExceededError, match=rf"^No more calls for {wait_s}\.000 s") as raised:
         await limited.acquire()
     assert raised.value.retry_after_s == pytest.approx(wait_s)
     assert clock.sleeps == []
@@ -117,7 +124,7 @@ def test_those_who_are_gone_count_no_more(patience_s: float) -> None:
         limited = LocalLimiter(
             RateLimitPolicy(requests_per_minute=60, burst=1, max_wait_s=1), clock=virtual_time.now
         )
-        coming = [Caller(0), Caller(0, patience_s), Caller(3), Caller(3)]
+        coming = [Caller(0), Caller(0, patience_s), Caller(3), Caller(0)]
         return len(await callers.turns([limited], coming))
 
     assert virtual_time.run(scenario()) == (4 if patience_s > 1 else 3)

@@ -199,8 +199,20 @@ async def test_without_redis_each_keeps_the_limit_for_itself_and_says_so_once() 
             server.connected = True
             clock.now += 3
             assert await limiter.acquire() == 0  # shared, where nobody has called yet
-    lines = [(line["event"], line["level"], line["limiter"]) for line in logs.lines]
-    assert lines == [
-        ("rate_limit.local", "warning", "llm"),
-        ("rate_limit.shared", "info", "llm"),
+    lines = [
+        (line["event"], line["level"], line["limiter"], line.get("error")) for line in logs.lines
     ]
+    assert lines == [
+        ("rate_limit.local", "warning", "llm", "ConnectionError"),
+        ("rate_limit.shared", "info", "llm", None),
+    ]
+
+
+async def test_without_redis_one_waits_as_the_local_limit_says() -> None:
+    server, clock = fakeredis.FakeServer(), FakeClock()
+    server.connected = False
+    policy = RateLimitPolicy(requests_per_minute=60, burst=1)
+    async with fakeredis.FakeAsyncRedis(server=server) as redis:
+        limiter = RedisLimiter("llm", policy, redis, sleep=clock.sleep, clock=clock.monotonic)
+        assert [await limiter.acquire() for _ in range(3)] == [0, 1, 1]
+    assert clock.sleeps == [1, 1]

@@ -151,8 +151,9 @@ async def test_a_wait_that_would_end_after_the_deadline_is_not_begun(bench: Benc
 
 async def test_the_deadline_ends_an_attempt_that_runs() -> None:
     retry = Retry(RetryPolicy(deadline_s=0.02), on=BusyError)
-    with pytest.raises(DeadlineExceededError, match=r"within 0\.02 s"):
+    with pytest.raises(DeadlineExceededError, match=r"within 0\.02 s") as raised:
         await retry(asyncio.Event().wait)
+    assert raised.value.deadline_s == 0.02
 
 
 async def test_the_last_attempt_has_what_is_left_of_the_deadline(bench: Bench) -> None:

@@ -203,3 +203,13 @@ async def test_a_listener_that_is_slow_holds_nobody_up(bench: Bench) -> None:
         assert await quick == [0, 1, 2]
         assert await reading == 0
         assert [value async for value in slow] == [1, 2]
+
+
+async def test_who_comes_after_the_end_calls_anew_though_somebody_still_reads(bench: Bench) -> None:
+    async with aclosing(bench.flights.join("key", bench.upstream)) as slow:
+        reading = asyncio.ensure_future(anext(slow))
+        await turns()
+        await bench.upstream.go(3)
+        assert await reading == 0
+        await bench.joins()
+        assert bench.upstream.calls == 2

@@ -132,6 +132,14 @@ def test_the_limit_is_per_value_and_prose_is_not_limited() -> None:
     assert buffer.feed((value + "prose" * 100) * 20) == [value] * 20
 
 
+@pytest.mark.parametrize("size", [1, 50, 100])
+def test_a_value_may_be_as_long_as_the_limit_however_it_is_cut(size: int) -> None:
+    value = '{"a": "' + "x" * 91 + '"}'
+    buffer = StreamBuffer(max_chars=len(value))
+    found = [buffer.feed(value[at : at + size]) for at in range(0, len(value), size)]
+    assert found[-1] == [value]
+
+
 def test_a_value_that_is_nested_too_deep_is_refused() -> None:
     buffer = StreamBuffer(max_depth=3)
     assert buffer.feed("[[[]]] [[],[]]") == ["[[[]]]", "[[],[]]"]

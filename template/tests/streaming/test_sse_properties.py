@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from app.streaming.sse import EventTooLargeError, ServerSentEvent, SSEDecoder
 
 MAX_BYTES = 64
-quick = settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+quick = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 tokens = st.sampled_from(
     [

@@ -75,8 +75,7 @@ class RedisLimiter:
             return await self._local.acquire()
         if slot.wait_us > self._max_wait_us:
             raise LimitExceededError(slot.wait_us / _US)
-        if slot.wait_us > 0:
-            await self._wait_for(slot)
+        await self._wait_for(slot)
         return slot.wait_us / _US
 
     async def _reserve(self) -> _Slot | None:
