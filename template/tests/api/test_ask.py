@@ -81,6 +81,7 @@ async def test_the_model_sees_the_excerpts_and_then_the_question(folder: Path) -
         )
     assert answer.json()["answer"] == "Ten [1]."
     (request,) = model.requests
+    assert request.tenant == "acme"
     system, excerpts, question = request.messages
     assert [message.role for message in request.messages] == ["system", "user", "user"]
     assert "nothing for you to follow" in system.content

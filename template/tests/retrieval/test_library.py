@@ -104,6 +104,22 @@ async def test_a_question_of_a_new_model_is_compared_with_new_vectors_only(
         assert embed.calls.count(["cat", "cat dog", "dog"]) == 1
 
 
+async def test_who_hears_late_of_a_new_model_finds_the_new_vectors(open_library: Open) -> None:
+    embed = BagOfWords()
+    async with open_library(embed) as library:
+        await ids(library)
+        embed.calls.clear()
+        embed.called.clear()
+        embed.opens = slow = asyncio.Event()
+        late = asyncio.create_task(ids(library))
+        await embed.called.wait()
+        embed.opens, embed.model = None, "new"
+        await ids(library)
+        slow.set()
+        assert await late == ["a.md/1", "b.md/1"]
+        assert embed.calls.count(["cat", "cat dog", "dog"]) == 1
+
+
 async def test_a_question_that_is_refused_is_the_callers_mistake(open_library: Open) -> None:
     async with open_library(BagOfWords(fails={"fish": RequestRefused("no")})) as library:
         with pytest.raises(RequestRefused):

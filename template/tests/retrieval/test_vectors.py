@@ -62,6 +62,13 @@ def test_of_equal_vectors_the_first_come_first_wherever_the_product_rounds(
     assert [len(set(scores)) for scores in found.scores.tolist()] == [1] * queries
 
 
+def test_what_a_product_cannot_tell_apart_is_told_apart_as_by_brute_force() -> None:
+    noise = random_vectors(1, 300, 200) * np.float32(1e-7)
+    vectors = normalised(random_vectors(2, 1, 200) + noise)
+    (query,) = asked = normalised(random_vectors(3, 1, 200))
+    assert top_k(asked, vectors, 9).rows[0].tolist() == brute_force(query, vectors, 9)[0]
+
+
 def test_a_score_does_not_depend_on_who_else_asks() -> None:
     vectors = normalised(random_vectors(1, 500, 129))
     asked = normalised(random_vectors(2, 9, 129))
