@@ -7,11 +7,12 @@ that is not kept makes the program fail.
 import sys
 from collections.abc import Callable, Iterator
 
-from scripts.bench import pieces, retrieval, telemetry
+from scripts.bench import pieces, retrieval, telemetry, tracing
 from scripts.bench.figure import Figure
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "telemetry": telemetry.share_of_a_request,
+    "tracing": tracing.on_and_off,
     "pieces": pieces.what_telemetry_is_made_of,
     "retrieval": retrieval.what_a_search_costs,
 }

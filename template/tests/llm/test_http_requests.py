@@ -10,7 +10,7 @@ from app.errors import RequestRefused
 from app.llm.http import HTTPPolicy, open_connections
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import ChatRequest, Message
-from app.telemetry.correlation import request_id
+from app.telemetry.correlation import request_id, traceparent
 from tests.llm.samples import ANTHROPIC, OPENAI, REQUEST, SAMPLES, Sample
 
 
@@ -95,6 +95,17 @@ async def test_the_request_id_goes_along(sample: Sample) -> None:
         assert (await sent(sample)).headers["x-request-id"] == "abc-123"
     finally:
         request_id.reset(token)
+
+
+@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+async def test_the_traceparent_goes_along(sample: Sample) -> None:
+    assert "traceparent" not in (await sent(sample)).headers
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    token = traceparent.set(parent)
+    try:
+        assert (await sent(sample)).headers["traceparent"] == parent
+    finally:
+        traceparent.reset(token)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)

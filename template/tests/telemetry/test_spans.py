@@ -39,7 +39,7 @@ async def test_a_stream_may_be_closed_by_another_task_than_its_reader(spans: Spa
     seen: list[str | None] = []
     with spans.tracer.span("stream", {}) as span:
         items = inside(span, heard(seen))
-        await asyncio.create_task(anext(items))  # type: ignore[arg-type]  # a coroutine in fact
+        await asyncio.create_task(anext(items))
         await items.aclose()
     assert seen == [traceparent_of(spans.one("stream"))] * 2
 
