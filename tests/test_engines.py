@@ -203,6 +203,7 @@ def test_a_replay_file_of_answers_alone_is_enough(lean_template: Path, tmp_path:
     complete["cookiecutter"] |= {
         "project_slug": "replayed", "description": "x", "author": "x",
         "python_version": "3.11", "lock": "requirements", "license": "MIT", "operations": "all",
+        "notebooks": "included",
     }  # fmt: skip
     answers.write_text(json.dumps(complete))
     run(*command, cwd=tmp_path)

@@ -23,6 +23,7 @@ ORDER = [
     "ci",
     "license",
     "operations",
+    "notebooks",
 ]
 CHOICES = {
     name: question["choices"] for name, question in QUESTIONS.items() if "choices" in question

@@ -167,11 +167,12 @@ def test_cookiecutter_refuses_a_bad_replay_file(lean_template: Path, tmp_path: P
     replay = tmp_path / "answers.json"
     replay.write_text(
         '{"cookiecutter": {"project_name": "x", "project_slug": "x", "description": "{{ 1 }}", '
-        '"author": "x", "python_version": "2.7", "lock": "none", "ci": "none", "license": "?"}}'
+        '"author": "x", "python_version": "2.7", "lock": "none", "ci": "none", "license": "?", '
+        '"operations": "some", "notebooks": "many"}}'
     )
     arguments = ["--replay-file", str(replay), str(lean_template)]
     output = run(tool("cookiecutter"), *arguments, cwd=tmp_path, check=False)
-    for name in ("description", "python_version", "lock", "license"):
+    for name in ("description", "python_version", "lock", "license", "operations", "notebooks"):
         assert f"{name}: must be" in output
     assert not (tmp_path / "x").exists()
 

@@ -13,7 +13,15 @@ from tests.engines import REPOSITORY, with_copier
 from tests.questions import AWKWARD, CHOICE_COMBINATIONS, Answers
 
 TEMPLATE = REPOSITORY / "template"
-IGNORED = {".venv", "__pycache__", ".mypy_cache", ".ruff_cache", ".pytest_cache"}
+IGNORED = {
+    ".hypothesis",
+    "mutants",
+    ".venv",
+    "__pycache__",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+}
 # What Jinja would have left behind. GitHub's `${{ … }}` and Go's `{{.Name}}` are not ours.
 LEFTOVER = re.compile(
     r"(?<!\$)\{\{-?\s*[a-z_]+(\s*\||\s*-?\}\})"  # {{ name }} and {{ name | filter

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import NAMESPACE_URL, uuid5
 
+# CycloneDX's classes are made by a decorator that mypy follows and pyright does not.
+# pyright: reportCallIssue=false, reportArgumentType=false, reportAttributeAccessIssue=false
 from cyclonedx.model import HashAlgorithm, HashType
 from cyclonedx.model.bom import Bom
 from cyclonedx.model.component import Component, ComponentScope, ComponentType

@@ -64,7 +64,7 @@ def test_of_equal_vectors_the_first_come_first_wherever_the_product_rounds(
 
 def test_what_a_product_cannot_tell_apart_is_told_apart_as_by_brute_force() -> None:
     noise = random_vectors(1, 300, 200) * np.float32(1e-7)
-    vectors = normalised(random_vectors(2, 1, 200) + noise)
+    vectors = normalised((random_vectors(2, 1, 200) + noise).astype(np.float32))
     (query,) = asked = normalised(random_vectors(3, 1, 200))
     assert top_k(asked, vectors, 9).rows[0].tolist() == brute_force(query, vectors, 9)[0]
 
