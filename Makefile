@@ -44,6 +44,10 @@ test: $(TOOLS) in-place ## Run all tests (ARGS="-k update": some); the container
 	@$(if $(ARGS),,$(MAKE) -C template test NATIVE=1 && $(MAKE) -C template test NATIVE=1 ARGS="-m slow")
 	@$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: proof
+proof: $(TOOLS) ## Take every answer and every pair of answers the whole way, and print the table: about an hour
+	@PROOF=all $(BIN)/python -m pytest tests/test_every_answer.py $(ARGS)
+
 .PHONY: test-fast
 test-fast: $(TOOLS) ## Run the tests that install and start nothing: about a minute
 	@$(BIN)/python -m pytest -m "not slow and not docker" $(ARGS)
