@@ -106,6 +106,10 @@ def configuration(service: Service, provider: LLMockServer) -> str:
         "RETRY_BASE_DELAY_S": 0.2,
         "STREAM_CHUNK_TIMEOUT_S": SILENCE_S / 10,
         "ENABLE_CACHING": "false",
+        "RATE_LIMIT_REQUESTS_PER_MINUTE": 1_000_000,
+        "BREAKER_FAILURES": 1_000,
+        "BREAKER_FAILURE_RATE": 1,
+        "RETRY_BUDGET_RESERVE": 10_000,
     }
     return "".join(f"{name}={value}\n" for name, value in values.items())
 
