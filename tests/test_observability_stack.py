@@ -155,7 +155,7 @@ def test_a_rule_that_is_too_lax_fails_its_story(stack: Stack) -> None:
 
 def test_the_leaf_can_be_removed(stack: Stack) -> None:
     """Without the directory the rest still is a valid composition with a working Makefile."""
-    leaf, aside = stack.service.path / "observability", stack.service.path / "aside"
+    leaf, aside = stack.service.path / "observability", stack.service.path.parent / "aside"
     leaf.rename(aside)
     try:
         stack.service.run("docker", "compose", "config", "--quiet")

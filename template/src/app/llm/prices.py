@@ -11,10 +11,11 @@ import tomllib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 from annotated_types import Ge
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, with_config
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.llm.types import Usage
 
