@@ -78,7 +78,8 @@ def test_the_shared_bucket_is_the_local_one(coming: list[Caller]) -> None:
         return await callers.turns([LocalLimiter(policy, clock=virtual_time.now)], coming)
 
     local, shared = virtual_time.run(alone()), play(policy, coming)
-    assert [turn.number for turn in shared] == [turn.number for turn in local]
+    # Of those who come in the same instant, each in a process of its own, nobody is the first.
+    assert [turn.came for turn in shared] == pytest.approx([turn.came for turn in local], abs=0.001)
     assert [turn.made for turn in shared] == pytest.approx([turn.made for turn in local], abs=0.001)
 
 
