@@ -26,6 +26,7 @@ from app import main as assembly  # noqa: E402
 from app import wiring  # noqa: E402
 from app.api import middleware  # noqa: E402
 from app.telemetry.metrics import Metrics  # noqa: E402
+from app.telemetry.tracing import Tracer  # noqa: E402
 
 
 def main() -> None:
@@ -44,8 +45,8 @@ def blind() -> FastAPI:
     return assembly.create_app()
 
 
-def unmeasured(metrics: Metrics, *, debug: bool) -> list[Middleware]:
-    layers = middleware.stack(metrics, debug=debug)
+def unmeasured(metrics: Metrics, *, debug: bool, tracer: Tracer) -> list[Middleware]:
+    layers = middleware.stack(metrics, debug=debug, tracer=tracer)
     return [layer for layer in layers if "metrics" not in layer.kwargs]
 
 
