@@ -1,5 +1,6 @@
 """The locks at work: each is what its tool accepts, and all of them install the same."""
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -67,7 +68,10 @@ def python(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     """An empty environment with pip, of that Python."""
     environment: Path = tmp_path_factory.mktemp("python") / request.param
     make = [tool("uv"), "venv", "--quiet", "--seed", "--no-python-downloads"]
-    if subprocess.run([*make, f"--python={request.param}", environment], check=False).returncode:
+    # Where pyenv keeps the Pythons, its `python3.13` answers only when that one is asked for.
+    shell = {**os.environ, "PYENV_VERSION": request.param}
+    command = [*make, f"--python={request.param}", str(environment)]
+    if subprocess.run(command, env=shell, check=False).returncode:
         pytest.skip(f"Python {request.param} is not on this machine")
     return environment / "bin/python"
 
