@@ -55,7 +55,7 @@ test-fast: $(TOOLS) ## Run the tests that install and start nothing: about a min
 .PHONY: lint
 lint: $(TOOLS) in-place ## Check hooks, tests and workflows here, then the service in place
 	$(BIN)/ruff check
-	$(BIN)/black --check --quiet .
+	$(BIN)/black --check .
 	$(BIN)/mypy
 	$(BIN)/typos
 	$(BIN)/pre-commit validate-config .pre-commit-config.yaml template/.pre-commit-config.yaml

@@ -36,9 +36,7 @@ def test_poetrys_lock_names_the_versions_of_the_requirements_files() -> None:
 def test_no_lock_holds_an_address(name: str) -> None:
     locks = list(REPOSITORY.glob(name))
     assert locks
-    assert not [
-        lock for lock in locks if re.search(r"://|--(extra-)?index", lock.read_text())
-    ]
+    assert not [lock for lock in locks if re.search(r"://|--(extra-)?index", lock.read_text())]
 
 
 @pytest.mark.parametrize(
