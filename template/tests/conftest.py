@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from shutil import rmtree
 
 import httpx2
 import pytest
@@ -14,6 +15,7 @@ from app.main import create_app
 from app.settings import Settings
 from app.testing import CapturedLogs, FakeChatModel, captured_logs
 from mock_api.application import create_app as create_mock
+from tests import schedule
 from tests.door import Door, opened
 
 # A machine that is busy is no failure, and a test leaves nothing behind.
@@ -25,32 +27,57 @@ hypothesis_settings.register_profile(
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "service"))
 
 
-@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Tell pytest-xdist which tests belong together, where it is there and not switched off."""
+    if config.pluginmanager.hasplugin("xdist"):
+        config.pluginmanager.register(schedule)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The vendors' clients take four seconds to import: one worker does it, and some tests wait.
+    """Leave most tests of the vendors' clients to the slow ones.
 
     What has an `-sdk` for a parameter is a test of every provider. By default the two files that
     tell most are run with the SDKs as well, and the others when the slow tests are.
     """
     for item in items:
-        if "-sdk" in item.nodeid:
-            item.add_marker(pytest.mark.xdist_group("sdk"))
-            if item.path.stem not in {"test_sdk_providers", "test_against_mock_api"}:
-                item.add_marker(pytest.mark.slow)
+        by_default = item.path.stem in {"test_sdk_providers", "test_against_mock_api"}
+        if "-sdk" in item.nodeid and not by_default:
+            item.add_marker(pytest.mark.slow)
 
 
 _PREFIXES = tuple(f"{name}_" for name in groups(Settings))
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+_NAMES = {name.upper() for name in Settings.model_fields} | _PROXIES
 
 
 @pytest.fixture(autouse=True)
-def _nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A developer's variables and `.env` change nothing; the next test's neither."""
-    names = {name.upper() for name in Settings.model_fields} | _PROXIES
+def _nobodys_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's variables change nothing."""
     for variable in os.environ:
-        if variable.upper() in names or variable.upper().startswith(_PREFIXES):
+        if variable.upper() in _NAMES or variable.upper().startswith(_PREFIXES):
             monkeypatch.delenv(variable)
-    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nowhere")
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_directory(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, _nowhere: Path
+) -> Iterator[None]:
+    """A developer's `.env` changes nothing, and the next test's neither.
+
+    Most tests have no file: they share an empty directory, which costs them nothing.
+    """
+    own = "tmp_path" in request.fixturenames
+    monkeypatch.chdir(request.getfixturevalue("tmp_path") if own else _nowhere)
+    yield
+    if left := [path.name for path in _nowhere.iterdir()]:
+        rmtree(_nowhere)
+        _nowhere.mkdir()
+        pytest.fail(f"asks for no tmp_path and leaves {left}")
 
 
 @pytest.fixture(scope="session")

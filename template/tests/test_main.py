@@ -94,7 +94,11 @@ def test_one_line_says_where_it_listens_and_with_what() -> None:
     assert line["env"] == "dev"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
+    ids=lambda number: number.name,
+)
 def test_being_asked_to_stop_is_no_failure(number: signal.Signals) -> None:
     with running() as process:
         process.line("service.ready")
@@ -147,6 +151,7 @@ def test_a_port_that_is_taken_is_said_without_a_traceback() -> None:
     assert b"Traceback" not in errors
 
 
+@pytest.mark.slow
 def test_a_saved_change_is_served_and_a_mistake_is_survived(tmp_path: Path) -> None:
     source = tmp_path / "src"
     copytree(SOURCE, source, ignore=ignore_patterns("__pycache__"))

@@ -2,6 +2,7 @@ import random
 import string
 
 import httpx2
+import pytest
 from starlette.types import Message
 
 from app.errors import RateLimited
@@ -28,6 +29,7 @@ async def test_prometheus_gets_the_format_it_asks_for(door: Door) -> None:
     assert open_metrics.text.endswith("# EOF\n")
 
 
+@pytest.mark.slow
 async def test_ten_thousand_paths_and_methods_do_not_grow_the_metrics(door: Door) -> None:
     dice = random.Random(4)  # noqa: S311 - the same words each time
     for _ in range(100):

@@ -52,10 +52,10 @@ def run(command: list[str], env: dict[str, str] | None = None) -> subprocess.Com
     )
 
 
-def scan(url: str) -> subprocess.CompletedProcess[str]:
-    Path("lock.txt").write_text(LOCK)
-    command = [sys.executable, str(SCRIPTS / "scan.py"), "lock.txt", f"--osv-url={url}"]
-    return run(command)
+def scan(url: str, directory: Path) -> subprocess.CompletedProcess[str]:
+    lock = directory / "lock.txt"
+    lock.write_text(LOCK)
+    return run([sys.executable, str(SCRIPTS / "scan.py"), str(lock), f"--osv-url={url}"])
 
 
 @pytest.mark.slow
@@ -66,14 +66,14 @@ def scan(url: str) -> subprocess.CompletedProcess[str]:
         pytest.param({"vulns": [FLAW]}, FOUND, "one 1.0: PYSEC-2026-1, fixed in 1.1", id="not"),
     ],
 )
-def test_a_verdict_is_given(answer: object, code: int, said: str) -> None:
+def test_a_verdict_is_given(tmp_path: Path, answer: object, code: int, said: str) -> None:
     with osv(answer) as url:
-        done = scan(url)
+        done = scan(url, tmp_path)
     assert (done.returncode, said in done.stdout) == (code, True), done
 
 
-def test_without_a_database_nothing_is_said_to_be_well() -> None:
-    done = scan("http://127.0.0.1:1/query")
+def test_without_a_database_nothing_is_said_to_be_well(tmp_path: Path) -> None:
+    done = scan("http://127.0.0.1:1/query", tmp_path)
     assert done.returncode == NO_VERDICT
     assert "no verdict" in done.stderr
     assert "127.0.0.1" in done.stderr

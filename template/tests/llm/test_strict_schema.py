@@ -5,10 +5,10 @@ from datetime import date
 from typing import Annotated, Generic, Literal, TypeVar
 
 import pytest
-from anthropic import transform_schema
 from pydantic import BaseModel, Field, JsonValue
 
 from app.llm.strict_schema import JSONSchema, answer_schema, strict_schema
+from tests import sdk
 
 T = TypeVar("T")
 
@@ -80,7 +80,7 @@ def test_alternatives_are_any_of_and_a_date_stays_a_date() -> None:
 def test_anthropics_sdk_finds_nothing_to_put_into_words() -> None:
     """Their SDK moves to the description what their API refuses."""
     ours = strict_owner()
-    theirs = transform_schema(ours)
+    theirs = sdk.anthropic.transform_schema(ours)
     described = [[s.get("description") for s in schemas_in(one)] for one in (ours, theirs)]
     assert sorted(map(str, described[0])) == sorted(map(str, described[1]))
 

@@ -20,7 +20,7 @@ from tests.llm.loopback import hangs, head, loopback, sends, whole
 from tests.llm.samples import REQUEST, SAMPLES, Sample, ask
 
 PATIENT = HTTPPolicy(max_concurrency=1, max_response_bytes=100_000, max_stream_bytes=3_000_000)
-HURRIED = replace(PATIENT, request_timeout_s=0.1, stream_chunk_timeout_s=0.1)
+HURRIED = replace(PATIENT, request_timeout_s=0.05, stream_chunk_timeout_s=0.05)
 
 Failure = type[httpx.RequestError]
 

@@ -2,14 +2,18 @@
 
 import ssl
 from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from anthropic import AsyncAnthropic
-from openai import AsyncOpenAI
 
 from mock_api.application import create_app
 from mock_api.testing import running_server
+from tests import sdk
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from openai import AsyncOpenAI
 
 # Every client would load the certificates of the system, which no test uses: 70 ms each.
 NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -51,15 +55,17 @@ async def pool() -> AsyncIterator[httpx2.AsyncClient]:
 
 
 @pytest.fixture
-def openai(server: str, pool: httpx2.AsyncClient) -> AsyncOpenAI:
+def openai(server: str, pool: httpx2.AsyncClient) -> "AsyncOpenAI":
     url, key = f"{server}/v1", "sk-anything-1234"
-    return AsyncOpenAI(base_url=url, api_key=key, max_retries=0, http_client=pool)
+    return sdk.openai.AsyncOpenAI(base_url=url, api_key=key, max_retries=0, http_client=pool)
 
 
 @pytest.fixture
-def anthropic(server: str, pool: httpx2.AsyncClient) -> AsyncAnthropic:
+def anthropic(server: str, pool: httpx2.AsyncClient) -> "AsyncAnthropic":
     key = "sk-ant-anything-1234"
-    return AsyncAnthropic(base_url=server, api_key=key, max_retries=0, http_client=pool)
+    return sdk.anthropic.AsyncAnthropic(
+        base_url=server, api_key=key, max_retries=0, http_client=pool
+    )
 
 
 @pytest.fixture

@@ -4,10 +4,12 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from anthropic import AsyncAnthropic, AuthenticationError
 from pydantic import BaseModel
 
+from tests import sdk
+
 if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
     from anthropic.types import MessageParam, ToolParam
 
 MODEL = "claude-mock"
@@ -24,7 +26,7 @@ WEATHER: "ToolParam" = {
 
 
 async def test_the_answer_echoes_the_question_and_says_who_speaks(
-    anthropic: AsyncAnthropic,
+    anthropic: "AsyncAnthropic",
 ) -> None:
     answer = await anthropic.messages.create(model=MODEL, max_tokens=100, messages=HELLO)
     assert answer.content[0].type == "text"
@@ -43,7 +45,7 @@ async def test_usage_counts_words_and_punctuation(api: httpx2.AsyncClient, syste
     assert usage["output_tokens"] == 16
 
 
-async def test_a_stream_says_the_same_piece_by_piece(anthropic: AsyncAnthropic) -> None:
+async def test_a_stream_says_the_same_piece_by_piece(anthropic: "AsyncAnthropic") -> None:
     async with anthropic.messages.stream(model=MODEL, max_tokens=100, messages=HELLO) as stream:
         pieces = [piece async for piece in stream.text_stream]
         final = await stream.get_final_message()
@@ -70,14 +72,14 @@ async def test_a_stream_follows_the_event_grammar(api: httpx2.AsyncClient) -> No
     ]
 
 
-async def test_a_token_limit_cuts_the_answer(anthropic: AsyncAnthropic) -> None:
+async def test_a_token_limit_cuts_the_answer(anthropic: "AsyncAnthropic") -> None:
     answer = await anthropic.messages.create(model=MODEL, max_tokens=3, messages=HELLO)
     assert answer.content[0].type == "text"
     assert answer.content[0].text == "This is the"
     assert answer.stop_reason == "max_tokens"
 
 
-async def test_a_stop_sequence_ends_the_answer_and_is_named(anthropic: AsyncAnthropic) -> None:
+async def test_a_stop_sequence_ends_the_answer_and_is_named(anthropic: "AsyncAnthropic") -> None:
     answer = await anthropic.messages.create(
         model=MODEL, max_tokens=100, messages=HELLO, stop_sequences=["nowhere", " API"]
     )
@@ -86,7 +88,7 @@ async def test_a_stop_sequence_ends_the_answer_and_is_named(anthropic: AsyncAnth
     assert (answer.stop_reason, answer.stop_sequence) == ("stop_sequence", " API")
 
 
-async def test_a_tool_is_used_with_input_of_its_schema(anthropic: AsyncAnthropic) -> None:
+async def test_a_tool_is_used_with_input_of_its_schema(anthropic: "AsyncAnthropic") -> None:
     answer = await anthropic.messages.create(
         model=MODEL, max_tokens=100, messages=HELLO, tools=[WEATHER]
     )
@@ -96,7 +98,7 @@ async def test_a_tool_is_used_with_input_of_its_schema(anthropic: AsyncAnthropic
     assert answer.content[0].input == {"city": "mock city", "days": 2}
 
 
-async def test_tool_input_is_streamed_in_fragments(anthropic: AsyncAnthropic) -> None:
+async def test_tool_input_is_streamed_in_fragments(anthropic: "AsyncAnthropic") -> None:
     async with anthropic.messages.stream(
         model=MODEL,
         max_tokens=100,
@@ -111,7 +113,7 @@ async def test_tool_input_is_streamed_in_fragments(anthropic: AsyncAnthropic) ->
     assert final.content[0].input == {"city": "mock city", "days": 2}
 
 
-async def test_after_a_tool_result_the_answer_is_text(anthropic: AsyncAnthropic) -> None:
+async def test_after_a_tool_result_the_answer_is_text(anthropic: "AsyncAnthropic") -> None:
     first = await anthropic.messages.create(
         model=MODEL, max_tokens=100, messages=HELLO, tools=[WEATHER]
     )
@@ -144,7 +146,7 @@ class Person(BaseModel):
     age: int
 
 
-async def test_structured_output_satisfies_the_model(anthropic: AsyncAnthropic) -> None:
+async def test_structured_output_satisfies_the_model(anthropic: "AsyncAnthropic") -> None:
     answer = await anthropic.messages.parse(
         model=MODEL, max_tokens=100, messages=HELLO, output_format=Person
     )
@@ -159,12 +161,12 @@ async def test_the_same_request_gives_the_same_bytes(api: httpx2.AsyncClient) ->
     assert first.headers["request-id"] == second.headers["request-id"]
 
 
-async def test_models_are_listed(anthropic: AsyncAnthropic) -> None:
+async def test_models_are_listed(anthropic: "AsyncAnthropic") -> None:
     names = [model.id async for model in anthropic.models.list()]
     assert "claude-haiku-4-5" in names
 
 
-async def test_a_list_of_models_is_for_who_may_call(anthropic: AsyncAnthropic) -> None:
-    with pytest.raises(AuthenticationError) as refused:
+async def test_a_list_of_models_is_for_who_may_call(anthropic: "AsyncAnthropic") -> None:
+    with pytest.raises(sdk.anthropic.AuthenticationError) as refused:
         await anthropic.with_options(api_key="invalid").models.list()
     assert refused.value.type == "authentication_error"

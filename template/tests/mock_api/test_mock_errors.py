@@ -1,11 +1,15 @@
 """What is refused, and that each SDK recognises its provider's way to say so."""
 
-import anthropic as anthropic_sdk
+from typing import TYPE_CHECKING
+
 import httpx2
-import openai as openai_sdk
 import pytest
-from anthropic import AsyncAnthropic
-from openai import AsyncOpenAI
+
+from tests import sdk
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from openai import AsyncOpenAI
 
 TEXT_TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "string"}}}
 USER = {"role": "user", "content": "Hi"}
@@ -38,9 +42,9 @@ USER = {"role": "user", "content": "Hi"}
     ],
 )
 async def test_openai_names_the_bad_parameter(
-    openai: AsyncOpenAI, change: dict[str, object], param: str | None
+    openai: "AsyncOpenAI", change: dict[str, object], param: str | None
 ) -> None:
-    with pytest.raises(openai_sdk.BadRequestError) as refused:
+    with pytest.raises(sdk.openai.BadRequestError) as refused:
         await openai.chat.completions.create(
             model="gpt-4o", messages=[{"role": "user", "content": "Hi"}], extra_body=change
         )
@@ -60,9 +64,9 @@ async def test_openai_names_the_bad_parameter(
     ],
 )
 async def test_anthropic_names_the_bad_field(
-    anthropic: AsyncAnthropic, change: dict[str, object], field: str
+    anthropic: "AsyncAnthropic", change: dict[str, object], field: str
 ) -> None:
-    with pytest.raises(anthropic_sdk.BadRequestError, match=field) as refused:
+    with pytest.raises(sdk.anthropic.BadRequestError, match=field) as refused:
         await anthropic.messages.create(
             model="claude",
             max_tokens=9,
@@ -84,12 +88,12 @@ async def test_anthropic_requires_max_tokens(api: httpx2.AsyncClient) -> None:
 
 @pytest.mark.parametrize("key", ["invalid", "invalid-key"])
 async def test_a_bad_key_is_refused(
-    openai: AsyncOpenAI, anthropic: AsyncAnthropic, key: str
+    openai: "AsyncOpenAI", anthropic: "AsyncAnthropic", key: str
 ) -> None:
-    with pytest.raises(openai_sdk.AuthenticationError) as refused:
+    with pytest.raises(sdk.openai.AuthenticationError) as refused:
         await openai.with_options(api_key=key).models.list()
     assert refused.value.code == "invalid_api_key"
-    with pytest.raises(anthropic_sdk.AuthenticationError) as also_refused:
+    with pytest.raises(sdk.anthropic.AuthenticationError) as also_refused:
         await anthropic.with_options(api_key=key).messages.create(
             model="claude", max_tokens=9, messages=[{"role": "user", "content": "Hi"}]
         )
@@ -126,13 +130,15 @@ async def test_anthropic_takes_a_bearer_key(api: httpx2.AsyncClient) -> None:
     assert (await api.post("/v1/messages", json=asked)).status_code == 200
 
 
-async def test_a_missing_model_is_not_found(openai: AsyncOpenAI, anthropic: AsyncAnthropic) -> None:
-    with pytest.raises(openai_sdk.NotFoundError) as missing:
+async def test_a_missing_model_is_not_found(
+    openai: "AsyncOpenAI", anthropic: "AsyncAnthropic"
+) -> None:
+    with pytest.raises(sdk.openai.NotFoundError) as missing:
         await openai.models.retrieve("missing-model")
     assert missing.value.code == "model_not_found"
-    with pytest.raises(openai_sdk.NotFoundError):
+    with pytest.raises(sdk.openai.NotFoundError):
         await openai.embeddings.create(model="missing-model", input="x")
-    with pytest.raises(anthropic_sdk.NotFoundError) as also_missing:
+    with pytest.raises(sdk.anthropic.NotFoundError) as also_missing:
         await anthropic.messages.create(
             model="missing-model", max_tokens=9, messages=[{"role": "user", "content": "Hi"}]
         )

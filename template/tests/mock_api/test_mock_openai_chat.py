@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from openai import AsyncOpenAI
 from pydantic import BaseModel
 
 if TYPE_CHECKING:
+    from openai import AsyncOpenAI
     from openai.types.chat import ChatCompletionMessageParam, ChatCompletionToolParam
 
 HELLO: "list[ChatCompletionMessageParam]" = [{"role": "user", "content": "Hello, my friend!"}]
@@ -28,7 +28,7 @@ WEATHER: "ChatCompletionToolParam" = {
 }
 
 
-async def test_the_answer_echoes_the_question_and_says_who_speaks(openai: AsyncOpenAI) -> None:
+async def test_the_answer_echoes_the_question_and_says_who_speaks(openai: "AsyncOpenAI") -> None:
     answer = await openai.chat.completions.create(model="gpt-4o", messages=HELLO)
     assert (
         answer.choices[0].message.content == 'This is the mock API. You said: "Hello, my friend!"'
@@ -37,7 +37,7 @@ async def test_the_answer_echoes_the_question_and_says_who_speaks(openai: AsyncO
     assert answer.model == "gpt-4o"
 
 
-async def test_usage_counts_words_and_punctuation(openai: AsyncOpenAI) -> None:
+async def test_usage_counts_words_and_punctuation(openai: "AsyncOpenAI") -> None:
     answer = await openai.chat.completions.create(model="gpt-4o", messages=HELLO)
     assert answer.usage is not None
     assert answer.usage.prompt_tokens == 5
@@ -45,7 +45,7 @@ async def test_usage_counts_words_and_punctuation(openai: AsyncOpenAI) -> None:
     assert answer.usage.total_tokens == 21
 
 
-async def test_a_stream_says_the_same_piece_by_piece(openai: AsyncOpenAI) -> None:
+async def test_a_stream_says_the_same_piece_by_piece(openai: "AsyncOpenAI") -> None:
     whole = await openai.chat.completions.create(model="gpt-4o", messages=HELLO)
     stream = await openai.chat.completions.create(
         model="gpt-4o", messages=HELLO, stream=True, stream_options={"include_usage": True}
@@ -60,7 +60,7 @@ async def test_a_stream_says_the_same_piece_by_piece(openai: AsyncOpenAI) -> Non
     assert all(chunk.usage is None for chunk in chunks[:-1])
 
 
-async def test_a_stream_reports_usage_only_when_asked(openai: AsyncOpenAI) -> None:
+async def test_a_stream_reports_usage_only_when_asked(openai: "AsyncOpenAI") -> None:
     stream = await openai.chat.completions.create(model="gpt-4o", messages=HELLO, stream=True)
     assert all(["usage" not in chunk.model_fields_set async for chunk in stream])
 
@@ -77,13 +77,13 @@ async def test_a_token_limit_cuts_the_answer(api: httpx2.AsyncClient, limit: str
 @pytest.mark.parametrize(
     "stop", [" API", ["nowhere", " You", " API"]], ids=["text", "first of a list"]
 )
-async def test_a_stop_text_ends_the_answer(openai: AsyncOpenAI, stop: str | list[str]) -> None:
+async def test_a_stop_text_ends_the_answer(openai: "AsyncOpenAI", stop: str | list[str]) -> None:
     answer = await openai.chat.completions.create(model="gpt-4o", messages=HELLO, stop=stop)
     assert answer.choices[0].message.content == "This is the mock"
     assert answer.choices[0].finish_reason == "stop"
 
 
-async def test_a_tool_is_called_with_arguments_of_its_schema(openai: AsyncOpenAI) -> None:
+async def test_a_tool_is_called_with_arguments_of_its_schema(openai: "AsyncOpenAI") -> None:
     answer = await openai.chat.completions.create(model="gpt-4o", messages=HELLO, tools=[WEATHER])
     message = answer.choices[0].message
     assert answer.choices[0].finish_reason == "tool_calls"
@@ -95,7 +95,7 @@ async def test_a_tool_is_called_with_arguments_of_its_schema(openai: AsyncOpenAI
     assert json.loads(call.function.arguments) == {"city": "mock city", "unit": "celsius"}
 
 
-async def test_tool_arguments_are_streamed_in_fragments(openai: AsyncOpenAI) -> None:
+async def test_tool_arguments_are_streamed_in_fragments(openai: "AsyncOpenAI") -> None:
     async with openai.chat.completions.stream(
         model="gpt-4o", messages=HELLO, tools=[WEATHER]
     ) as stream:
@@ -108,7 +108,7 @@ async def test_tool_arguments_are_streamed_in_fragments(openai: AsyncOpenAI) -> 
     assert json.loads(calls[0].function.arguments)["unit"] == "celsius"
 
 
-async def test_the_named_tool_is_the_one_called(openai: AsyncOpenAI) -> None:
+async def test_the_named_tool_is_the_one_called(openai: "AsyncOpenAI") -> None:
     other: ChatCompletionToolParam = {"type": "function", "function": {"name": "other"}}
     answer = await openai.chat.completions.create(
         model="gpt-4o",
@@ -123,14 +123,14 @@ async def test_the_named_tool_is_the_one_called(openai: AsyncOpenAI) -> None:
     assert calls[0].function.arguments == "{}"
 
 
-async def test_a_tool_may_be_forbidden(openai: AsyncOpenAI) -> None:
+async def test_a_tool_may_be_forbidden(openai: "AsyncOpenAI") -> None:
     answer = await openai.chat.completions.create(
         model="gpt-4o", messages=HELLO, tools=[WEATHER], tool_choice="none"
     )
     assert answer.choices[0].finish_reason == "stop"
 
 
-async def test_after_a_tool_result_the_answer_is_text(openai: AsyncOpenAI) -> None:
+async def test_after_a_tool_result_the_answer_is_text(openai: "AsyncOpenAI") -> None:
     first = await openai.chat.completions.create(model="gpt-4o", messages=HELLO, tools=[WEATHER])
     calls = first.choices[0].message.tool_calls
     assert calls is not None
@@ -151,14 +151,14 @@ class Person(BaseModel):
     tags: list[str]
 
 
-async def test_structured_output_satisfies_the_model(openai: AsyncOpenAI) -> None:
+async def test_structured_output_satisfies_the_model(openai: "AsyncOpenAI") -> None:
     answer = await openai.chat.completions.parse(
         model="gpt-4o", messages=HELLO, response_format=Person
     )
     assert answer.choices[0].message.parsed == Person(name="mock name", age=1, tags=["mock tags"])
 
 
-async def test_json_mode_answers_with_an_object(openai: AsyncOpenAI) -> None:
+async def test_json_mode_answers_with_an_object(openai: "AsyncOpenAI") -> None:
     answer = await openai.chat.completions.create(
         model="gpt-4o", messages=HELLO, response_format={"type": "json_object"}
     )
@@ -174,7 +174,7 @@ async def test_the_same_request_gives_the_same_bytes(api: httpx2.AsyncClient) ->
     assert first.content == second.content != other.content
 
 
-async def test_content_may_be_a_list_of_parts(openai: AsyncOpenAI) -> None:
+async def test_content_may_be_a_list_of_parts(openai: "AsyncOpenAI") -> None:
     answer = await openai.chat.completions.create(
         model="gpt-4o",
         messages=[
@@ -190,7 +190,7 @@ async def test_content_may_be_a_list_of_parts(openai: AsyncOpenAI) -> None:
     assert "What is it?" in (answer.choices[0].message.content or "")
 
 
-async def test_models_are_listed_and_found(openai: AsyncOpenAI) -> None:
+async def test_models_are_listed_and_found(openai: "AsyncOpenAI") -> None:
     names = [model.id async for model in openai.models.list()]
     assert "gpt-4o-mini" in names
     assert (await openai.models.retrieve("my/own-model")).id == "my/own-model"

@@ -1,9 +1,14 @@
 """The OpenAI SDK against the mock's embeddings."""
 
 import math
+from typing import TYPE_CHECKING
 
 import pytest
-from openai import AsyncOpenAI, BadRequestError
+
+from tests import sdk
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 MODEL = "text-embedding-3-small"
 
@@ -12,19 +17,19 @@ def similarity(a: list[float], b: list[float]) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
 
 
-async def test_base64_which_the_sdk_asks_for_equals_floats(openai: AsyncOpenAI) -> None:
+async def test_base64_which_the_sdk_asks_for_equals_floats(openai: "AsyncOpenAI") -> None:
     packed = await openai.embeddings.create(model=MODEL, input="a b c")
     floats = await openai.embeddings.create(model=MODEL, input="a b c", encoding_format="float")
     assert packed.data[0].embedding == floats.data[0].embedding
     assert packed.usage.prompt_tokens == packed.usage.total_tokens == 3
 
 
-async def test_vectors_have_unit_length(openai: AsyncOpenAI) -> None:
+async def test_vectors_have_unit_length(openai: "AsyncOpenAI") -> None:
     answer = await openai.embeddings.create(model=MODEL, input="the quick brown fox")
     assert math.isclose(math.hypot(*answer.data[0].embedding), 1, abs_tol=1e-6)
 
 
-async def test_texts_that_share_words_are_closer(openai: AsyncOpenAI) -> None:
+async def test_texts_that_share_words_are_closer(openai: "AsyncOpenAI") -> None:
     texts = ["The red fox sleeps", "A red FOX runs", "invoice payment overdue"]
     answer = await openai.embeddings.create(model=MODEL, input=texts)
     fox, other_fox, invoice = (item.embedding for item in answer.data)
@@ -42,7 +47,7 @@ async def test_texts_that_share_words_are_closer(openai: AsyncOpenAI) -> None:
     ],
 )
 async def test_the_size_is_the_models_or_as_asked(
-    openai: AsyncOpenAI, model: str, dimensions: int | None, size: int
+    openai: "AsyncOpenAI", model: str, dimensions: int | None, size: int
 ) -> None:
     more = {} if dimensions is None else {"dimensions": dimensions}
     answer = await openai.embeddings.create(model=model, input="hello", extra_body=more)
@@ -59,7 +64,7 @@ async def test_the_size_is_the_models_or_as_asked(
     ],
 )
 async def test_any_form_of_input_is_taken(
-    openai: AsyncOpenAI, given: str | list[int] | list[list[int]], vectors: int
+    openai: "AsyncOpenAI", given: str | list[int] | list[list[int]], vectors: int
 ) -> None:
     answer = await openai.embeddings.create(model=MODEL, input=given)
     assert len(answer.data) == vectors
@@ -78,8 +83,8 @@ async def test_any_form_of_input_is_taken(
     ],
 )
 async def test_bad_input_is_refused_by_name(
-    openai: AsyncOpenAI, given: dict[str, object], field: str
+    openai: "AsyncOpenAI", given: dict[str, object], field: str
 ) -> None:
-    with pytest.raises(BadRequestError) as refused:
+    with pytest.raises(sdk.openai.BadRequestError) as refused:
         await openai.embeddings.create(model=MODEL, input="x", extra_body=given)
     assert (refused.value.param or "").startswith(field)

@@ -8,11 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
-from anthropic import AsyncAnthropic
-from openai import AsyncOpenAI
+
+if TYPE_CHECKING:
+    from anthropic import AsyncAnthropic
+    from openai import AsyncOpenAI
 
 ROOT = Path(__file__).parents[2]
 ASKED = {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True}
@@ -43,7 +46,11 @@ def process() -> Iterator[subprocess.Popen[str]]:
         started.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["term", "int"])
+@pytest.mark.parametrize(
+    "number",
+    [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)],
+    ids=["term", "int"],
+)
 def test_a_signal_ends_it_quietly_though_a_stream_is_stalled(
     process: subprocess.Popen[str], number: signal.Signals
 ) -> None:
@@ -67,7 +74,9 @@ def test_a_bad_port_is_named(port: str) -> None:
     assert log == f"PORT must be a number from 0 to 65535, not {port!r}\n"
 
 
-async def test_two_hundred_calls_at_once(openai: AsyncOpenAI, anthropic: AsyncAnthropic) -> None:
+async def test_two_hundred_calls_at_once(
+    openai: "AsyncOpenAI", anthropic: "AsyncAnthropic"
+) -> None:
     async def from_openai(number: int) -> str:
         answer = await openai.chat.completions.create(
             model="m", messages=[{"role": "user", "content": f"number {number}"}]

@@ -1,16 +1,20 @@
 """The record of what was received."""
 
+from typing import TYPE_CHECKING
+
 import httpx2
 import pytest
-from openai import AsyncOpenAI
 
 from mock_api.recorder import Recorder, mask
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
 
 ASKED = {"model": "gpt-4o", "messages": [{"role": "user", "content": "Hi"}]}
 
 
 async def test_a_request_is_recorded_with_its_answer(
-    control: httpx2.Client, openai: AsyncOpenAI
+    control: httpx2.Client, openai: "AsyncOpenAI"
 ) -> None:
     await openai.embeddings.create(model="m", input="Hi", encoding_format="float")
     (entry,) = control.get("/requests").json()

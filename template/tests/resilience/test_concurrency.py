@@ -37,6 +37,7 @@ async def test_each_result_is_where_its_item_was() -> None:
     ]
 
 
+@pytest.mark.slow
 async def test_ten_thousand_items_never_exceed_the_bound() -> None:
     gauge = Gauge()
     tasks_before = len(asyncio.all_tasks())

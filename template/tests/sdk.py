@@ -1,0 +1,18 @@
+"""The vendors' own clients, `sdk.openai` and `sdk.anthropic`: who uses one waits for its import.
+
+Together they take two to three seconds, which a run of other tests has no reason to wait.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import anthropic as anthropic  # noqa: PLC0414 - the explicit form of a re-export
+    import openai as openai  # noqa: PLC0414
+else:
+
+    def __getattr__(name: str) -> ModuleType:
+        if name in {"anthropic", "openai"}:
+            return import_module(name)
+        raise AttributeError(name)
