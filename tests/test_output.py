@@ -45,6 +45,13 @@ def test_nothing_that_the_targets_leave_behind_would_be_committed(service: Servi
     assert service.run("git", "status", "--porcelain") == ""
 
 
+def test_who_wants_no_bytecode_beside_the_code_has_it_below_venv(service: Service) -> None:
+    one = "ARGS=--numprocesses 0 tests/test_env_example.py"
+    service.run("env", "PYTHONDONTWRITEBYTECODE=1", "make", "test", "NATIVE=1", one)
+    assert list(service.path.glob(".venv/pycache/**/tests/*.pyc"))
+    assert not list((service.path / "tests").rglob("__pycache__"))
+
+
 def test_make_dev_serves_reloads_and_leaves_no_process_behind(service: Service) -> None:
     with service.running("make", "dev", "NATIVE=1") as make:
         service.wait_until_healthy(make)
