@@ -49,8 +49,8 @@ def configure(
     """
     output = stream if stream is not None else sys.stdout.buffer
     level = logging.getLevelNamesMapping()[policy.level]
-    # structlog's types know dictionaries in and out; from the renderer on these pass the line.
-    last = cast("list[Processor]", [*_rendering(policy.format, output), _masked])
+    # structlog's types know dictionaries in and out; the last of these returns the line.
+    last = cast("list[Processor]", _rendering(policy.format, output))
     structlog.configure(
         processors=[_with_context, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -102,12 +102,8 @@ def _as_bytes(_logger: WrappedLogger, _method: str, line: str) -> bytes:
     return line.encode("utf-8", "backslashreplace")
 
 
-def _masked(_logger: WrappedLogger, _method: str, line: bytes) -> bytes:
-    return masked(line)
-
-
 class _Output:
-    """Where finished lines go. A full disk or a closed pipe costs the line, never the request."""
+    """Where finished lines go, masked. A full disk or a closed pipe costs the line, not the request."""
 
     __slots__ = ("_stream", "name")
 
@@ -117,7 +113,7 @@ class _Output:
 
     def msg(self, line: bytes) -> None:
         with suppress(OSError, ValueError):
-            self._stream.write(line + b"\n")
+            self._stream.write(masked(line) + b"\n")
             self._stream.flush()
 
     debug = info = warning = error = critical = msg
@@ -137,9 +133,15 @@ _HTTP_CLIENTS = ("httpx2", "httpcore2", "httpx", "httpcore")
 def _adopt_standard_library(level: int) -> None:
     root = logging.getLogger()
     root.handlers = [_StandardLibrary()]
-    root.setLevel(level)
+    _set_level(root, level)
     logging.captureWarnings(capture=True)
     # uvicorn tells its start in five lines where `service.ready` says more in one; the HTTP client
     # writes whole URLs and, at debug, headers; the vendors' clients write whole prompts.
     for name in (*_HTTP_CLIENTS, "uvicorn", "uvicorn.error", "openai", "anthropic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        _set_level(logging.getLogger(name), logging.WARNING)
+
+
+def _set_level(logger: logging.Logger, level: int) -> None:
+    """Setting a level, even the one it has, makes every logger of the process forget what it knows."""
+    if logger.level != level:
+        logger.setLevel(level)
