@@ -1,0 +1,45 @@
+from collections.abc import Sequence
+
+import orjson
+
+from app.llm.grounded import Searchable
+from app.retrieval.index import Hit
+from app.telemetry import conventions as named
+from app.telemetry.tracing import Facts, Tracer
+
+# One library, so that its name distinguishes nothing but it from what else may be searched one day.
+_SOURCE = "documents"
+_PREVIEW_CHARS = 80
+
+
+class TracedLibrary:
+    """One span per search. Embedding the question is a span inside; what is left is the search.
+
+    Reading the documents belongs to the question that had to wait for it. `previews` adds the
+    beginning of the question, and which pieces were found: personal data.
+    """
+
+    def __init__(self, library: Searchable, tracer: Tracer, *, previews: bool = False) -> None:
+        self._library = library
+        self._tracer = tracer
+        self._previews = previews
+
+    async def is_ready(self) -> bool:
+        return await self._library.is_ready()
+
+    async def search(self, question: str, k: int) -> list[Hit]:
+        told = {named.OPERATION: "retrieval", named.DATA_SOURCE: _SOURCE, named.TOP_K: k}
+        with self._tracer.span(f"retrieval {_SOURCE}", told) as span, span.current():
+            hits = await self._library.search(question, k)
+            span.note({named.FOUND: len(hits)})
+            if self._previews:
+                span.note(_preview(question, hits))
+            return hits
+
+
+def _preview(question: str, hits: Sequence[Hit]) -> Facts:
+    found = [{"id": hit.chunk.id, "score": round(hit.score, 4)} for hit in hits]
+    return {
+        named.QUERY_TEXT: question[:_PREVIEW_CHARS],
+        named.DOCUMENTS: orjson.dumps(found).decode(),
+    }
