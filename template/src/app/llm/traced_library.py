@@ -28,7 +28,7 @@ class TracedLibrary:
         return await self._library.is_ready()
 
     async def search(self, question: str, k: int) -> list[Hit]:
-        told = {named.OPERATION: "retrieval", named.DATA_SOURCE: _SOURCE, named.TOP_K: k}
+        told: Facts = {named.OPERATION: "retrieval", named.DATA_SOURCE: _SOURCE, named.TOP_K: k}
         with self._tracer.span(f"retrieval {_SOURCE}", told) as span, span.current():
             hits = await self._library.search(question, k)
             span.note({named.FOUND: len(hits)})
