@@ -6,9 +6,9 @@ A line is one JSON object in a container and readable text in a terminal. Whatev
 
 import logging
 import sys
-from contextlib import suppress
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, BinaryIO, Literal, cast
 
 import orjson
@@ -74,7 +74,7 @@ def _rendering(wanted: Format, stream: BinaryIO) -> list[object]:
 def _with_context(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Put who says it, when and for which request in front of what is said."""
     line: EventDict = {
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": _timestamp(time.time()),
         "level": method,
         "event": event.pop("event"),
         "logger": logger.name,
@@ -85,6 +85,17 @@ def _with_context(logger: WrappedLogger, method: str, event: EventDict) -> Event
         line["trace_id"] = trace_id(parent)
     line.update(event)
     return line
+
+
+def _timestamp(now_s: float) -> str:
+    """In UTC, to the millisecond. `isoformat` takes six times as long, mostly for the time zone."""
+    second, millisecond = divmod(int(now_s * 1000), 1000)
+    return f"{_second(second)}.{millisecond:03}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
@@ -112,9 +123,11 @@ class _Output:
         self.name = name
 
     def msg(self, line: bytes) -> None:
-        with suppress(OSError, ValueError):
+        try:
             self._stream.write(masked(line) + b"\n")
             self._stream.flush()
+        except (OSError, ValueError):
+            pass  # not by `suppress`, which costs as much as the line's JSON
 
     debug = info = warning = error = critical = msg
 
