@@ -1,5 +1,6 @@
 """The spans of a question about documents: a search, with the embedding inside, and a call."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,9 @@ async def test_previews_show_the_question_and_what_was_found(spans: Spans, folde
     await asked(spans, folder, QUESTION, log={"previews": True})
     told = facts(spans.one("retrieval documents"))
     assert told["gen_ai.retrieval.query.text"] == "How many questions a day with sk-***?"
-    assert '"id":"limits.md#limits/1","score":' in told["gen_ai.retrieval.documents"]
+    found = json.loads(told["gen_ai.retrieval.documents"])
+    assert {piece["id"] for piece in found} == {"limits.md#limits/1", "birds.md#birds/1"}
+    assert found[0]["score"] > found[1]["score"]
 
 
 async def test_a_search_that_fails_says_how(spans: Spans, folder: Path) -> None:

@@ -1,15 +1,14 @@
+import json
 from collections.abc import Sequence
 
-import orjson
-
 from app.llm.grounded import Searchable
+from app.llm.wrappers.call import PREVIEW_CHARS
 from app.retrieval.index import Hit
 from app.telemetry import conventions as named
 from app.telemetry.tracing import Facts, Tracer
 
-# One library, so that its name distinguishes nothing but it from what else may be searched one day.
+# The conventions want a name for what is searched. There is one library.
 _SOURCE = "documents"
-_PREVIEW_CHARS = 80
 
 
 class TracedLibrary:
@@ -40,6 +39,6 @@ class TracedLibrary:
 def _preview(question: str, hits: Sequence[Hit]) -> Facts:
     found = [{"id": hit.chunk.id, "score": round(hit.score, 4)} for hit in hits]
     return {
-        named.QUERY_TEXT: question[:_PREVIEW_CHARS],
-        named.DOCUMENTS: orjson.dumps(found).decode(),
+        named.QUERY_TEXT: question[:PREVIEW_CHARS],
+        named.DOCUMENTS: json.dumps(found),
     }
