@@ -1,3 +1,4 @@
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -65,15 +66,22 @@ def test_no_label_breaks_out_of_its_line(value: str, escaped: str) -> None:
     assert shown(calls)[2:] == [f'calls_total{{who="{escaped}"}} 1.0']
 
 
+class Slow(float):
+    """Gives way to other threads in the middle of an addition, as any number may."""
+
+    def __radd__(self, other: float) -> float:
+        time.sleep(0.001)
+        return other + float(self)
+
+
 def test_threads_lose_no_count() -> None:
     calls, times = Counted("c", "C.", ("who",)), Timed("t", "T.", ("who",), buckets_s=(1,))
 
     def count(_number: int) -> None:
-        for _ in range(2_000):
-            calls.add("a")
-            times.add(0.5, "a")
+        calls.add("a", amount=Slow(1))
+        times.add(Slow(0.5), "a")
 
     with ThreadPoolExecutor(4) as threads:
-        list(threads.map(count, range(4)))
-    assert shown(calls)[-1] == 'c_total{who="a"} 8000.0'
-    assert shown(times)[-2:] == ['t_count{who="a"} 8000.0', 't_sum{who="a"} 4000.0']
+        list(threads.map(count, range(20)))
+    assert shown(calls)[-1] == 'c_total{who="a"} 20.0'
+    assert shown(times)[-2:] == ['t_count{who="a"} 20.0', 't_sum{who="a"} 10.0']
