@@ -32,7 +32,7 @@ pytestmark = [
 ]
 
 SOURCE = REPOSITORY / "template/observability"
-COMPOSE = ("docker", "compose", "-f", "compose.yaml", "-f", "observability/compose.yaml")
+COMPOSE = ("docker", "compose", "--profile", "observability")
 # So that every guard has something to do: limits that are reached, breakers that open.
 SETTINGS = """
 HEDGE_AFTER_S=0.2
@@ -151,6 +151,12 @@ def test_a_rule_that_is_too_lax_fails_its_story(stack: Stack) -> None:
             stack.service.run("make", "rules")
     finally:
         alerts.write_text(text)
+
+
+def test_the_stack_starts_only_with_its_profile(stack: Stack) -> None:
+    config = ("config", "--services")
+    usual = set(stack.service.run("docker", "compose", *config).split())
+    assert set(stack.service.run(*COMPOSE, *config).split()) - usual == {"prometheus", "grafana"}
 
 
 def test_the_leaf_can_be_removed(stack: Stack) -> None:

@@ -154,6 +154,23 @@ def test_the_manifests_are_there_when_they_are_wanted(
 
 
 @pytest.mark.parametrize(
+    ("answer", "stack"),
+    [
+        pytest.param("all", True, id="all"),
+        pytest.param("kubernetes", False, id="kubernetes"),
+        pytest.param("observability", True, id="observability"),
+        pytest.param("none", False, id="none"),
+    ],
+)
+def test_the_dashboards_are_there_when_they_are_wanted(
+    lean_template: Path, tmp_path: Path, answer: str, *, stack: bool
+) -> None:
+    made = with_copier(lean_template, tmp_path / "made", {"operations": answer})
+    leaf = ("observability", "compose.override.yaml")
+    assert {(made / name).exists() for name in leaf} == {stack}
+
+
+@pytest.mark.parametrize(
     ("answer", "words"),
     [
         pytest.param("MIT", ["MIT License", "Copyright (c) Ada & Co.", "NONINFRINGEMENT"]),

@@ -1,5 +1,5 @@
 # Included by the Makefile above while this directory is there.
-OBSERVE := docker compose -f compose.yaml -f observability/compose.yaml
+OBSERVE := docker compose --profile observability
 
 .PHONY: observe
 observe: ## Start Prometheus and Grafana beside `make dev` (Docker only)

@@ -1,8 +1,10 @@
 """What logs and metrics cost: the CPU time of the service per request, with them and without.
 
 The same service runs twice, each in a process of its own, before the same mock API. Both answer in
-turns, so that whatever else happens on the machine happens to both, and of each its quietest rounds
-count: a busy neighbour empties the processor's caches, which is nobody's cost here.
+short turns, so that whatever else happens on the machine happens to both: a busy neighbour empties the
+processor's caches, and makes all code slower. So each turn is compared with the one beside it, and the
+median of these comparisons counts. Two processes of one program differ by some percent, as their memory
+happens to lie: there are several of each.
 """
 
 import asyncio
@@ -20,46 +22,57 @@ import httpx2
 
 from scripts.bench.figure import Figure
 
-ROUNDS = 20
-REQUESTS = 100
+STARTS = 4
+ROUNDS = 25
+REQUESTS = 50
+WARM_UP = 3
 CONCURRENCY = 4
 START_S = 30.0
 LIMIT_PERCENT = 15.0
 
 
 def share_of_a_request() -> Iterator[Figure]:
-    with (
-        running("mock_api") as mock,
-        running("scripts.bench.service", "with", mock=mock) as seeing,
-        running("scripts.bench.service", "without", mock=mock) as blind,
-    ):
-        with_ms, without_ms = cpu_ms(seeing, blind)
-    yield Figure("/v1/chat without logs and metrics, CPU", without_ms, "ms")
-    yield Figure("/v1/chat with logs and metrics, CPU", with_ms, "ms")
-    share = (with_ms - without_ms) / with_ms * 100
+    seeing_ms: list[float] = []
+    blind_ms: list[float] = []
+    with running("mock_api") as mock:
+        for _ in range(STARTS):
+            with (
+                running("scripts.bench.service", "with", mock=mock) as seeing,
+                running("scripts.bench.service", "without", mock=mock) as blind,
+            ):
+                rounds = rounds_ms(seeing, blind)
+            seeing_ms += rounds[0]
+            blind_ms += rounds[1]
+    yield Figure("/v1/chat without logs and metrics, CPU", statistics.median(blind_ms), "ms")
+    yield Figure("/v1/chat with logs and metrics, CPU", statistics.median(seeing_ms), "ms")
+    share = share_percent(seeing_ms, blind_ms)
     yield Figure("logs and metrics, of the request", share, "%", LIMIT_PERCENT)
 
 
-def cpu_ms(*services: str) -> list[float]:
-    """What a request costs each of these services, in milliseconds of CPU."""
-    return [_quietest(rounds) * 1000 for rounds in asyncio.run(_measure(*services))]
+def share_percent(dear_ms: list[float], cheap_ms: list[float]) -> float:
+    """What the difference is of the dear one: the median over rounds that were side by side."""
+    pairs = zip(dear_ms, cheap_ms, strict=True)
+    return statistics.median((dear - cheap) / dear * 100 for dear, cheap in pairs)
 
 
-def _quietest(rounds: list[float]) -> float:
-    return statistics.mean(sorted(rounds)[: len(rounds) // 4])
+def rounds_ms(*services: str) -> list[list[float]]:
+    """What a request costs each of these services, in milliseconds of CPU, round by round."""
+    return asyncio.run(_measure(*services))
 
 
 async def _measure(*services: str) -> list[list[float]]:
-    """The seconds of CPU per request of each service, round by round."""
-    costs: list[list[float]] = [[] for _ in services]
+    costs_ms: list[list[float]] = [[] for _ in services]
+    turns = list(zip(services, costs_ms, strict=True))
     async with httpx2.AsyncClient(timeout=30) as client:
-        for number in range(ROUNDS + 1):
-            for service, rounds in zip(services, costs, strict=True):
-                rounds.append(await _round(client, service, number))
-    return [rounds[1:] for rounds in costs]  # the first one warms up
+        for number in range(WARM_UP + ROUNDS):
+            turns.reverse()  # who comes first finds other caches than who comes second
+            for service, rounds in turns:
+                rounds.append(await _round(client, service, number) * 1000)
+    return [rounds[WARM_UP:] for rounds in costs_ms]
 
 
 async def _round(client: httpx2.AsyncClient, service: str, number: int) -> float:
+    """The seconds of CPU per request."""
     before = await _cpu_s(client, service)
     questions = iter([f"Question {number}.{index}" for index in range(REQUESTS)])
 
@@ -84,6 +97,7 @@ def running(module: str, *arguments: str, mock: str = "", **more: str) -> Iterat
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": "src",
+        "PYTHONHASHSEED": "0",  # or the same dictionaries collide in one process and not in the other
         "PORT": str(port),
         "OPENAI_BASE_URL": f"{mock}/v1",
         "ANTHROPIC_BASE_URL": mock,

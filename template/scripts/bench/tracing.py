@@ -3,6 +3,7 @@
 The collector is in this process and only says yes; encoding and sending count, as they do in earnest.
 """
 
+import statistics
 import time
 import timeit
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from threading import Thread
 
 from app.telemetry.tracing import OFF
 from scripts.bench.figure import Figure
-from scripts.bench.telemetry import cpu_ms, running
+from scripts.bench.telemetry import rounds_ms, running, share_percent
 
 _SPANS = 50_000
 
@@ -30,10 +31,10 @@ def on_and_off() -> Iterator[Figure]:
             OTEL_EXPORTER_OTLP_ENDPOINT=url,
         ) as traced,
     ):
-        off_ms, on_ms = cpu_ms(untraced, traced)
-    yield Figure("/v1/chat with tracing off, CPU", off_ms, "ms")
-    yield Figure("/v1/chat with tracing on, CPU", on_ms, "ms")
-    yield Figure("tracing every request, of the request", (on_ms - off_ms) / on_ms * 100, "%")
+        off_ms, on_ms = rounds_ms(untraced, traced)
+    yield Figure("/v1/chat with tracing off, CPU", statistics.median(off_ms), "ms")
+    yield Figure("/v1/chat with tracing on, CPU", statistics.median(on_ms), "ms")
+    yield Figure("tracing every request, of the request", share_percent(on_ms, off_ms), "%")
     seconds = min(timeit.repeat(_span, number=_SPANS, repeat=3, timer=time.process_time)) / _SPANS
     yield Figure("a span with tracing off", seconds * 1e6, "µs", limit=5.0)
 

@@ -170,4 +170,5 @@ def captured_logs(level: Level = "DEBUG") -> Iterator[CapturedLogs]:
         structlog.configure(**config)
         logging.captureWarnings(capture=False)
         root.handlers = handlers
-        root.setLevel(root_level)
+        if root.level != root_level:
+            root.setLevel(root_level)

@@ -27,7 +27,8 @@ From the outside in, with the reasons for the order:
        Stale                    what `Cached` of each provider still has, in the same order
 
 Batches of texts go through the same chain: a call that fails is tried again alone. Questions about
-documents are such a batch, a search, and a question of the chain.
+documents are such a batch, a search, and a question of the chain; with ENABLE_TRACING, the first two
+are a span.
 
 `MAX_CONCURRENCY` is the size of the connection pool that all providers share. A call that finds it
 full queues for a bounded time and then fails with `TimedOut`; an abandoned call gives its place back.
@@ -44,7 +45,7 @@ from app.cache.base import Cache
 from app.cache.memory import MemoryCache
 from app.cache.off import NoCache
 from app.cache.redis import RedisCache
-from app.llm.grounded import Grounded, GroundedAnswer, embedding_by
+from app.llm.grounded import Grounded, GroundedAnswer, Searchable, embedding_by
 from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model, Provider
 from app.llm.prices import PriceList
@@ -52,6 +53,7 @@ from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.providers.sdk import anthropic_sdk, openai_sdk
+from app.llm.traced_library import TracedLibrary
 from app.llm.wrappers.batches import EmbeddingBatches
 from app.llm.wrappers.cached import Cached
 from app.llm.wrappers.circuit_breaking import CircuitBreaking
@@ -155,7 +157,7 @@ async def open_service(
             yield Service(
                 chat=chat,
                 embeddings=embeddings,
-                grounded=Grounded(chat, library, settings.documents),
+                grounded=Grounded(chat, _searched(library, common), settings.documents),
                 cache=cache,
                 health={name: patient.health for name, patient in patients.items()},
             )
@@ -221,6 +223,12 @@ def _cache(settings: Settings, redis: Redis | None) -> Cache:
 def _library(embeddings: EmbeddingBatches, settings: Settings) -> Library:
     embed = embedding_by(embeddings)
     return Library(settings.documents, embed, previews=_previews(settings))
+
+
+def _searched(library: Library, common: _Common) -> Searchable:
+    if not common.tracer.is_on:
+        return library
+    return TracedLibrary(library, common.tracer, previews=_previews(common.settings))
 
 
 def _previews(settings: Settings) -> bool:

@@ -19,6 +19,7 @@ from app.settings import Settings
 from app.testing import CapturedLogs
 from mock_api.application import create_app as create_mock
 from tests.door import QUESTION, STREAMED
+from tests.telemetry.spans import Spans
 
 REQUESTS = 500
 OPENAI_KEY = "sk-proj-canary-0123456789abcdef"
@@ -78,6 +79,11 @@ def world() -> Careless:
 
 
 @pytest.fixture
+def spans() -> Spans:
+    return Spans()
+
+
+@pytest.fixture
 def careful() -> Settings:
     return Settings(
         openai=OpenAIPolicy("http://mock/v1", "m", SecretStr(OPENAI_KEY)),
@@ -92,8 +98,10 @@ def careful() -> Settings:
 
 
 @pytest.fixture
-async def client(careful: Settings, world: Careless) -> AsyncIterator[httpx2.AsyncClient]:
-    app = create_app(careful, transport=world)
+async def client(
+    careful: Settings, world: Careless, spans: Spans
+) -> AsyncIterator[httpx2.AsyncClient]:
+    app = create_app(careful, transport=world, tracer=spans.tracer)
 
     @app.get("/boom")
     async def boom() -> None:
@@ -110,7 +118,7 @@ async def client(careful: Settings, world: Careless) -> AsyncIterator[httpx2.Asy
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 async def test_no_secret_leaves_the_service_whatever_goes_wrong(
-    client: httpx2.AsyncClient, world: Careless, careful: Settings, logs: CapturedLogs
+    client: httpx2.AsyncClient, world: Careless, careful: Settings, logs: CapturedLogs, spans: Spans
 ) -> None:
     answers = [answer async for answer in _answers(client, world)]
     answers += [await client.get(path) for path in ("/boom", "/metrics", "/metrics/summary")]
@@ -119,7 +127,10 @@ async def test_no_secret_leaves_the_service_whatever_goes_wrong(
     assert all(world.keys[key] > 50 for key in (OPENAI_KEY, ANTHROPIC_KEY))
     shown = [f"{answer.headers}{answer.text}" for answer in answers]
     dumps = [repr(careful), str(careful.model_dump()), careful.model_dump_json()]
-    assert [text for text in [*shown, *dumps, *logs.text.splitlines()] if "canary" in text] == []
+    said = [*shown, *dumps, *logs.text.splitlines(), *spans.text.splitlines()]
+    assert [text for text in said if "canary" in text] == []
+    assert spans.names.count("POST /v1/chat") == REQUESTS
+    assert {"GET /boom", "chat m", "attempt openai", "attempt anthropic"} <= set(spans.names)
 
 
 async def _answers(client: httpx2.AsyncClient, world: Careless) -> AsyncIterator[httpx2.Response]:

@@ -27,6 +27,36 @@ def test_a_line_says_when_how_bad_what_and_who(logs: CapturedLogs) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("now_s", "written"),
+    [
+        (1_764_094_145.857_9, "2025-11-25T18:09:05.857Z"),
+        (1_764_094_145.0, "2025-11-25T18:09:05.000Z"),
+        (1_764_115_199.999_9, "2025-11-25T23:59:59.999Z"),
+        (1_764_115_200.004, "2025-11-26T00:00:00.004Z"),
+    ],
+    ids=["milliseconds", "a whole second", "the end of a day", "the next day"],
+)
+def test_a_time_is_in_utc_to_the_millisecond(
+    now_s: float, written: str, monkeypatch: pytest.MonkeyPatch, logs: CapturedLogs
+) -> None:
+    monkeypatch.setattr("time.time", lambda: now_s)
+    structlog.get_logger().info("x")
+    assert logs.lines[0]["timestamp"] == written
+
+
+def test_a_level_is_set_only_where_it_differs(
+    monkeypatch: pytest.MonkeyPatch, logs: CapturedLogs
+) -> None:
+    """Each time makes every logger of the process forget what it knows."""
+    levels: list[int] = []
+    monkeypatch.setattr(logging.Logger, "setLevel", lambda _logger, level: levels.append(level))
+    for policy in (LogPolicy("DEBUG"), LogPolicy("ERROR")):
+        configure(policy, stream=io.BytesIO(), cache_loggers=False)
+    assert levels == [logging.ERROR]
+    assert logs.lines == []
+
+
 def test_the_standard_librarys_lines_look_the_same(logs: CapturedLogs) -> None:
     token = request_id.set("request-1")
     logging.getLogger("uvicorn.error").error("bad %s: %d%%", "thing", 7)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from app.errors import RequestRefused, UnsupportedRequest
 from app.llm.model import ChatModel
@@ -9,7 +10,6 @@ from app.llm.types import ChatRequest, LLMResponse, Message
 from app.llm.wrappers.batches import EmbeddingBatches
 from app.retrieval.index import Hit
 from app.retrieval.indexing import Embed, Embedded
-from app.retrieval.library import Library
 from app.retrieval.policy import DocumentsPolicy
 from app.retrieval.prompts import NOT_IN_THE_DOCUMENTS, AskingPrompt, asking_prompt
 
@@ -23,13 +23,21 @@ class GroundedAnswer:
     response: LLMResponse | None = None
 
 
+class Searchable(Protocol):
+    """What of `app.retrieval.library.Library` is needed here."""
+
+    async def is_ready(self) -> bool: ...
+
+    async def search(self, question: str, k: int) -> list[Hit]: ...
+
+
 class Grounded:
     """A model that answers from a library, or says that the answer is not there.
 
     When nothing in the documents is near enough to a question, that is known without a model.
     """
 
-    def __init__(self, model: ChatModel, library: Library, policy: DocumentsPolicy) -> None:
+    def __init__(self, model: ChatModel, library: Searchable, policy: DocumentsPolicy) -> None:
         self.library = library
         self._model = model
         self._policy = policy

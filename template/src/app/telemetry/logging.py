@@ -6,9 +6,9 @@ A line is one JSON object in a container and readable text in a terminal. Whatev
 
 import logging
 import sys
-from contextlib import suppress
+import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Annotated, BinaryIO, Literal, cast
 
 import orjson
@@ -49,8 +49,8 @@ def configure(
     """
     output = stream if stream is not None else sys.stdout.buffer
     level = logging.getLevelNamesMapping()[policy.level]
-    # structlog's types know dictionaries in and out; from the renderer on these pass the line.
-    last = cast("list[Processor]", [*_rendering(policy.format, output), _masked])
+    # structlog's types know dictionaries in and out; the last of these returns the line.
+    last = cast("list[Processor]", _rendering(policy.format, output))
     structlog.configure(
         processors=[_with_context, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -74,7 +74,7 @@ def _rendering(wanted: Format, stream: BinaryIO) -> list[object]:
 def _with_context(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
     """Put who says it, when and for which request in front of what is said."""
     line: EventDict = {
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": _timestamp(time.time()),
         "level": method,
         "event": event.pop("event"),
         "logger": logger.name,
@@ -85,6 +85,17 @@ def _with_context(logger: WrappedLogger, method: str, event: EventDict) -> Event
         line["trace_id"] = trace_id(parent)
     line.update(event)
     return line
+
+
+def _timestamp(now_s: float) -> str:
+    """In UTC, to the millisecond. `isoformat` takes 1 µs longer, mostly for the time zone."""
+    second, millisecond = divmod(int(now_s * 1000), 1000)
+    return f"{_second(second)}.{millisecond:03}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _as_json(_logger: WrappedLogger, _method: str, event: EventDict) -> bytes:
@@ -102,12 +113,8 @@ def _as_bytes(_logger: WrappedLogger, _method: str, line: str) -> bytes:
     return line.encode("utf-8", "backslashreplace")
 
 
-def _masked(_logger: WrappedLogger, _method: str, line: bytes) -> bytes:
-    return masked(line)
-
-
 class _Output:
-    """Where finished lines go. A full disk or a closed pipe costs the line, never the request."""
+    """Where finished lines go, masked. A full disk or a closed pipe costs the line, not the request."""
 
     __slots__ = ("_stream", "name")
 
@@ -116,9 +123,11 @@ class _Output:
         self.name = name
 
     def msg(self, line: bytes) -> None:
-        with suppress(OSError, ValueError):
-            self._stream.write(line + b"\n")
+        try:
+            self._stream.write(masked(line) + b"\n")
             self._stream.flush()
+        except (OSError, ValueError):
+            pass  # `suppress` would take 0.3 µs of every line
 
     debug = info = warning = error = critical = msg
 
@@ -137,9 +146,15 @@ _HTTP_CLIENTS = ("httpx2", "httpcore2", "httpx", "httpcore")
 def _adopt_standard_library(level: int) -> None:
     root = logging.getLogger()
     root.handlers = [_StandardLibrary()]
-    root.setLevel(level)
+    _set_level(root, level)
     logging.captureWarnings(capture=True)
     # uvicorn tells its start in five lines where `service.ready` says more in one; the HTTP client
     # writes whole URLs and, at debug, headers; the vendors' clients write whole prompts.
     for name in (*_HTTP_CLIENTS, "uvicorn", "uvicorn.error", "openai", "anthropic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+        _set_level(logging.getLogger(name), logging.WARNING)
+
+
+def _set_level(logger: logging.Logger, level: int) -> None:
+    """Setting a level, even the one it has, makes every logger of the process forget what it knows."""
+    if logger.level != level:
+        logger.setLevel(level)

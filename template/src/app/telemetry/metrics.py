@@ -5,18 +5,21 @@ configured names, an outcome is a class of the error tree. A label that a caller
 Prometheus' memory.
 """
 
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
+from prometheus_client.registry import Collector
 
 from app.telemetry import observed
-from app.telemetry.children import Children
 from app.telemetry.recent import Recent
+from app.telemetry.series import Counted, Timed
 
 BreakerState = Literal["closed", "half_open", "open"]
 Operation = Literal["chat", "embeddings"]
+
+S = TypeVar("S", bound=Collector)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FIRST_SERVER_ERROR = 500
@@ -64,9 +67,7 @@ class Metrics:
             ("method", "route"),
             _HTTP_BUCKETS_S,
         )
-        self._http_in_flight = (
-            0  # a number that Prometheus reads is cheaper than a gauge of its own
-        )
+        self._http_in_flight = 0  # without labels, a number that Prometheus reads is enough
         Gauge(
             "http_requests_in_flight", "Requests being answered.", registry=self.registry
         ).set_function(lambda: self._http_in_flight)
@@ -147,71 +148,74 @@ class Metrics:
         method = method_label(method)
         failed = status >= _FIRST_SERVER_ERROR
         self._http_in_flight -= 1
-        self._http_requests(method, route, str(status)).inc()
-        self._http_duration(method, route).observe(duration_s)
+        self._http_requests.add(method, route, str(status))
+        self._http_duration.add(duration_s, method, route)
         self.recent_http.add(f"{method} {route}", duration_s, failed=failed)
 
     def llm_started(self, provider: str) -> None:
-        self._llm_in_flight(provider).inc()
+        self._llm_in_flight.add(provider)
 
     def llm_request(
         self, provider: str, operation: Operation, model: str, outcome: str, duration_s: float
     ) -> None:
         """Count a call that `llm_started` announced and that is over."""
-        self._llm_in_flight(provider).dec()
-        self._llm_requests(provider, operation, model, outcome).inc()
-        self._llm_duration(provider, operation).observe(duration_s)
+        self._llm_in_flight.add(provider, amount=-1)
+        self._llm_requests.add(provider, operation, model, outcome)
+        self._llm_duration.add(duration_s, provider, operation)
         if outcome not in _NOT_THE_PROVIDERS:
             self.recent_llm.add(f"{provider} {operation}", duration_s, failed=outcome != "ok")
 
     def llm_tokens(self, provider: str, model: str, *, prompt: int, completion: int) -> None:
-        self._llm_tokens(provider, model, "prompt").inc(prompt)
-        self._llm_tokens(provider, model, "completion").inc(completion)
+        self._llm_tokens.add(provider, model, "prompt", amount=prompt)
+        self._llm_tokens.add(provider, model, "completion", amount=completion)
 
     def llm_cost(self, provider: str, model: str, usd: float) -> None:
-        self._llm_cost(provider, model).inc(usd)
+        self._llm_cost.add(provider, model, amount=usd)
 
     def first_token(self, provider: str, seconds: float) -> None:
-        self._first_token(provider).observe(seconds)
+        self._first_token.add(seconds, provider)
 
     def per_token(self, provider: str, seconds: float) -> None:
-        self._per_token(provider).observe(seconds)
+        self._per_token.add(seconds, provider)
 
     def retry(self, provider: str) -> None:
-        self._retries(provider).inc()
+        self._retries.add(provider)
 
     def fallback(self, provider: str) -> None:
-        self._fallbacks(provider).inc()
+        self._fallbacks.add(provider)
 
     def cache(self, provider: str, *, hit: bool) -> None:
-        self._cache(provider, "hit" if hit else "miss").inc()
+        self._cache.add(provider, "hit" if hit else "miss")
 
     def hedge(self, provider: str, *, won: bool) -> None:
-        self._hedges(provider, "won" if won else "lost").inc()
+        self._hedges.add(provider, "won" if won else "lost")
 
     def limiter_wait(self, provider: str, seconds: float) -> None:
-        self._limiter_wait(provider).observe(seconds)
+        self._limiter_wait.add(seconds, provider)
 
     def limiter_refused(self, provider: str) -> None:
-        self._limiter_refused(provider).inc()
+        self._limiter_refused.add(provider)
 
     def breaker_state(self, provider: str, state: BreakerState) -> None:
         for known in get_args(BreakerState):
-            self._breaker(provider, known).set(known == state)
+            self._breaker.set(provider, known, value=known == state)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
         """Write the metrics in the format that the scraper prefers, and name its media type."""
         encode, media_type = choose_encoder(accept)
         return encode(self.registry), media_type
 
-    def _counter(self, name: str, what: str, labels: tuple[str, ...]) -> Children[Counter]:
-        return Children(Counter(name, what, labels, registry=self.registry))
+    def _counter(self, name: str, what: str, labels: tuple[str, ...]) -> Counted:
+        return self._registered(Counted(name, what, labels))
 
-    def _gauge(self, name: str, what: str, labels: tuple[str, ...]) -> Children[Gauge]:
-        return Children(Gauge(name, what, labels, registry=self.registry))
+    def _gauge(self, name: str, what: str, labels: tuple[str, ...]) -> Counted:
+        return self._registered(Counted(name, what, labels, gauge=True))
 
     def _histogram(
-        self, name: str, what: str, labels: tuple[str, ...], buckets: tuple[float, ...]
-    ) -> Children[Histogram]:
-        metric = Histogram(name, what, labels, buckets=buckets, registry=self.registry)
-        return Children(metric)
+        self, name: str, what: str, labels: tuple[str, ...], buckets_s: tuple[float, ...]
+    ) -> Timed:
+        return self._registered(Timed(name, what, labels, buckets_s=buckets_s))
+
+    def _registered(self, series: S) -> S:
+        self.registry.register(series)
+        return series

@@ -1,4 +1,7 @@
 import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
 
 from app.errors import LLMError, UnsupportedRequest
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, Usage
@@ -12,10 +15,16 @@ class Call:
     """What is known of one call so far.
 
     One that neither answers nor fails was given up by its caller: a client that went away, the
-    loser of a race, a shutdown.
+    loser of a race, a shutdown. `over` is told when the call is, however it ended.
     """
 
-    def __init__(self, request: ChatRequest | EmbeddingRequest, *, stream: bool = False) -> None:
+    def __init__(
+        self,
+        request: ChatRequest | EmbeddingRequest,
+        *,
+        stream: bool = False,
+        over: Callable[["Call"], None],
+    ) -> None:
         self.request = request
         self.stream = stream
         self.outcome = "cancelled"
@@ -24,9 +33,23 @@ class Call:
         self.cost_usd: float | None = None
         self.error: Exception | None = None
         self.progress: StreamProgress | None = None
+        self._over = over
         self._answer: LLMResponse | Embeddings | None = None
         self._started = time.perf_counter()
         self._ended: float | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, Exception):
+            self._failed(error)
+        self._over(self)
 
     @property
     def operation(self) -> Operation:
@@ -58,7 +81,7 @@ class Call:
         self._answer = embeddings
         return embeddings
 
-    def failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception) -> None:
         self._end(type(error).__name__ if isinstance(error, LLMError) else "unexpected")
         self.error = error
 

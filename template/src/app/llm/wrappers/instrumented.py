@@ -1,8 +1,8 @@
 """Every call to a model: timed, counted, priced and logged, whatever becomes of it."""
 
 import logging
-from collections.abc import AsyncGenerator, Collection, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Collection
+from contextlib import aclosing
 
 import structlog
 
@@ -50,12 +50,12 @@ class Instrumented(Wrapper):
         self._previews = previews
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
-        with self._watched(Call(request)) as call:
+        with self._watched(request) as call:
             response = await self._model.complete(request)
             return call.answered(response, self._cost_usd(response))
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
-        with self._watched(Call(request, stream=True)) as call:
+        with self._watched(request, stream=True) as call:
             events = reported(self._model.stream(request), size=_characters, tell=call.progressed)
             async with aclosing(events):
                 async for event in events:
@@ -66,7 +66,7 @@ class Instrumented(Wrapper):
                         yield event
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
-        with self._watched(Call(request)) as call:
+        with self._watched(request) as call:
             embeddings = await self._model.embed(request)
             tokens = embeddings.prompt_tokens
             usage = Usage(prompt_tokens=tokens, completion_tokens=0, total_tokens=tokens)
@@ -79,17 +79,13 @@ class Instrumented(Wrapper):
             return 0.0
         return self._prices.cost_usd(self.name, response.model, response.usage)
 
-    @contextmanager
-    def _watched(self, call: Call) -> Iterator[Call]:
+    def _watched(self, request: ChatRequest | EmbeddingRequest, *, stream: bool = False) -> Call:
         self._metrics.llm_started(self.name)
-        try:
-            yield call
-        except Exception as error:
-            call.failed(error)
-            raise
-        finally:
-            self._count(call)
-            self._report(call)
+        return Call(request, stream=stream, over=self._over)
+
+    def _over(self, call: Call) -> None:
+        self._count(call)
+        self._report(call)
 
     def _count(self, call: Call) -> None:
         name, model = self.name, self._label(call)

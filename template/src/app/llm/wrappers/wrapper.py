@@ -9,10 +9,7 @@ class Wrapper:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-
-    @property
-    def name(self) -> str:
-        return self._model.name
+        self.name = model.name
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
         return await self._model.complete(request)
