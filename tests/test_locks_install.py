@@ -42,6 +42,23 @@ def test_remaking_the_locks_changes_nothing(service: Service) -> None:
     assert service.run("git", "status", "--porcelain") == ""
 
 
+def test_an_upgrade_takes_no_release_that_is_too_young(service: Service) -> None:
+    """Of a hundred years there is none."""
+    with pytest.raises(AssertionError, match="exited with"):
+        service.run("make", "upgrade", "MIN_AGE_DAYS=36500", POETRY)
+    assert service.run("git", "status", "--porcelain") == ""
+
+
+def test_what_an_upgrade_has_locked_stays_locked(service: Service) -> None:
+    try:
+        service.run("make", "upgrade", POETRY)
+        upgraded = service.run("git", "diff")
+        service.run("make", "lock", POETRY)
+        assert service.run("git", "diff") == upgraded
+    finally:
+        service.run("git", "checkout", "--quiet", ".")
+
+
 def test_the_linters_are_content_with_the_locks(service: Service) -> None:
     service.run("make", "lint", POETRY)
 
