@@ -1,5 +1,6 @@
 """The same way with Docker, for real: build, up, edit, test, stop; and the production image."""
 
+import json
 import os
 import time
 import uuid
@@ -18,6 +19,19 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.timeout(900),
 ]
+
+
+BOTH_ARE_UP = """
+for port in 8000 9000; do
+    python -c "import urllib.request as r; r.urlopen('http://127.0.0.1:$port/healthz')" 2>/dev/null || exit 0
+done
+echo yes
+"""
+QUESTION = """
+import urllib.request as r
+body, headers = b'{"question": "What is tried again?"}', {"content-type": "application/json"}
+print(r.urlopen(r.Request("http://127.0.0.1:8000/v1/ask", body, headers), timeout=20).read().decode())
+"""
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +125,21 @@ def test_the_image_stops_cleanly_when_it_is_told_to(container: str) -> None:
     assert time.monotonic() - started < 5
     assert inspect(container)["State"]["ExitCode"] == 0
     assert "Traceback" not in docker("logs", container)
+
+
+def test_the_image_answers_a_question_about_its_documents(service: Service, image: str) -> None:
+    """With all libraries that do the work, after what the build has taken out of them."""
+    name = f"{image}-asked"
+    mock = service.path / "mock_api"
+    docker("run", "--detach", f"--name={name}", f"--volume={mock}:/app/src/mock_api:ro", image)
+    try:
+        docker("exec", "--detach", "--env=PORT=9000", name, "python", "-m", "mock_api")
+        wait_until(lambda: docker("exec", name, "sh", "-c", BOTH_ARE_UP) == "yes")
+        answer = json.loads(docker("exec", name, "python", "-c", QUESTION))
+        assert "mock API" in answer["answer"]
+        assert ".md#" in answer["contexts"][0]["id"]
+    finally:
+        docker("rm", "--force", name)
 
 
 def test_the_image_refuses_a_wrong_configuration_by_name(image: str) -> None:

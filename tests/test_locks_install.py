@@ -42,6 +42,13 @@ def test_remaking_the_locks_changes_nothing(service: Service) -> None:
     assert service.run("git", "status", "--porcelain") == ""
 
 
+def test_an_upgrade_takes_no_release_that_is_too_young(service: Service) -> None:
+    """Of a hundred years there is none."""
+    with pytest.raises(AssertionError, match=r"releases that are 36500 days old"):
+        service.run("make", "upgrade", "MIN_AGE_DAYS=36500", POETRY)
+    assert service.run("git", "status", "--porcelain") == ""
+
+
 def test_the_linters_are_content_with_the_locks(service: Service) -> None:
     service.run("make", "lint", POETRY)
 
@@ -51,6 +58,14 @@ def test_uvs_first_lock_names_the_versions_of_the_requirements_files(tmp_path: P
     assert "uv.lock is new: commit it" in service.run("make", "install")
     assert locked(service.path / "uv.lock") == pinned(TEMPLATE / "requirements-dev.txt")
     assert "constraints" not in (service.path / "uv.lock").read_text()
+
+
+def test_uvs_lock_does_not_remember_how_old_a_release_had_to_be(tmp_path: Path) -> None:
+    """Otherwise `make lint` would find it outdated."""
+    service = generate(tmp_path / "made", lock="uv")
+    service.run("make", "install")
+    service.run("make", "upgrade", "MIN_AGE_DAYS=1")
+    service.run(".venv/bin/uv", "lock", "--check")
 
 
 def test_the_linters_notice_locks_that_disagree(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import string
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.engines import REPOSITORY, git, run, tool
 
@@ -67,6 +68,16 @@ def test_what_is_no_key_may_pass(refused: str, name: str) -> None:
     assert f"\n{name}:" not in refused
 
 
-def test_the_service_itself_passes(template: Path) -> None:
-    run(tool("pre-commit"), "run", "--config", str(template / "template" / CONFIG.name),
-        "no-keys", "--all-files", cwd=template)  # fmt: skip
+def test_the_template_has_the_same_hook_for_itself() -> None:
+    own, service = (hook(path) for path in (REPOSITORY / CONFIG.name, CONFIG))
+    assert own == service
+
+
+def hook(config: Path) -> dict[str, object]:
+    hooks = yaml.safe_load(config.read_text())["repos"][0]["hooks"]
+    found: dict[str, object] = next(each for each in hooks if each["id"] == "no-keys")
+    return found
+
+
+def test_the_template_and_the_service_themselves_pass(template: Path) -> None:
+    run(tool("pre-commit"), "run", "no-keys", "--all-files", cwd=template)

@@ -92,6 +92,13 @@ def test_no_update_touches_a_lock(versions: Path, tmp_path: Path) -> None:
     assert [(service / name).read_text() for name in locks] == ["# ours\n"] * len(locks)
 
 
+def test_who_changes_to_poetry_gets_its_locks(versions: Path, tmp_path: Path) -> None:
+    service = under_git(with_copier(versions, tmp_path / "service", {"lock": "requirements"}))
+    run_update(service, data={"lock": "poetry"}, defaults=True, overwrite=True, quiet=True)
+    for name in ("poetry.lock", "requirements-poetry.txt"):
+        assert (service / name).read_text() == (versions / "template" / name).read_text()
+
+
 def test_the_update_command_says_what_to_do_with_the_locks(versions: Path, tmp_path: Path) -> None:
     service = under_git(by_cookiecutter(versions, tmp_path))
     publish(versions)

@@ -36,7 +36,7 @@ def page(outcome: Outcome) -> str:
         ),
         verdict=_verdict(outcome),
         tiles=_tiles(outcome, tags),
-        rates=charts.rates(pass_rates(outcome.results), _before(outcome)),
+        rates=_rates(outcome),
         latencies=charts.latencies(outcome.results),
         history=_history(outcome),
         change=_change(outcome),
@@ -71,6 +71,13 @@ def _tiles(outcome: Outcome, tags: pd.DataFrame) -> str:
         f"<div><b>{name}</b><strong>{escape(value)}</strong><span>{escape(more)}</span></div>"
         for name, value, more in tiles
     )
+
+
+def _rates(outcome: Outcome) -> str:
+    before = _before(outcome)
+    picture = charts.rates(pass_rates(outcome.results), before)
+    mark = "<p>An upright mark is where the tag was in the run before.</p>"
+    return f"{picture}{mark if before else ''}"
 
 
 def _before(outcome: Outcome) -> dict[str, float]:

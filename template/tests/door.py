@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from app.cache.base import Cache
 from app.cache.memory import MemoryCache
+from app.certificates import trusted
 from app.llm.grounded import Grounded, embedding_by
 from app.llm.model import Model
 from app.llm.wrappers.batches import EmbeddingBatches
@@ -92,7 +93,10 @@ def service_with(
 @asynccontextmanager
 async def listening(app: FastAPI) -> AsyncIterator[httpx2.AsyncClient]:
     """Serve over a real socket, for what an in-process transport cannot show."""
-    async with serving(app) as (_, url), httpx2.AsyncClient(base_url=url) as client:
+    async with (
+        serving(app) as (_, url),
+        httpx2.AsyncClient(base_url=url, verify=trusted()) as client,
+    ):
         yield client
 
 

@@ -3,6 +3,7 @@
 LOCKS := poetry.lock requirements-dev.txt
 POETRY ?= .venv/poetry/bin/poetry
 IN_VENV := VIRTUAL_ENV="$(CURDIR)/.venv"
+AGED = $(if $(and $(UPGRADE),$(MIN_AGE_DAYS)),POETRY_SOLVER_MIN_RELEASE_AGE=$(MIN_AGE_DAYS))
 
 define sync
 	@$(if $(filter .venv/%,$(POETRY)),sh scripts/locks/poetry.sh)
@@ -10,11 +11,11 @@ define sync
 endef
 
 define relock
-	$(IN_VENV) $(POETRY) lock $(if $(UPGRADE),--regenerate)
+	$(AGED) $(IN_VENV) $(POETRY) lock $(if $(UPGRADE),--regenerate)
 	$(BIN)/python scripts/locks/versions.py poetry.lock >.venv/versions.txt
 	$(COMPILE) --output-file requirements.txt --constraint .venv/versions.txt
 	$(COMPILE) --output-file requirements-dev.txt --group dev --constraint .venv/versions.txt
-	@$(if $(UPGRADE),sh scripts/locks/poetry.sh --upgrade)
+	@$(if $(UPGRADE),sh scripts/locks/poetry.sh $(UPGRADE))
 endef
 
 define check-locks

@@ -11,6 +11,8 @@ endef
 
 define relock
 	$(BIN)/uv lock --quiet $(UPGRADE)
+	@# Once more: uv keeps what is locked, but not that a release had to be of some age.
+	@$(if $(UPGRADE),$(BIN)/uv lock --quiet)
 	$(BIN)/python scripts/locks/versions.py uv.lock >.venv/versions.txt
 	$(COMPILE) --output-file requirements.txt --constraint .venv/versions.txt
 	$(COMPILE) --output-file requirements-dev.txt --group dev --constraint .venv/versions.txt

@@ -110,7 +110,6 @@ async def test_a_caller_who_does_not_read_is_not_read_for() -> None:
     async def count() -> None:
         nonlocal asked_for
         asked_for += 1
-        await asyncio.sleep(0)  # as a socket would; or nobody else gets to run, not even to hang up
 
     # Some 130 MB. The system's own buffers may hold 30 of them before anybody notices.
     model = FakeChatModel([count, "x" * 65_536] * 2_000)
@@ -122,6 +121,37 @@ async def test_a_caller_who_does_not_read_is_not_read_for() -> None:
         await answer.aclose()
         await _until(lambda: model.open_streams == 0)
     assert 0 < asked_for < 2_000
+
+
+async def test_an_upstream_that_never_waits_does_not_hide_that_the_caller_has_gone() -> None:
+    asked_for = 0
+
+    async def frames() -> AsyncGenerator[bytes, None]:
+        nonlocal asked_for
+        for asked_for in range(1_000):  # noqa: B007 - counted for the test
+            yield frame("delta", b"{}")
+
+    await _sent_by(EventStream(frames()), leaves=True)
+    assert asked_for < 100
+
+
+async def test_an_upstream_that_never_waits_lets_others_run() -> None:
+    turns = 0
+
+    async def somebody_else() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async def frames() -> AsyncGenerator[bytes, None]:
+        for _ in range(1_000):
+            yield frame("delta", b"{}")
+
+    other = asyncio.create_task(somebody_else())
+    await _sent_by(EventStream(frames()))
+    other.cancel()
+    assert turns > 10
 
 
 async def test_a_stream_that_a_shutdown_cuts_off_says_so_with_the_text_so_far() -> None:
@@ -188,12 +218,14 @@ async def test_before_the_first_event_nothing_is_sent() -> None:
     assert sent == []
 
 
-async def _sent_by(stream: EventStream, sent: list[bytes] | None = None) -> list[bytes]:
+async def _sent_by(
+    stream: EventStream, sent: list[bytes] | None = None, *, leaves: bool = False
+) -> list[bytes]:
     sent = [] if sent is None else sent
 
     async def receive() -> dict[str, object]:
-        await asyncio.Event().wait()
-        raise AssertionError
+        await (asyncio.sleep(0) if leaves else asyncio.Event().wait())
+        return {"type": "http.disconnect"}
 
     async def send(message: object) -> None:
         assert isinstance(message, dict)

@@ -98,6 +98,12 @@ def test_a_first_run_has_a_report_as_well(ended: Outcome) -> None:
     assert "This is the first run of this data set." in page(first)
 
 
+def test_only_a_report_that_compares_explains_the_marks_of_the_run_before(ended: Outcome) -> None:
+    first = outcome(ended.run, CASES, [], None, Gates())
+    assert "An upright mark" in page(ended)
+    assert "An upright mark" not in page(first)
+
+
 def test_a_report_of_failures_alone_can_be_drawn(tmp_path: Path) -> None:
     failed = run(tmp_path / "run.jsonl", failure(GREETING, paid=False))
     ended = outcome(failed, [GREETING], [], None, Gates())

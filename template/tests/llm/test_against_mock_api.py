@@ -6,6 +6,7 @@ import httpx2 as httpx
 import pytest
 from pydantic import SecretStr
 
+from app.certificates import trusted
 from app.errors import (
     AuthenticationFailed,
     ConnectionFailed,
@@ -34,7 +35,7 @@ def mock_url() -> Iterator[str]:
 
 @pytest.fixture
 async def mock(mock_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=mock_url, trust_env=False) as client:
+    async with httpx.AsyncClient(base_url=mock_url, trust_env=False, verify=trusted()) as client:
         yield client
         await client.delete("/_mock/faults")
 

@@ -1,32 +1,26 @@
 """HTTP to the providers: one pool of connections, and limits on everything.
 
-Every way in which a call can fail becomes an error of `app.errors` here. The only module that knows
-the HTTP client: another transport (a faster one, a recording one) fits behind `open_connections`.
+Every way in which a call can fail becomes an error of `app.errors` here. Only this module, its
+`failures` and the SDKs' part know the HTTP client: another transport (a faster one, a recording one)
+fits behind `open_connections`.
 """
 
 import asyncio
-import ssl
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
-from functools import cache
 from typing import Annotated, TypeVar
 
 import httpx2 as httpx
 import orjson
 from annotated_types import Ge, Gt, Le
 
-from app.errors import (
-    ConnectionFailed,
-    LLMError,
-    MalformedAnswer,
-    NoConnectionFree,
-    RequestRefused,
-    TimedOut,
-)
+from app.certificates import trusted
+from app.errors import ConnectionFailed, MalformedAnswer, RequestRefused
+from app.llm.failures import as_llm_errors
 from app.llm.retry_after import retry_after_s
 from app.llm.status import ErrorDetail, error_for, should_retry
-from app.streaming.sse import EventTooLargeError, ServerSentEvent, SSEDecoder
+from app.streaming.sse import ServerSentEvent, SSEDecoder
 from app.telemetry.correlation import request_id, traceparent
 from app.telemetry.observed import observed
 
@@ -85,18 +79,12 @@ async def open_connections(
         ),
         # Reading is limited by deadlines around it: a per-read timeout is no limit at all.
         timeout=httpx.Timeout(None, connect=policy.connect_timeout_s, pool=policy.pool_timeout_s),
-        verify=_certificates(),
+        verify=trusted(),
         follow_redirects=False,
         trust_env=True,
     )
     async with client:
         yield Connections(client, policy)
-
-
-@cache
-def _certificates() -> ssl.SSLContext:
-    """Those of the system: reading them takes 25 ms, and every pool of a process may share them."""
-    return httpx.create_ssl_context()
 
 
 class Connections:
@@ -282,27 +270,5 @@ class ProviderHTTP:
                     )
                 yield chunk
 
-    @contextmanager
-    def _as_llm_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (*_FAILURES,) as failure:
-            kind, what = next(_FAILURES[c] for c in type(failure).__mro__ if c in _FAILURES)
-            raise kind(f"{self.provider} {what}", provider=self.provider) from failure
-
-
-# The most specific class of a failure decides. Our own words only: the client's messages name
-# addresses, and one of its errors repeats the header that it could not send.
-_FAILURES: dict[type[BaseException], tuple[type[LLMError], str]] = {
-    TimeoutError: (TimedOut, "did not answer in time"),
-    httpx.TimeoutException: (TimedOut, "did not answer in time"),
-    httpx.ConnectTimeout: (TimedOut, "could not be reached in time"),
-    httpx.PoolTimeout: (NoConnectionFree, "was not called: too many calls are waiting for it"),
-    httpx.ConnectError: (ConnectionFailed, "could not be reached"),
-    httpx.ProxyError: (ConnectionFailed, "could not be reached through the proxy"),
-    httpx.RemoteProtocolError: (ConnectionFailed, "hung up, or does not speak HTTP"),
-    httpx.RequestError: (ConnectionFailed, "lost the connection"),
-    httpx.DecodingError: (MalformedAnswer, "sent a body that cannot be decompressed"),
-    httpx.InvalidURL: (ConnectionFailed, "has an address that is not one"),
-    EventTooLargeError: (MalformedAnswer, "sent an event that is too large"),
-}
+    def _as_llm_errors(self) -> AbstractContextManager[None]:
+        return as_llm_errors(self.provider)

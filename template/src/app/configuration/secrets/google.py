@@ -9,6 +9,7 @@ from functools import partial
 
 import httpx2 as httpx
 
+from app.certificates import trusted
 from app.configuration.secrets.answer import ask, at, parsed
 from app.configuration.secrets.policy import GooglePolicy
 from app.configuration.unreadable import Unreachable, Unreadable
@@ -26,7 +27,9 @@ def read(name: str, policy: GooglePolicy, timeout_s: float, *, endpoint: str = E
             "GOOGLE_CLOUD_PROJECT", "must be set: the credentials belong to no project"
         )
     headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(base_url=endpoint, headers=headers, timeout=timeout_s) as client:
+    with httpx.Client(
+        base_url=endpoint, headers=headers, timeout=timeout_s, verify=trusted()
+    ) as client:
         path = f"/v1/projects/{project}/secrets/{name}/versions/latest:access"
         return parsed(_decoded(at(ask(client, "GET", path), "payload", "data")))
 

@@ -3,6 +3,7 @@
 import httpx2 as httpx
 from pydantic import SecretStr
 
+from app.certificates import trusted
 from app.configuration.secrets.answer import ask, at
 from app.configuration.secrets.policy import VaultPolicy
 from app.configuration.unreadable import Unreadable
@@ -24,7 +25,7 @@ def _client(addr: str, policy: VaultPolicy, timeout_s: float) -> httpx.Client:
     headers = {"X-Vault-Request": "true"}
     if policy.namespace is not None:
         headers["X-Vault-Namespace"] = policy.namespace
-    return httpx.Client(base_url=addr, headers=headers, timeout=timeout_s)
+    return httpx.Client(base_url=addr, headers=headers, timeout=timeout_s, verify=trusted())
 
 
 def _token(client: httpx.Client, policy: VaultPolicy) -> str:
