@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from app.telemetry import observed
 from app.telemetry.recent import Recent
-from app.telemetry.series import Counted, Timed
+from app.telemetry.series import Counted, Measured, Timed
 
 BreakerState = Literal["closed", "half_open", "open"]
 Operation = Literal["chat", "embeddings"]
@@ -208,8 +208,8 @@ class Metrics:
     def _counter(self, name: str, what: str, labels: tuple[str, ...]) -> Counted:
         return self._registered(Counted(name, what, labels))
 
-    def _gauge(self, name: str, what: str, labels: tuple[str, ...]) -> Counted:
-        return self._registered(Counted(name, what, labels, gauge=True))
+    def _gauge(self, name: str, what: str, labels: tuple[str, ...]) -> Measured:
+        return self._registered(Measured(name, what, labels))
 
     def _histogram(
         self, name: str, what: str, labels: tuple[str, ...], buckets_s: tuple[float, ...]
