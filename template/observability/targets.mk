@@ -1,3 +1,5 @@
+##@ Observability
+
 # Included by the Makefile above while this directory is there.
 OBSERVE := docker compose -f compose.yaml -f observability/compose.yaml
 
