@@ -106,6 +106,11 @@ def test_the_doctor_notices_that_a_key_alone_changes_nothing(service: Service) -
     assert "sk-mine" not in found
 
 
+def test_what_needs_an_engine_says_so(service: Service) -> None:
+    with pytest.raises(AssertionError, match="make observe: no Docker engine answers"):
+        service.run("env", "DOCKER_HOST=tcp://127.0.0.1:1", "make", "observe")
+
+
 @pytest.mark.parametrize("version", ["3.11", "3.12", "3.13", "3.14"])
 def test_the_lock_installs_on_every_python_that_is_offered(version: str, tmp_path: Path) -> None:
     """A dry run: resolved and downloadable for that version, with every hash checked."""

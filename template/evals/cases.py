@@ -114,7 +114,7 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise BadDataSet(f"{path}:1: {error.strerror}") from None
+        raise BadDataSet(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise BadDataSet(f"{path}:{line}: not UTF-8") from None

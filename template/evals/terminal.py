@@ -7,17 +7,19 @@ from contextlib import contextmanager
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
+from rich.measure import Measurement
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from evals.answers import Answer
 from evals.outcome import Outcome
 from evals.scores import Result
-from evals.tables import by_case, by_tag
+from evals.tables import SCORES, by_case, by_tag
 from evals.words import cell, heading, sentence, wrong
 
 _SHOWN = 10
 _WIDE = 120
+_UNBOUNDED = 1000
 
 
 class Watched:
@@ -53,7 +55,7 @@ def standard_output() -> Console:
 
 
 def show(outcome: Outcome, console: Console) -> None:
-    console.print(_table(by_tag(by_case(outcome.results))))
+    _show_table(console, by_tag(by_case(outcome.results)))
     for result in outcome.failures[:_SHOWN]:
         console.print(f"[red]failed[/] {escape(result.case.id)}: {escape(wrong(result))}")
     _show_rest(console, outcome.failures)
@@ -63,6 +65,17 @@ def show(outcome: Outcome, console: Console) -> None:
         _show_ids(console, "worse", outcome.comparison.worse)
     for gate in outcome.missed:
         console.print(f"[bold red]gate missed[/] {escape(gate)}", highlight=False)
+
+
+def _show_table(console: Console, rows: pd.DataFrame) -> None:
+    """In a narrow terminal without the scores: the half of a number says something else."""
+    table = _table(rows)
+    unbounded = console.options.update(width=_UNBOUNDED)
+    if Measurement.get(console, unbounded, table).maximum <= console.width:
+        console.print(table)
+    else:
+        console.print(_table(rows.drop(columns=[*SCORES], errors="ignore")))
+        console.print("A wider terminal shows the scores, too; the report has them.")
 
 
 def _table(rows: pd.DataFrame) -> Table:

@@ -2,7 +2,8 @@
 
 .PHONY: notebook
 notebook: $(BIN)/.notebook ## Open notebooks/ in JupyterLab
-	@exec $(BIN)/jupyter lab --notebook-dir notebooks $(ARGS)
+	@# Kernels start up here, as the service does: .env and config.yaml are read where a process stands.
+	@exec $(BIN)/jupyter lab --notebook-dir notebooks --MappingKernelManager.root_dir="$(CURDIR)" $(ARGS)
 
 # Beside what is installed, and only when it is asked for: it adds 90 MB.
 $(BIN)/.notebook: requirements-notebook.txt $(BIN)/.installed

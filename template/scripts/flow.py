@@ -46,10 +46,14 @@ def main() -> int:
     if not any(sys.argv[1:2]):
         sys.exit("usage: make logs ID=… (the X-Request-ID of an answer)")
     wanted, files = sys.argv[1], sys.argv[2:]
-    with fileinput.input(files, encoding="utf-8", errors="replace") as lines:
-        found = flow(wanted, lines)
+    try:
+        with fileinput.input(files, encoding="utf-8", errors="replace") as lines:
+            found = flow(wanted, lines)
+            looked_at = lines.lineno()
+    except OSError as error:
+        sys.exit(f"make logs: {error.filename}: {error.strerror}")
     if not found:
-        sys.exit(f"make logs: no line with the id {wanted}")
+        sys.exit(f"make logs: none of {looked_at} lines has the id {wanted}")
     print("\n".join(told(found)))
     return 0
 

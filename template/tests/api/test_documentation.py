@@ -9,6 +9,7 @@ async def test_docs_is_a_page(door: Door) -> None:
     answer = await door.http.get("/docs")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
+    assert "<title>AI service</title>" in answer.text
 
 
 async def test_docs_fetches_nothing_from_elsewhere(door: Door) -> None:

@@ -68,7 +68,7 @@ def test_all_bad_lines_are_named_at_once(data_set: Path) -> None:
     [
         pytest.param(b"", ":1: there is no case in it", id="empty"),
         pytest.param(GOOD.encode() + b"\n\xff\n", ":2: not UTF-8", id="bytes"),
-        pytest.param(None, ":1: No such file", id="missing"),
+        pytest.param(None, ".jsonl: No such file", id="missing"),
     ],
 )
 def test_a_file_without_cases_is_refused(

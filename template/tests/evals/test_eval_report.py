@@ -119,3 +119,12 @@ def test_the_terminal_shows_the_table_the_failures_and_the_changes(ended: Outcom
     assert "failed json: JSON 0.00; the answer: <script>alert(1)</script>" in text
     assert "1 better, 1 worse" in text
     assert "gate missed 66.7% passed, wanted at least 90.0%" in text
+
+
+def test_a_narrow_terminal_shows_no_half_of_a_number(ended: Outcome) -> None:
+    console = Console(width=60, file=io.StringIO(), record=True)
+    show(ended, console)
+    text = console.export_text()
+    assert "exact" not in text.splitlines()[0]
+    assert re.search(r"all cases +3 +67% .*\$\d\.\d{4}$", text, re.MULTILINE)
+    assert "A wider terminal shows the scores" in text

@@ -45,8 +45,22 @@ def test_every_step_is_reached_from_the_readme() -> None:
     assert {f"{name}.ipynb" for name in NAMES} <= {*linked}
 
 
+def test_what_the_readme_names_is_in_the_file_that_it_links() -> None:
+    named = re.findall(r"\]\(([^)]+\.py)\) `(\w+)`", README.read_text())
+    assert len(named) > 10
+    gone = [f"{name} in {file}" for file, name in named if name not in (FOLDER / file).read_text()]
+    assert gone == []
+
+
 def test_what_the_readme_says_is_tested_is_tested() -> None:
-    tests = (FOLDER.parent / "tests/telemetry/test_sketch.py").read_text()
+    tests = "".join(
+        (FOLDER.parent / "tests" / file).read_text()
+        for file in (
+            "telemetry/test_sketch.py",
+            "telemetry/test_recent.py",
+            "api/test_metrics_endpoint.py",
+        )
+    )
     named = re.findall(r"`(test_\w+)`", README.read_text())
     assert named
     assert [name for name in named if f"def {name}(" not in tests] == []

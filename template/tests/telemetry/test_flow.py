@@ -122,8 +122,16 @@ def test_the_program_reads_a_file_and_says_when_there_is_nothing(tmp_path: Path)
     assert "llm.call" in _run("other", str(log)).stdout
     missing = _run("nobody", stdin=log.read_text())
     assert missing.returncode == 1
-    assert missing.stderr == "make logs: no line with the id nobody\n"
+    assert missing.stderr == "make logs: none of 4 lines has the id nobody\n"
     assert "usage: make logs ID=" in _run("").stderr
+
+
+def test_a_file_that_is_not_there_is_named() -> None:
+    ended = _run("one", "nowhere.log")
+    assert (ended.returncode, ended.stderr) == (
+        1,
+        "make logs: nowhere.log: No such file or directory\n",
+    )
 
 
 def _run(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,7 @@
 The addresses are relative, so that the page also works below a prefix of a proxy.
 """
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 from starlette.routing import Mount
@@ -13,9 +13,9 @@ router = APIRouter(include_in_schema=False)
 
 
 @router.get("/docs")
-async def docs() -> HTMLResponse:
+async def docs(request: Request) -> HTMLResponse:
     return get_swagger_ui_html(
-        title="API",
+        title=request.app.title,
         openapi_url="openapi.json",
         swagger_js_url="docs/assets/swagger-ui-bundle.js",
         swagger_css_url="docs/assets/swagger-ui.css",
