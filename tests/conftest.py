@@ -8,7 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.engines import clone_of_this_checkout, git, release
-from tests.renders import Renders, compile_once, once, shared_by_all_workers
+from tests.renders import (
+    Renders,
+    once,
+    shared_by_all_workers,
+    spare_copier_two_thirds_of_its_time,
+)
 
 pytest_plugins = ["tests.proof", "tests.schedule"]
 
@@ -36,8 +41,8 @@ def own_configuration(
 
 
 @pytest.fixture(scope="session", autouse=True)
-def jinja_compiles_once(sessionpatch: pytest.MonkeyPatch) -> None:
-    compile_once(sessionpatch)
+def fast_copier(sessionpatch: pytest.MonkeyPatch) -> None:
+    spare_copier_two_thirds_of_its_time(sessionpatch)
 
 
 @pytest.fixture(scope="session")

@@ -56,11 +56,15 @@ def shared_by_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own.parent if own.name.startswith("popen-") else own
 
 
-def compile_once(patch: pytest.MonkeyPatch) -> None:
-    """Let Jinja remember what it has compiled.
+def spare_copier_two_thirds_of_its_time(patch: pytest.MonkeyPatch) -> None:
+    """Of every run in this process; its command, which tests run too, does all of it."""
+    compile_each_text_once(patch)
+    # A process of Git for each file, to learn whether this is a system without executable files.
+    patch.setattr("copier._main.Worker._sync_git_index_executable_bit", lambda *_: None)
 
-    Copier compiles the path of every file several times in every run: half of the time it takes.
-    """
+
+def compile_each_text_once(patch: pytest.MonkeyPatch) -> None:
+    """Copier lets Jinja compile the path of every file several times in every run."""
     compiled: dict[tuple[object, ...], Any] = {}
     compile_anew = jinja2.Environment.compile
 
