@@ -14,7 +14,7 @@ from tests.engines import differences, digest, tree
 from tests.proof import STAGES, Proof
 from tests.questions import QUESTIONS, Answers, pairwise_answers, single_answers
 from tests.renders import Renders
-from tests.service import Service, press_ctrl_c
+from tests.service import POETRY, Service, press_ctrl_c
 from tests.workshop import Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -98,10 +98,10 @@ def test_services_are_green(
 
 def go_the_way(common_tests: CommonTests, name: str, proof: Proof) -> None:
     service = common_tests.workshop.service
-    service.run("make", "install")
+    service.run("make", "install", POETRY)
     python = service.run(".venv/bin/python", "--version").split()[1]
     proof.show(name, "installed", how=f"on {python}")
-    service.run("make", "lint", "MYPY_WORKERS=0")
+    service.run("make", "lint", POETRY, "MYPY_WORKERS=0")
     proof.show(name, "linted", "typed")
     proof.show(name, "tested", how=run_the_tests(common_tests, name))
     with service.running("make", "dev", "NATIVE=1") as make:
