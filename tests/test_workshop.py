@@ -71,5 +71,5 @@ def test_what_is_moved_aside_comes_back_whatever_was_written_in_its_place(tmp_pa
     place = workshop.take(project, "any").path
     with workshop.without(["a/b", "a/b/c.py", "e.toml", "not there"]):
         assert set(entries(place)) == {"a", "a/d.py"}
-        write(place, {"e.toml": "new"})
+        write(place, {"e.toml": "new", "a/b/c.pyc": ""})
     assert differences(tree(project), tree(place)) == []
