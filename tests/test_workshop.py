@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Tree, differences, tree
+from tests.engines import Tree, differences, git, tree
 from tests.workshop import Workshop, entries, lay_over
 
 
@@ -63,6 +63,16 @@ def test_each_environment_is_back_in_its_place_when_its_turn_comes(tmp_path: Pat
     assert (environment / "made-for").read_text() == "3.13-uv"
     workshop.take(project, "3.13-uv")
     assert (environment / "made-for").read_text() == "3.13-uv"
+
+
+def test_the_hooks_of_one_project_do_not_run_for_the_next(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path)
+    project = write(tmp_path / "project", {"README.md": ""})
+    hook = workshop.take(project, "3.13-uv").path / ".git/hooks/pre-commit"
+    write(hook.parent, {hook.name: "#!/bin/sh\nexit 1\n"})
+    hook.chmod(0o755)
+    workshop.take(project, "3.11-uv")
+    assert git(workshop.service.path, "status", "--porcelain") == ""
 
 
 def test_what_is_moved_aside_comes_back_whatever_was_written_in_its_place(tmp_path: Path) -> None:

@@ -30,12 +30,13 @@ class Workshop:
     def __post_init__(self) -> None:
         self.service = Service(self.directory / "a service")
         self.service.path.mkdir()
-        git(self.service.path, "init", "--quiet")
 
     def take(self, project: Path, environment: str) -> Service:
-        """The project, committed, where the last one was; without .venv if that was never made."""
+        """The project, newly under Git, where the last one was; without .venv if that was never made."""
         lay_over(self.service.path, tree(project))
         self.change_environment(environment)
+        remove(self.service.path / ".git")  # its hooks are those of another environment
+        git(self.service.path, "init", "--quiet")
         git(self.service.path, "add", "--all")
         git(self.service.path, "commit", "--quiet", "--allow-empty", "--message=new")
         return self.service
