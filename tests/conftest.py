@@ -2,13 +2,22 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.engines import clone_of_this_checkout, release
+from tests.engines import clone_of_this_checkout, git, release
+from tests.renders import (
+    Renders,
+    once,
+    shared_by_all_workers,
+    spare_copier_two_thirds_of_its_time,
+)
 
 pytest_plugins = ["tests.proof", "tests.schedule"]
+
+MOSTLY_ALIKE = {"docs", "evals", "mock_api", "notebooks", "observability", "src", "tests"}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -31,23 +40,50 @@ def own_configuration(
     sessionpatch.setenv("COPIER_CACHE_DIR", str(home / "copier-mirrors"))
 
 
-@pytest.fixture(scope="session")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return clone_of_this_checkout(tmp_path_factory.mktemp("template") / "ai-service-template")
+@pytest.fixture(scope="session", autouse=True)
+def fast_copier(sessionpatch: pytest.MonkeyPatch) -> None:
+    spare_copier_two_thirds_of_its_time(sessionpatch)
 
 
 @pytest.fixture(scope="session")
-def lean_template(tmp_path_factory: pytest.TempPathFactory, template: Path) -> Path:
-    """Without the modules and locked names that no answer touches: half the time for each test."""
-    lean = tmp_path_factory.mktemp("lean") / template.name
-    shutil.copytree(template, lean)
-    for path in lean.glob("template/*/**/*.py"):
-        if path.name != "__init__.py":
-            path.unlink()
-    for lock in lean.glob("template/requirements*.txt"):
-        lock.write_text("one==1.0\n")
-    release(lean, "v0.1.1")
-    return lean
+def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shared_by_all_workers(tmp_path_factory) / "shared"
+
+
+@pytest.fixture(scope="session")
+def renders(store: Path) -> Renders:
+    return Renders(store / "renders")
+
+
+@pytest.fixture(scope="session")
+def template(store: Path) -> Path:
+    return once(store / "template", "ai-service-template", clone_of_this_checkout)
+
+
+@pytest.fixture(scope="session")
+def lean_template(store: Path, template: Path) -> Path:
+    """With all that answers and updates touch, and of the rest a file here and there.
+
+    Both engines take their time for each file, so this is several times as fast.
+    """
+
+    def thin_out(lean: Path) -> None:
+        shutil.copytree(template, lean)
+        git(lean, "rm", "--quiet", *more_than_one_of_a_kind(lean / "template"))
+        for lock in lean.glob("template/requirements*.txt"):
+            lock.write_text("one==1.0\n")
+        release(lean, "v0.1.1")
+
+    return once(store / "lean", template.name, thin_out)
+
+
+def more_than_one_of_a_kind(source: Path) -> Iterator[str]:
+    seen = set()
+    for path in sorted(filter(Path.is_file, source.glob("*/**/*"))):
+        where = path.parent.relative_to(source).parts[:2]
+        if where in seen and where[0] in MOSTLY_ALIKE:
+            yield str(path)
+        seen.add(where)
 
 
 @pytest.fixture(scope="session")

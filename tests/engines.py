@@ -1,5 +1,6 @@
 """The two engines, and what they wrote."""
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -85,13 +86,22 @@ def tool(name: str) -> str:
 def tree(directory: Path) -> Tree:
     """Every file and directory with its mode, every file with its bytes; nothing of Git's."""
     return {
-        str(path.relative_to(directory)): (
-            path.stat().st_mode,
-            path.read_bytes() if path.is_file() else b"",
-        )
+        str(path.relative_to(directory)): entry(path)
         for path in sorted(directory.rglob("*"))
         if ".git" not in path.relative_to(directory).parts
     }
+
+
+def entry(path: Path) -> tuple[int, bytes]:
+    return path.stat().st_mode, path.read_bytes() if path.is_file() else b""
+
+
+def digest(files: Tree) -> str:
+    """A hash of names, modes and bytes."""
+    found = hashlib.sha256()
+    for name, (mode, content) in sorted(files.items()):
+        found.update(f"{name} {mode} {len(content)} ".encode() + content)
+    return found.hexdigest()
 
 
 def differences(one: Tree, other: Tree) -> list[str]:

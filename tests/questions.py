@@ -26,14 +26,29 @@ AWKWARD = {
 }
 
 
+def with_text(text: str) -> Answers:
+    """The same in every answer that is free text."""
+    return {
+        "project_name": text[:60],
+        "project_slug": "x",
+        "description": text,
+        "author": text[:100],
+    }
+
+
+def chosen(name: str, choice: str) -> Answers:
+    """The default is not said: these are the answers that others have rendered already."""
+    return {} if choice == QUESTIONS[name]["default"] else {name: choice}
+
+
 def single_answers() -> Iterator[tuple[str, Answers]]:
     yield "defaults", {}
     for name, question in QUESTIONS.items():
         for choice in question.get("choices", []):
-            if choice != question["default"]:
-                yield f"{name}={choice}", {name: choice}
+            if answers := chosen(name, choice):
+                yield f"{name}={choice}", answers
     for kind, text in AWKWARD.items():
-        yield f"text-{kind}", {"description": text, "author": text[:100]}
+        yield f"text-{kind}", with_text(text)
     yield "name-umlauts", {"project_name": "Größe & Übung #1"}
     yield "name-quotes", {"project_name": """It's a "service"\\"""}
     yield "name-longest", {"project_name": "N" * 60}

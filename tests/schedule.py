@@ -1,19 +1,26 @@
-"""Which tests run on the same worker: those of a module whose fixture is a whole service.
+"""Which tests run on the same worker: those that use the same service, or the same environment.
 
 pytest-xdist's own groups (`xdist_group`) hang on an attribute that pytest 9.2 no longer reads.
 """
+
+import re
 
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 ONE_SERVICE = ("tests/test_output.py", "tests/test_containers.py", "tests/test_judge.py")
+# The answers of a group begin with the version.
+ONE_PYTHON = re.compile(r"tests/test_every_answer\.py::test_services_are_green\[[\d.]+")
 
 
 class ByService(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        return module if module in ONE_SERVICE else nodeid
+        if module in ONE_SERVICE:
+            return module
+        environment = ONE_PYTHON.match(nodeid)
+        return environment[0] if environment else nodeid
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByService:

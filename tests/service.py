@@ -16,7 +16,10 @@ from typing import Any
 
 from copier import run_copy
 
-from tests.engines import REPOSITORY
+from tests.engines import REPOSITORY, tool
+
+# Poetry's own client asks for more than the index of every workplace serves.
+POETRY = f"POETRY=env PYTHONPATH={REPOSITORY} {tool('python')} -m tools.simple_poetry"
 
 
 def free_port() -> int:

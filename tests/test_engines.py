@@ -18,66 +18,73 @@ from tests.engines import (
     with_cookiecutter,
     with_copier,
 )
-from tests.questions import Answers, pairwise_answers, single_answers
+from tests.questions import QUESTIONS, Answers, pairwise_answers, single_answers
+from tests.renders import Renders
 
-ANSWER_SETS = [*single_answers(), *pairwise_answers()]
-all_answer_sets = pytest.mark.parametrize(
-    "answers", [pytest.param(answers, id=name) for name, answers in ANSWER_SETS]
+ANSWER_SETS = dict([*single_answers(), *pairwise_answers()])
+# Each choice is in some of the pairs; by itself it is compared with the whole template only.
+WITHOUT_SINGLE_CHOICES = {name: answers for name, answers in ANSWER_SETS.items() if "=" not in name}
+
+
+@pytest.mark.parametrize(
+    "answers", WITHOUT_SINGLE_CHOICES.values(), ids=WITHOUT_SINGLE_CHOICES.keys()
 )
-
-
-@all_answer_sets
 def test_both_engines_write_the_same_bytes_and_modes(
-    lean_template: Path, tmp_path: Path, answers: Answers
+    lean_template: Path, renders: Renders, answers: Answers
 ) -> None:
-    compare(lean_template, tmp_path, answers)
+    compare(lean_template, renders, answers)
 
 
 @pytest.mark.slow
-@all_answer_sets
+@pytest.mark.parametrize("answers", ANSWER_SETS.values(), ids=ANSWER_SETS.keys())
 def test_both_engines_write_the_same_of_the_whole_template(
-    template: Path, tmp_path: Path, answers: Answers
+    template: Path, renders: Renders, answers: Answers
 ) -> None:
-    compare(template, tmp_path, answers)
+    compare(template, renders, answers)
 
 
-def compare(template: Path, tmp_path: Path, answers: Answers) -> None:
-    by_copier = tree(with_copier(template, tmp_path / "copier", answers))
-    by_cookiecutter = tree(with_cookiecutter(template, tmp_path / "cookiecutter", answers))
+def compare(template: Path, renders: Renders, answers: Answers) -> None:
+    by_copier = tree(renders.by_copier(template, answers))
+    by_cookiecutter = tree(renders.by_cookiecutter(template, answers))
     assert differences(by_copier, by_cookiecutter) == []
     assert ".copier-answers.yml" in by_copier
 
 
 def test_the_sample_is_large_enough_to_mean_something() -> None:
     assert len(ANSWER_SETS) >= 40
-    assert len(dict(ANSWER_SETS)) == len(ANSWER_SETS)
+    assert len(ANSWER_SETS) == len([*single_answers(), *pairwise_answers()])
+    for name, question in QUESTIONS.items():
+        tried = {str(answers.get(name)) for answers in WITHOUT_SINGLE_CHOICES.values()}
+        assert tried >= set(question.get("choices", []))
 
 
-@pytest.fixture(scope="module")
-def expected(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return with_copier(template, tmp_path_factory.mktemp("expected") / "made", {})
+@pytest.fixture
+def expected(lean_template: Path, renders: Renders) -> Path:
+    return renders.by_copier(lean_template, {})
 
 
-def test_the_commands_write_the_same_without_any_trust(template: Path, tmp_path: Path) -> None:
-    """From a directory that is named in full, as `_src_path` shows what was given."""
-    run(tool("copier"), "copy", "--defaults", str(template), str(tmp_path / "copier"))
-    run(tool("cookiecutter"), "--no-input", str(template), "-o", str(tmp_path / "cookiecutter"))
-    by_cookiecutter = tree(tmp_path / "cookiecutter/ai-service")
-    assert differences(tree(tmp_path / "copier"), by_cookiecutter) == []
+def test_the_commands_write_the_same_without_any_trust(
+    lean_template: Path, tmp_path: Path, expected: Path
+) -> None:
+    """As each other, and as the functions that the other tests call."""
+    run(tool("copier"), "copy", "--defaults", str(lean_template), str(tmp_path / "copier"))
+    run(tool("cookiecutter"), "--no-input", str(lean_template), cwd=tmp_path)
+    assert differences(tree(expected), tree(tmp_path / "copier")) == []
+    assert differences(tree(expected), tree(tmp_path / "ai-service")) == []
 
 
 def test_a_relative_directory_is_remembered_in_full(
-    template: Path, tmp_path: Path, expected: Path
+    lean_template: Path, tmp_path: Path, expected: Path
 ) -> None:
-    run(tool("cookiecutter"), "--no-input", ".", "-o", str(tmp_path), cwd=template)
+    run(tool("cookiecutter"), "--no-input", ".", "-o", str(tmp_path), cwd=lean_template)
     assert differences(tree(expected), tree(tmp_path / "ai-service")) == []
 
 
 def test_a_git_address_is_remembered_as_copier_understands_it(
-    template: Path, tmp_path: Path, expected: Path
+    lean_template: Path, tmp_path: Path, expected: Path
 ) -> None:
-    address = f"git+file://{template}"
-    run(tool("cookiecutter"), "--no-input", address, "--checkout", "v0.1.0", cwd=tmp_path)
+    address = f"git+file://{lean_template}"
+    run(tool("cookiecutter"), "--no-input", address, "--checkout", "v0.1.1", cwd=tmp_path)
     made = tmp_path / "ai-service"
     assert differences(tree(expected), tree(made)) == [".copier-answers.yml"]
     assert answers_of(made) == {**answers_of(expected), "_src_path": address}
@@ -93,9 +100,11 @@ def test_a_clone_that_cookiecutter_keeps_is_remembered_by_its_origin(
     assert answers_of(tmp_path / "ai-service")["_src_path"].endswith(f"file://{lean_template}")
 
 
-def test_a_zip_file_gives_the_same_files(template: Path, tmp_path: Path, expected: Path) -> None:
+def test_a_zip_file_gives_the_same_files(
+    lean_template: Path, tmp_path: Path, expected: Path
+) -> None:
     archive = tmp_path / "template.zip"
-    git(template, "archive", "--format=zip", "--prefix=t/", f"--output={archive}", "HEAD")
+    git(lean_template, "archive", "--format=zip", "--prefix=t/", f"--output={archive}", "HEAD")
     run(tool("cookiecutter"), "--no-input", str(archive), cwd=tmp_path)
     made = tmp_path / "ai-service"
     assert differences(tree(expected), tree(made)) == [".copier-answers.yml"]
@@ -114,10 +123,10 @@ def test_an_executable_file_stays_executable(lean_template: Path, tmp_path: Path
 
 
 def test_what_work_leaves_behind_is_not_shipped(
-    template: Path, tmp_path: Path, expected: Path
+    lean_template: Path, tmp_path: Path, expected: Path
 ) -> None:
     """Untracked and ignored files of a checkout in use; Cookiecutter takes the directory as it is."""
-    used = shutil.copytree(template, tmp_path / "used")
+    used = shutil.copytree(lean_template, tmp_path / "used")
     litter(used / "template")
     (used / ".git/info").mkdir(exist_ok=True)
     (used / ".git/info/exclude").write_text("scratch.*\n")  # ignored by Git alone
@@ -127,9 +136,9 @@ def test_what_work_leaves_behind_is_not_shipped(
 
 
 def test_what_work_leaves_behind_is_not_shipped_without_git_either(
-    template: Path, tmp_path: Path
+    lean_template: Path, tmp_path: Path
 ) -> None:
-    used = shutil.copytree(template, tmp_path / "used", ignore=shutil.ignore_patterns(".git"))
+    used = shutil.copytree(lean_template, tmp_path / "used", ignore=shutil.ignore_patterns(".git"))
     litter(used / "template")
     by_copier = tree(with_copier(used, tmp_path / "copier", {}))
     by_cookiecutter = tree(with_cookiecutter(used, tmp_path / "cookiecutter", {}))

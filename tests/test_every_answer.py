@@ -1,20 +1,21 @@
-"""Every single answer, and every pair of answers, goes the whole way natively: with `make proof`.
+"""Every single answer, and every pair of answers, goes the whole way natively.
 
-That takes the better part of an hour on two cores. `make test` takes the defaults, and a project
-without all that may be left out.
+What has been shown of some bytes is not shown of the same bytes again: see `tests/common_tests.py` for
+the tests. Installing, linting and typing are done for each, with what the tools know of the one before.
 """
 
-import hashlib
-import os
 import re
 from pathlib import Path
 
 import pytest
 
-from tests.engines import git, tree, with_copier
+from tests.common_tests import CommonTests, number_passed
+from tests.engines import differences, digest, tree
 from tests.proof import STAGES, Proof
 from tests.questions import QUESTIONS, Answers, pairwise_answers, single_answers
-from tests.service import Service, press_ctrl_c
+from tests.renders import Renders
+from tests.service import POETRY, Service, press_ctrl_c
+from tests.workshop import Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -30,8 +31,6 @@ DESCRIPTIVE = re.compile(
     rb'^(name|description|authors|license|license-files) = ["{\[].*\n', re.MULTILINE
 )
 
-SAMPLE = ("3.13-requirements-all-included", "3.11-requirements-none-none")
-
 Combinations = dict[str, Answers]
 
 
@@ -45,53 +44,66 @@ def groups() -> dict[str, Combinations]:
             if "choices" in asked and question not in UNREAD_QUESTIONS
         ]
         found.setdefault("-".join(chosen), {})[name] = answers
-    return found if os.environ.get("PROOF") == "all" else {name: found[name] for name in SAMPLE}
+    return found
 
 
-def content(service: Service) -> str:
+@pytest.fixture(scope="session")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    return Workshop(tmp_path_factory.mktemp("workshop"))
+
+
+@pytest.fixture(scope="session")
+def common_tests(template: Path, renders: Renders, workshop: Workshop) -> CommonTests:
+    default = tree(renders.by_copier(template, {}))
+    unchanged = set(default)
+    for _, answers in single_answers():
+        unchanged -= {*differences(default, tree(renders.by_copier(template, answers)))}
+    return CommonTests(workshop, unchanged)
+
+
+def content(project: Path) -> str:
     """A hash of all that the stages read."""
-    digest = hashlib.sha256()
-    for name, (mode, text) in tree(service.path).items():
-        if not UNREAD.match(name):
-            shown = DESCRIPTIVE.sub(b"", text) if name == "pyproject.toml" else text
-            digest.update(f"{name} {mode} {len(shown)} ".encode() + shown)
-    return digest.hexdigest()
+    read = {name: found for name, found in tree(project).items() if not UNREAD.match(name)}
+    mode, text = read["pyproject.toml"]
+    return digest({**read, "pyproject.toml": (mode, DESCRIPTIVE.sub(b"", text))})
 
 
-@pytest.mark.parametrize("combinations", groups().values(), ids=groups())
+@pytest.mark.parametrize(("group", "combinations"), groups().items(), ids=groups())
 def test_services_are_green(
-    template: Path, tmp_path: Path, proof: Proof, combinations: Combinations
+    *,
+    template: Path,
+    renders: Renders,
+    common_tests: CommonTests,
+    tmp_path: Path,
+    proof: Proof,
+    group: str,
+    combinations: Combinations,
 ) -> None:
     """Each content goes the way once; each combination has its own wheel."""
-    went: dict[str, tuple[str, Service]] = {}
+    went: dict[str, str] = {}
     for name in combinations:
         proof.begin(name, *STAGES)
     for name, answers in combinations.items():
-        service = Service(with_copier(template, tmp_path / name / "a service", answers))
-        first, installed = went.setdefault(content(service), (name, service))
-        if installed is service:
-            go_the_way(service, name, proof)
+        project = renders.by_copier(template, answers)
+        first = went.setdefault(content(project), name)
+        if first == name:
+            python, lock, *_ = group.split("-")
+            common_tests.workshop.take(project, f"{python}-{lock}")
+            go_the_way(common_tests, name, proof)
         else:
             proof.show(name, *(set(STAGES) - {"built"}), how=f"= {first}")
-        build(service, installed)
+        build(project, common_tests.workshop, tmp_path / name)
         proof.show(name, "built")
 
 
-def go_the_way(service: Service, name: str, proof: Proof) -> None:
-    for command in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message=new")):
-        git(service.path, *command)
-    service.run("make", "install")
+def go_the_way(common_tests: CommonTests, name: str, proof: Proof) -> None:
+    service = common_tests.workshop.service
+    service.run("make", "install", POETRY)
     python = service.run(".venv/bin/python", "--version").split()[1]
     proof.show(name, "installed", how=f"on {python}")
-    service.run("make", "lint", "MYPY_WORKERS=0")
+    service.run("make", "lint", POETRY, "MYPY_WORKERS=0")
     proof.show(name, "linted", "typed")
-    # One worker each, since the groups themselves run in parallel.
-    passed = re.search(
-        r"\d+ passed",
-        service.run("env", "PYTEST_XDIST_AUTO_NUM_WORKERS=1", "make", "test", "NATIVE=1"),
-    )
-    assert passed
-    proof.show(name, "tested", how=passed[0])
+    proof.show(name, "tested", how=run_the_tests(common_tests, name))
     with service.running("make", "dev", "NATIVE=1") as make:
         service.wait_until_healthy(make)
         assert "mock API" in service.ask("Hello")["content"]
@@ -99,8 +111,20 @@ def go_the_way(service: Service, name: str, proof: Proof) -> None:
     proof.show(name, "ran")
 
 
-def build(service: Service, installed: Service) -> None:
-    """The wheel, with the name, texts and licence of this combination, by the other's tools."""
-    python = str(installed.path / ".venv/bin/python")
-    service.run(python, "-m", "hatchling", "build", "--target", "wheel")
-    assert len(list(service.path.glob("dist/*.whl"))) == 1
+def run_the_tests(common_tests: CommonTests, name: str) -> str:
+    common = common_tests.run(name)
+    # One worker, since there is a service on each processor.
+    command = ["env", "PYTEST_XDIST_AUTO_NUM_WORKERS=1", "make", "test", "NATIVE=1"]
+    others = common_tests.others()
+    passed = number_passed(common_tests.workshop.service.run(*command, f"ARGS={' '.join(others)}"))
+    if common.combination == name:
+        return f"{common.number + passed} passed"
+    return f"{passed} passed, {common.number} = {common.combination}"
+
+
+def build(project: Path, workshop: Workshop, directory: Path) -> None:
+    """The wheel, with the name, texts and licence of this combination."""
+    python = str(workshop.service.path / ".venv/bin/python")
+    wheel = [python, "-m", "hatchling", "build", "--target", "wheel", "--directory"]
+    Service(project).run(*wheel, str(directory))
+    assert len(list(directory.glob("*.whl"))) == 1

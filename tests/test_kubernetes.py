@@ -1,7 +1,7 @@
 """The manifests, as kustomize builds them, are what the API of Kubernetes accepts. No cluster is asked."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,9 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from tests.engines import REPOSITORY, run, with_copier
+from tests.engines import REPOSITORY, run
+from tests.questions import Answers
+from tests.renders import Renders, once
 
 Manifest = dict[str, Any]
 ENVIRONMENTS = ("dev", "staging", "prod")
@@ -18,25 +20,31 @@ VERSIONS = ("1.30", kubernetes_validate.latest_version())
 BASE = REPOSITORY / "template/deploy/kubernetes/base"
 
 
-SLUGS = ("ai-service", "x", "a" * 50)
+SLUGS: dict[str, Answers] = {
+    "ai-service": {},
+    "x": {"project_slug": "x", "project_name": "日"},
+    "a" * 50: {"project_slug": "a" * 50},
+}
+Build = Callable[..., list[Manifest]]
 
 
-@pytest.fixture(scope="module")
-def services(lean_template: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    made = tmp_path_factory.mktemp("made")
-    return {slug: with_copier(lean_template, made / slug, {"project_slug": slug}) for slug in SLUGS}
-
-
-@pytest.fixture(scope="module")
-def service(services: dict[str, Path]) -> Path:
-    return services["ai-service"]
-
-
-def build(service: Path, environment: str) -> list[Manifest]:
+@pytest.fixture
+def build(lean_template: Path, renders: Renders, store: Path) -> Build:
+    """What `kubectl kustomize` makes of an environment of a project: once for all tests."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
-    overlay = service / "deploy/kubernetes/overlays" / environment
-    return list(yaml.safe_load_all(run("kubectl", "kustomize", str(overlay))))
+
+    def build(environment: str, slug: str = "ai-service") -> list[Manifest]:
+        service = renders.by_copier(lean_template, SLUGS[slug])
+        overlay = service / "deploy/kubernetes/overlays" / environment
+        built = once(
+            store / "kustomize" / slug / environment,
+            "manifests.yaml",
+            lambda made: made.write_text(run("kubectl", "kustomize", str(overlay))),
+        )
+        return list(yaml.safe_load_all(built.read_text()))
+
+    return build
 
 
 def of_kind(kind: str, manifests: list[Manifest]) -> Manifest:
@@ -56,8 +64,8 @@ def containers(manifests: list[Manifest]) -> Iterator[tuple[Manifest, Manifest]]
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_what_is_applied_is_valid(service: Path, environment: str, version: str) -> None:
-    for manifest in build(service, environment):
+def test_what_is_applied_is_valid(build: Build, environment: str, version: str) -> None:
+    for manifest in build(environment):
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
@@ -80,9 +88,9 @@ def test_a_mistake_would_be_noticed() -> None:
 @pytest.mark.parametrize("slug", SLUGS, ids=["default", "shortest", "longest"])
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
 def test_objects_and_what_refers_to_them_have_the_name_of_the_project(
-    services: dict[str, Path], slug: str, environment: str
+    build: Build, slug: str, environment: str
 ) -> None:
-    manifests = build(services[slug], environment)
+    manifests = build(environment, slug)
     deployment = of_kind("Deployment", manifests)
     assert deployment["metadata"]["name"] == f"{slug}-api"
     assert len(of_kind("Service", manifests)["metadata"]["name"]) <= 63  # it becomes a host's name
@@ -95,8 +103,8 @@ def test_objects_and_what_refers_to_them_have_the_name_of_the_project(
 
 
 @pytest.mark.parametrize("environment", ["staging", "prod"])
-def test_several_replicas_are_scaled_and_kept(service: Path, environment: str) -> None:
-    manifests = build(service, environment)
+def test_several_replicas_are_scaled_and_kept(build: Build, environment: str) -> None:
+    manifests = build(environment)
     pods = of_kind("Deployment", manifests)["spec"]["template"]["metadata"]["labels"]
     scaler = of_kind("HorizontalPodAutoscaler", manifests)["spec"]
     assert scaler["scaleTargetRef"]["name"] == of_kind("Deployment", manifests)["metadata"]["name"]
@@ -106,8 +114,8 @@ def test_several_replicas_are_scaled_and_kept(service: Path, environment: str) -
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_nobody_runs_as_root_or_with_more_than_needed(service: Path, environment: str) -> None:
-    for pod, container in containers(build(service, environment)):
+def test_nobody_runs_as_root_or_with_more_than_needed(build: Build, environment: str) -> None:
+    for pod, container in containers(build(environment)):
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["runAsUser"] >= 10_000
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
@@ -121,5 +129,5 @@ def test_nobody_runs_as_root_or_with_more_than_needed(service: Path, environment
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_no_manifest_holds_a_secret(service: Path, environment: str) -> None:
-    assert "Secret" not in {manifest["kind"] for manifest in build(service, environment)}
+def test_no_manifest_holds_a_secret(build: Build, environment: str) -> None:
+    assert "Secret" not in {manifest["kind"] for manifest in build(environment)}

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import REPOSITORY, run, tool, with_copier
+from tests.engines import REPOSITORY, run, tool
+from tests.questions import chosen
+from tests.renders import Renders
 
 TEMPLATE = REPOSITORY / "template"
 PIN = re.compile(r"^([a-z0-9.-]+)(?:\[.*\])?==([^\s;]+)", re.MULTILINE)
@@ -50,9 +52,9 @@ def test_every_version_has_its_hashes(name: str) -> None:
 
 @pytest.mark.parametrize("lock", FILES)
 def test_only_what_the_chosen_lock_needs_is_there(
-    template: Path, tmp_path: Path, lock: str
+    lean_template: Path, renders: Renders, lock: str
 ) -> None:
-    made = with_copier(template, tmp_path / "made", {"lock": lock})
+    made = renders.by_copier(lean_template, chosen("lock", lock))
     found = {path.name for path in made.rglob("*")}
     assert found & {name for names in FILES.values() for name in names} == FILES[lock]
     assert {"requirements.txt", "requirements-dev.txt"} <= found

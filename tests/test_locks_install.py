@@ -6,13 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import REPOSITORY, run, tool
-from tests.service import Service, generate
+from tests.engines import run, tool
+from tests.service import POETRY, Service, generate
 from tests.test_locks import PIN, TEMPLATE, locked, pinned
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("locks")]
-# Poetry's own client asks for more than the index of every workplace serves.
-POETRY = f"POETRY=env PYTHONPATH={REPOSITORY} {tool('python')} -m tools.simple_poetry"
 
 
 @pytest.fixture(scope="module", params=["requirements", "poetry", "uv"])

@@ -10,8 +10,9 @@ import pytest
 from cookiecutter.prompt import prompt_for_config
 from pytest_copier.plugin import CopierFixture
 
-from tests.engines import REPOSITORY, Tree, differences, tree, with_copier
+from tests.engines import REPOSITORY, differences, tree
 from tests.questions import QUESTIONS
+from tests.renders import Renders
 
 ORDER = [
     "project_name",
@@ -28,7 +29,12 @@ ORDER = [
 CHOICES = {
     name: question["choices"] for name, question in QUESTIONS.items() if "choices" in question
 }
-OTHER_TEXTS = {"project_name": "Other", "project_slug": "x", "description": "Other", "author": "O"}
+OTHER_TEXTS = {
+    "project_name": "N" * 60,
+    "project_slug": "a" * 50,
+    "description": "O",
+    "author": "O",
+}
 
 
 @pytest.fixture
@@ -103,21 +109,15 @@ def test_the_reserved_names_hold_every_dependency() -> None:
     assert len(reserved) == len(set(reserved))
 
 
-@pytest.fixture(scope="module")
-def with_defaults(lean_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Tree:
-    return tree(with_copier(lean_template, tmp_path_factory.mktemp("defaults") / "made", {}))
-
-
 WITH_ANOTHER_ANSWER = [name for name in ORDER if name not in CHOICES or len(CHOICES[name]) > 1]
 
 
 @pytest.mark.parametrize("name", WITH_ANOTHER_ANSWER)
-def test_every_answer_changes_something(
-    lean_template: Path, with_defaults: Tree, tmp_path: Path, name: str
-) -> None:
+def test_every_answer_changes_something(lean_template: Path, renders: Renders, name: str) -> None:
     """Besides the answers file. A question that is read by nothing has no place here."""
     other = OTHER_TEXTS.get(name) or CHOICES[name][1]
-    after = tree(with_copier(lean_template, tmp_path / "after", {name: other}))
+    with_defaults = tree(renders.by_copier(lean_template, {}))
+    after = tree(renders.by_copier(lean_template, {name: other}))
     assert set(differences(with_defaults, after)) - {".copier-answers.yml"}
 
 

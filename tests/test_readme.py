@@ -18,9 +18,9 @@ def test_the_readme_shows_what_make_dev_prints() -> None:
     assert [line for line in printed.splitlines() if line not in README] == []
 
 
-def test_the_readme_shows_what_make_new_says(template: Path, tmp_path: Path) -> None:
+def test_the_readme_shows_what_make_new_says(lean_template: Path, tmp_path: Path) -> None:
     printed = run(
-        tool("copier"), "copy", "--defaults", str(template), "../my-service", cwd=tmp_path
+        tool("copier"), "copy", "--defaults", str(lean_template), "../my-service", cwd=tmp_path
     )
     said = printed[printed.index("AI Service is ready") :]
     assert [line for line in said.splitlines() if line not in README] == []

@@ -9,17 +9,19 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from tests.engines import REPOSITORY, run, with_copier
+from tests.engines import REPOSITORY, run
+from tests.renders import Renders
 
 LOCK = REPOSITORY / "template/requirements.txt"
 
 
-@pytest.fixture(scope="module")
-def sbom(lean_template: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    service = with_copier(lean_template, tmp_path_factory.mktemp("sbom") / "made", {})
+@pytest.fixture
+def sbom(lean_template: Path, renders: Renders, tmp_path: Path) -> str:
+    service = renders.by_copier(lean_template, {})
     script = REPOSITORY / "template/scripts/sbom.py"
-    run(sys.executable, str(script), str(LOCK), "sbom.cdx.json", cwd=service)
-    return (service / "sbom.cdx.json").read_text()
+    written = tmp_path / "sbom.cdx.json"
+    run(sys.executable, str(script), str(LOCK), str(written), cwd=service)
+    return written.read_text()
 
 
 def test_it_is_valid(sbom: str) -> None:

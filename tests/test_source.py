@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.engines import REPOSITORY, with_copier
-from tests.questions import AWKWARD, CHOICE_COMBINATIONS, Answers
+from tests.engines import REPOSITORY
+from tests.questions import AWKWARD, CHOICE_COMBINATIONS, chosen, with_text
+from tests.renders import Renders
 
 TEMPLATE = REPOSITORY / "template"
 IGNORED = {
@@ -69,19 +70,13 @@ def test_the_template_asks_for_no_trust() -> None:
     assert not {"_tasks", "_migrations", "_jinja_extensions"} & config.keys()
 
 
-@pytest.fixture(scope="module", params=[*CHOICE_COMBINATIONS, *AWKWARD])
+@pytest.fixture(params=[*CHOICE_COMBINATIONS, *AWKWARD])
 def output(
-    request: pytest.FixtureRequest,
-    template: Path,
-    lean_template: Path,
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, template: Path, lean_template: Path, renders: Renders
 ) -> Path:
-    text = AWKWARD.get(request.param, "")
-    answers: Answers = CHOICE_COMBINATIONS.get(request.param) or {
-        "project_name": text[:60], "project_slug": "x", "description": text, "author": text[:100],
-    }  # fmt: skip
-    source = template if request.param in CHOICE_COMBINATIONS else lean_template
-    return with_copier(source, tmp_path_factory.mktemp("output") / "made", answers)
+    if request.param in CHOICE_COMBINATIONS:
+        return renders.by_copier(template, CHOICE_COMBINATIONS[request.param])
+    return renders.by_copier(lean_template, with_text(AWKWARD[request.param]))
 
 
 def test_the_output_is_valid_and_free_of_template_syntax(output: Path) -> None:
@@ -110,12 +105,13 @@ def holds_awkward_text(text: str) -> bool:
 
 
 @pytest.mark.parametrize("text", [pytest.param(text, id=kind) for kind, text in AWKWARD.items()])
-def test_free_text_arrives_unchanged(lean_template: Path, tmp_path: Path, text: str) -> None:
-    made = with_copier(lean_template, tmp_path / "x", {"description": text, "author": text[:100]})
+def test_free_text_arrives_unchanged(lean_template: Path, renders: Renders, text: str) -> None:
+    made = renders.by_copier(lean_template, with_text(text))
     project = tomllib.loads((made / "pyproject.toml").read_text())["project"]
     assert project["description"] == text
     assert project["authors"] == [{"name": text[:100]}]
     assert text in (made / "README.md").read_text()
+    assert f"Copyright (c) {text[:100]}" in (made / "LICENSE").read_text()
     remembered = yaml.safe_load((made / ".copier-answers.yml").read_text())
     assert remembered["description"] == text
 
@@ -129,9 +125,9 @@ def test_free_text_arrives_unchanged(lean_template: Path, tmp_path: Path, text: 
     ],
 )
 def test_only_the_chosen_ci_is_there(
-    lean_template: Path, tmp_path: Path, answer: str, present: list[str], absent: list[str]
+    lean_template: Path, renders: Renders, answer: str, present: list[str], absent: list[str]
 ) -> None:
-    made = with_copier(lean_template, tmp_path / "made", {"ci": answer})
+    made = renders.by_copier(lean_template, chosen("ci", answer))
     assert all((made / name).exists() for name in present)
     assert not [name for name in absent if (made / name).exists()]
 
@@ -146,9 +142,9 @@ def test_only_the_chosen_ci_is_there(
     ],
 )
 def test_the_manifests_are_there_when_they_are_wanted(
-    template: Path, tmp_path: Path, answer: str, *, manifests: bool
+    lean_template: Path, renders: Renders, answer: str, *, manifests: bool
 ) -> None:
-    made = with_copier(template, tmp_path / "made", {"operations": answer})
+    made = renders.by_copier(lean_template, chosen("operations", answer))
     assert (made / "deploy/kubernetes").exists() is manifests
     assert (made / "tests/deploy").exists() is manifests
 
@@ -173,14 +169,13 @@ def test_the_dashboards_are_there_when_they_are_wanted(
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        pytest.param("MIT", ["MIT License", "Copyright (c) Ada & Co.", "NONINFRINGEMENT"]),
+        pytest.param("MIT", ["MIT License", "Copyright (c) Your Team", "NONINFRINGEMENT"]),
         pytest.param("Apache-2.0", ["Version 2.0, January 2004", "END OF TERMS AND CONDITIONS"]),
-        pytest.param("Proprietary", ["Copyright (c) Ada & Co.", "All rights reserved"]),
+        pytest.param("Proprietary", ["Copyright (c) Your Team", "All rights reserved"]),
     ],
 )
 def test_the_licence_is_the_chosen_one(
-    lean_template: Path, tmp_path: Path, answer: str, words: list[str]
+    lean_template: Path, renders: Renders, answer: str, words: list[str]
 ) -> None:
-    answers = {"license": answer, "author": "Ada & Co."}
-    made = with_copier(lean_template, tmp_path / "made", answers)
+    made = renders.by_copier(lean_template, chosen("license", answer))
     assert all(word in (made / "LICENSE").read_text() for word in words)

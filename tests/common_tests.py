@@ -1,0 +1,62 @@
+"""The service's tests that read nothing an answer can change: once for each Python, not for each answer.
+
+That they read nothing else is seen, not believed: when they run, nothing else is there.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.engines import digest
+from tests.workshop import Workshop, entries
+
+# Tests that read what answers change, though no answer leaves them out: they run with every answer.
+READERS = ("tests/test_pattern_map.py",)
+PYTEST_SETTINGS = re.compile(r"(?ms)^\[tool\.pytest\.ini_options\]\n.*?(?=^\[)")
+
+
+class Passed(NamedTuple):
+    combination: str
+    number: int
+
+
+@dataclass
+class CommonTests:
+    workshop: Workshop
+    unchanged: set[str]  # paths that are the same with every answer
+    passed: dict[str, Passed] = field(default_factory=dict)
+
+    def run(self, combination: str) -> Passed:
+        """When and how many of these passed: now, or before, with the same Python and the same bytes."""
+        python = self.workshop.service.run(".venv/bin/python", "--version")
+        with self.alone():
+            key = python + digest(self.workshop.laid_out())
+            if key not in self.passed:
+                ignored = [f"--ignore={path}" for path in READERS]
+                output = self.workshop.service.run(".venv/bin/python", "-m", "pytest", *ignored)
+                self.passed[key] = Passed(combination, number_passed(output))
+            return self.passed[key]
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        place = self.workshop.service.path
+        settings = PYTEST_SETTINGS.search((place / "pyproject.toml").read_text())
+        assert settings
+        with self.workshop.without(set(entries(place)) - self.unchanged):
+            (place / "pyproject.toml").write_text(settings[0])
+            yield
+
+    def others(self) -> list[str]:
+        """What is left to run with every answer."""
+        place = self.workshop.service.path
+        changed = {f"tests/{name}" for name in entries(place / "tests")} - self.unchanged
+        return [*READERS, *sorted(name for name in changed if Path(name).name.startswith("test_"))]
+
+
+def number_passed(output: str) -> int:
+    found = re.search(r"(\d+) passed", output)
+    assert found, output
+    return int(found[1])
