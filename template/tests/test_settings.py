@@ -179,9 +179,11 @@ def test_the_chain_of_providers_makes_sense(
     assert refusal(capsys) == ["LLM_PROVIDERS"]
 
 
+@pytest.mark.parametrize("provider", ["anthropic", "anthropic-sdk"])
 def test_a_temperature_that_anthropic_would_refuse_is_refused_at_the_start(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    provider: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("LLM_PROVIDERS", f"openai,{provider}")
     monkeypatch.setenv("TEMPERATURE", "1.1")
     assert refusal(capsys) == ["TEMPERATURE"]
 

@@ -31,7 +31,7 @@ from app.configuration.unreadable import Unreadable
 from app.llm.http import HTTPPolicy
 from app.llm.prices import readable
 from app.llm.providers.openai.policy import OpenAIPolicy
-from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.policy import ProviderPolicy, vendor
 from app.llm.wrappers.cached import CachePolicy
 from app.resilience.circuit_breaker import BreakerPolicy
 from app.resilience.hedge import HedgePolicy
@@ -108,7 +108,7 @@ class Settings(BaseSettings):
 
     def provider(self, name: ProviderName) -> ProviderPolicy:
         """Add to the policy of one provider the sampling parameters that all of them share."""
-        policy: ProviderPolicy = getattr(self, rules.settings_of(name))
+        policy: ProviderPolicy = getattr(self, vendor(name))
         return replace(policy, temperature=self.temperature, max_tokens=self.max_tokens)
 
     @property

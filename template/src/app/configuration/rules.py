@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.policy import ProviderPolicy, vendor
 
 CONFIG_FILE = "config.yaml"
 
@@ -17,9 +17,6 @@ _REAL_BASE_URL = {
     "openai": "https://api.openai.com/v1",
     "anthropic": "https://api.anthropic.com",
 }
-
-# A provider with this ending has the settings of the one without, and needs its vendor's package.
-_BY_SDK = "-sdk"
 
 
 def lower(value: object) -> object:
@@ -34,7 +31,7 @@ def redis_url(value: SecretStr) -> SecretStr:
 
 def mild_enough(value: float | None, info: ValidationInfo) -> float | None:
     """A temperature above 1 would be refused by Anthropic, call by call."""
-    if (value or 0) > 1 and "anthropic" in info.data.get("llm_providers", ()):
+    if (value or 0) > 1 and "anthropic" in map(vendor, info.data.get("llm_providers", ())):
         raise ValueError("must be at most 1 for anthropic; or leave it out of LLM_PROVIDERS")
     return value
 
@@ -60,15 +57,11 @@ def each_provider_once(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def settings_of(provider: str) -> str:
-    return provider.removesuffix(_BY_SDK)
-
-
 def installed(value: tuple[str, ...]) -> tuple[str, ...]:
     for name in value:
-        if name.endswith(_BY_SDK) and find_spec(settings_of(name)) is None:
+        if name != vendor(name) and find_spec(vendor(name)) is None:
             raise ValueError(
-                f"{name} needs the package {settings_of(name)}, which comes with the extra sdk: "
+                f"{name} needs the package {vendor(name)}, which comes with the extra sdk: "
                 "make lock EXTRAS=sdk, and install or build anew"
             )
     return value
@@ -111,7 +104,7 @@ def usable(policy: ProviderPolicy, info: ValidationInfo) -> ProviderPolicy:
     if not _is_address(policy.base_url):
         wrong["base_url"] = "must be an address like https://api.example.com/v1"
     elif info.data.get("app_env") == "prod" and name in map(
-        settings_of, info.data.get("llm_providers", ())
+        vendor, info.data.get("llm_providers", ())
     ):
         wrong = _unreal(name, policy)
     _raise_each(wrong)
