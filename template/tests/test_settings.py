@@ -117,6 +117,39 @@ def test_a_key_is_in_no_message_and_no_repr(
     assert KEY not in shown
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param(f"redis://:{KEY}/x@redis:6379", id="a slash in the password"),
+        pytest.param(f"redis://:{KEY}#x@redis:6379", id="a hash in the password"),
+        pytest.param(f"redis://:{KEY}@redis:port", id="a port that is none"),
+        pytest.param(f"redis://:{KEY}@redis?timeot=1", id="an option that is none"),
+        pytest.param(f"redis://:{KEY}@redis?socket_timeout={KEY}", id="the value of an option"),
+        pytest.param(f"rediss://:{KEY}@redis?ssl_cert_reqs=perhaps", id="a choice that is none"),
+    ],
+)
+def test_an_address_that_redis_would_choke_on_is_refused_without_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    with pytest.raises(SystemExit):
+        load()
+    message = capsys.readouterr().err
+    assert "  REDIS_URL: must be like" in message
+    assert KEY not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://redis", "rediss://u:p%2Fq@redis:6380/1?ssl_cert_reqs=none", "unix:///run/redis"],
+)
+def test_an_address_that_redis_understands_is_taken(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    assert load().redis_url is not None
+
+
 def test_a_key_is_not_in_the_error_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", KEY)
     with pytest.raises(ValidationError) as error:

@@ -24,9 +24,29 @@ def lower(value: object) -> object:
 
 
 def redis_url(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+    url = value.get_secret_value()
+    if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
+    if not _is_connectable(url):
+        raise ValueError(
+            "must be like redis://user:password@host:6379/0, with options that redis-py knows; "
+            "in a password / is %2F, # is %23 and ? is %3F"
+        )
     return value
+
+
+def _is_connectable(redis_url: str) -> bool:
+    """Let redis-py read it as a connection would. What it says of a wrong one repeats the password."""
+    from redis.asyncio import (
+        ConnectionPool,
+        RedisError,
+    )  # noqa: PLC0415 - most starts need no Redis
+
+    try:
+        ConnectionPool.from_url(redis_url).make_connection()
+    except (ValueError, TypeError, RedisError):
+        return False
+    return True
 
 
 def mild_enough(value: float | None, info: ValidationInfo) -> float | None:
