@@ -37,10 +37,7 @@ def redis_url(value: SecretStr) -> SecretStr:
 
 def _is_connectable(redis_url: str) -> bool:
     """Let redis-py read it as a connection would. What it says of a wrong one repeats the password."""
-    from redis.asyncio import (
-        ConnectionPool,
-        RedisError,
-    )  # noqa: PLC0415 - most starts need no Redis
+    from redis.asyncio import ConnectionPool, RedisError  # noqa: PLC0415 - most need no Redis
 
     try:
         ConnectionPool.from_url(redis_url).make_connection()
