@@ -199,6 +199,33 @@ def test_what_is_meant_is_understood(
     assert read in (settings.log.level, settings.llm_providers, settings.app_env)
 
 
+@pytest.mark.parametrize(
+    ("given", "attempt_s", "first_chunk_s", "deadline_s"),
+    [
+        pytest.param({}, 60, 30, 90, id="by default"),
+        pytest.param({"REQUEST_TIMEOUT_S": "300"}, 300, 30, 450, id="patient"),
+        pytest.param({"STREAM_CHUNK_TIMEOUT_S": "80"}, 60, 80, 120, id="with streams"),
+        pytest.param({"STREAM_FIRST_CHUNK_TIMEOUT_S": "80"}, 60, 80, 120, id="with thinkers"),
+        pytest.param({"RETRY_DEADLINE_S": "20"}, 18, 18, 20, id="impatient"),
+        pytest.param({"RETRY_DEADLINE_S": "50"}, 45, 30, 50, id="impatient with answers only"),
+        pytest.param({"RETRY_DEADLINE_S": "600"}, 60, 30, 600, id="with time for many attempts"),
+    ],
+)
+def test_an_attempt_ends_before_the_deadline_of_all(
+    given: dict[str, str],
+    attempt_s: float,
+    first_chunk_s: float,
+    deadline_s: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    http, retrying = load().http, load().retrying
+    assert http.request_timeout_s == attempt_s
+    assert http.first_chunk_timeout_s == first_chunk_s
+    assert retrying.deadline_s == deadline_s
+
+
 def test_an_address_has_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", " https://llm.example/v1/ ")
     assert load().openai.base_url == "https://llm.example/v1"

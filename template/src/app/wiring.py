@@ -169,7 +169,7 @@ def _guarded(name: ProviderName, common: _Common) -> _Guarded:
     limited = RateLimited(provider, _limiter(name, common), meter=metrics)
     breaking = CircuitBreaking(limited, settings.breaker, meter=metrics)
     attempts = TracedAttempts(breaking, tracer) if tracer.is_on else breaking
-    retrying = Retrying(attempts, settings.retry, meter=metrics)
+    retrying = Retrying(attempts, settings.retrying, meter=metrics)
     cached = Cached(retrying, common.cache, settings.cache, meter=metrics)
     seen = Instrumented(
         cached,
