@@ -83,7 +83,7 @@ async def test_a_provider_that_hangs_is_left_alone_however_short_the_deadline_is
     upstream: Upstream,
 ) -> None:
     upstream.openai_may_answer.clear()
-    impatient = {"max_attempts": 1, "deadline_s": 0.1}
+    impatient = {"max_attempts": 1, "deadline_s": 0.5}
     values = {"retry": impatient, "breaker": {"failures": 1}, "llm_providers": "openai"}
     async with service(upstream, **values) as opened:
         with pytest.raises(TimedOut):
