@@ -10,15 +10,13 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_vali
 
 from app.api.documentation import EVENT_STREAM, problems
 from app.api.event_stream import EventStream, frame
-from app.api.problems import describe, http_problem
+from app.api.problems import describe, stopped
 from app.api.state import Door
 from app.api.tenant import Tenant
 from app.api.text import Text
 from app.llm.types import ChatRequest, LLMResponse, Message, Role, StreamEvent, TextDelta
 
 router = APIRouter(tags=["chat"])
-
-_STOPPING = 503
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 
@@ -98,5 +96,4 @@ async def _frames(
 
 
 def _cut_off(text: list[str]) -> bytes:
-    problem = http_problem(_STOPPING, "The service stopped before the answer was complete.")
-    return frame("error", problem.model_copy(update={"text": "".join(text)}).as_json())
+    return frame("error", stopped().model_copy(update={"text": "".join(text)}).as_json())
