@@ -5,11 +5,12 @@ from contextlib import aclosing
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from app.api.documentation import EVENT_STREAM, problems
 from app.api.event_stream import EventStream, frame
+from app.api.listening import to_nobody, while_listening
 from app.api.problems import describe, stopped
 from app.api.state import Door
 from app.api.tenant import Tenant
@@ -67,13 +68,15 @@ class ChatBody(BaseModel):
     response_model=LLMResponse,
     responses={200: EVENT_STREAM, **problems(413, 422, 429, 500, 502, 503, 504)},
 )
-async def chat(body: ChatBody, door: Door, tenant: Tenant = None) -> LLMResponse | Response:
-    request = body.to_request(tenant)
+async def chat(
+    body: ChatBody, door: Door, request: Request, tenant: Tenant = None
+) -> LLMResponse | Response:
+    question = body.to_request(tenant)
     if body.stream:
         text: list[str] = []
-        frames = _frames(door.chat.stream(request), text, debug=door.debug)
+        frames = _frames(door.chat.stream(question), text, debug=door.debug)
         return EventStream(frames, last_words=lambda: _cut_off(text))
-    return await door.chat.complete(request)
+    return await while_listening(request, door.chat.complete(question)) or to_nobody()
 
 
 async def _frames(
