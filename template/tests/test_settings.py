@@ -117,6 +117,39 @@ def test_a_key_is_in_no_message_and_no_repr(
     assert KEY not in shown
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        pytest.param(f"redis://:{KEY}/x@redis:6379", id="a slash in the password"),
+        pytest.param(f"redis://:{KEY}#x@redis:6379", id="a hash in the password"),
+        pytest.param(f"redis://:{KEY}@redis:port", id="a port that is none"),
+        pytest.param(f"redis://:{KEY}@redis?timeot=1", id="an option that is none"),
+        pytest.param(f"redis://:{KEY}@redis?socket_timeout={KEY}", id="the value of an option"),
+        pytest.param(f"rediss://:{KEY}@redis?ssl_cert_reqs=perhaps", id="a choice that is none"),
+    ],
+)
+def test_an_address_that_redis_would_choke_on_is_refused_without_its_password(
+    url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    with pytest.raises(SystemExit):
+        load()
+    message = capsys.readouterr().err
+    assert "  REDIS_URL: must be like" in message
+    assert KEY not in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://redis", "rediss://u:p%2Fq@redis:6380/1?ssl_cert_reqs=none", "unix:///run/redis"],
+)
+def test_an_address_that_redis_understands_is_taken(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    assert load().redis_url is not None
+
+
 def test_a_key_is_not_in_the_error_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PORT", KEY)
     with pytest.raises(ValidationError) as error:
@@ -166,6 +199,33 @@ def test_what_is_meant_is_understood(
     assert read in (settings.log.level, settings.llm_providers, settings.app_env)
 
 
+@pytest.mark.parametrize(
+    ("given", "attempt_s", "first_chunk_s", "deadline_s"),
+    [
+        pytest.param({}, 60, 30, 90, id="by default"),
+        pytest.param({"REQUEST_TIMEOUT_S": "300"}, 300, 30, 450, id="patient"),
+        pytest.param({"STREAM_CHUNK_TIMEOUT_S": "80"}, 60, 80, 120, id="with streams"),
+        pytest.param({"STREAM_FIRST_CHUNK_TIMEOUT_S": "80"}, 60, 80, 120, id="with thinkers"),
+        pytest.param({"RETRY_DEADLINE_S": "20"}, 18, 18, 20, id="impatient"),
+        pytest.param({"RETRY_DEADLINE_S": "50"}, 45, 30, 50, id="impatient with answers only"),
+        pytest.param({"RETRY_DEADLINE_S": "600"}, 60, 30, 600, id="with time for many attempts"),
+    ],
+)
+def test_an_attempt_ends_before_the_deadline_of_all(
+    given: dict[str, str],
+    attempt_s: float,
+    first_chunk_s: float,
+    deadline_s: float,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    http, retrying = load().http, load().retrying
+    assert http.request_timeout_s == attempt_s
+    assert http.first_chunk_timeout_s == first_chunk_s
+    assert retrying.deadline_s == deadline_s
+
+
 def test_an_address_has_no_slash_at_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", " https://llm.example/v1/ ")
     assert load().openai.base_url == "https://llm.example/v1"
@@ -179,9 +239,11 @@ def test_the_chain_of_providers_makes_sense(
     assert refusal(capsys) == ["LLM_PROVIDERS"]
 
 
+@pytest.mark.parametrize("provider", ["anthropic", "anthropic-sdk"])
 def test_a_temperature_that_anthropic_would_refuse_is_refused_at_the_start(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    provider: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setenv("LLM_PROVIDERS", f"openai,{provider}")
     monkeypatch.setenv("TEMPERATURE", "1.1")
     assert refusal(capsys) == ["TEMPERATURE"]
 

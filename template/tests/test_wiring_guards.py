@@ -2,12 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 
+import fakeredis
 import httpx2 as httpx
 import pytest
 
-from app.errors import CircuitOpen, NothingCanAnswer
+from app.errors import CircuitOpen, NothingCanAnswer, ProviderUnavailable, TimedOut
 from app.llm.types import ChatRequest, Message
 from app.settings import Settings
 from app.testing import CapturedLogs
@@ -61,6 +62,34 @@ async def test_providers_that_keep_failing_are_left_alone(upstream: Upstream) ->
     assert [type(cause) for cause in raised.value.causes] == [CircuitOpen, CircuitOpen]
     assert raised.value.retry_after_s == pytest.approx(30, abs=5)
     assert [health.report().state for health in opened.health.values()] == ["open", "open"]
+
+
+async def test_with_redis_other_processes_need_one_failure(
+    upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    redis = fakeredis.FakeAsyncRedis()
+    monkeypatch.setattr("app.wiring.open_redis", lambda _url: aclosing(redis))
+    upstream.status = 500
+    values = {"breaker": {"failures": 2}, "llm_providers": "openai", "redis_url": "redis://fake"}
+    async with service(upstream, **values) as one, service(upstream, **values) as two:
+        for process in (one, one, two):
+            with pytest.raises(ProviderUnavailable):
+                await process.chat.complete(REQUEST)
+        with pytest.raises(CircuitOpen):
+            await two.chat.complete(REQUEST)
+
+
+async def test_a_provider_that_hangs_is_left_alone_however_short_the_deadline_is(
+    upstream: Upstream,
+) -> None:
+    upstream.openai_may_answer.clear()
+    impatient = {"max_attempts": 1, "deadline_s": 0.5}
+    values = {"retry": impatient, "breaker": {"failures": 1}, "llm_providers": "openai"}
+    async with service(upstream, **values) as opened:
+        with pytest.raises(TimedOut):
+            await opened.chat.complete(REQUEST)
+        with pytest.raises(CircuitOpen):
+            await opened.chat.complete(REQUEST)
 
 
 async def test_a_slow_provider_is_not_waited_for_when_hedging(

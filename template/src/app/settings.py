@@ -4,6 +4,7 @@ The name of an environment variable is the path of its field: `RETRY_MAX_ATTEMPT
 `settings.retry.max_attempts`; `RETRY__MAX_ATTEMPTS` means the same. `.env.example` lists them all.
 """
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,7 +32,7 @@ from app.configuration.unreadable import Unreadable
 from app.llm.http import HTTPPolicy
 from app.llm.prices import readable
 from app.llm.providers.openai.policy import OpenAIPolicy
-from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.policy import ProviderPolicy, vendor
 from app.llm.wrappers.cached import CachePolicy
 from app.resilience.circuit_breaker import BreakerPolicy
 from app.resilience.hedge import HedgePolicy
@@ -44,6 +45,11 @@ ProviderName = Literal["openai", "anthropic", "openai-sdk", "anthropic-sdk"]
 
 Host = Annotated[str, StringConstraints(strip_whitespace=True, pattern=r"^[A-Za-z0-9.:_-]+$")]
 AppEnv = Annotated[Literal["dev", "staging", "prod"], BeforeValidator(rules.lower)]
+
+
+# The deadline of all attempts, as a multiple of what one may take; and what one may take of it.
+_DEADLINE_RATIO = 1.5
+_ATTEMPT_SHARE = 0.9
 
 
 class Settings(BaseSettings):
@@ -108,17 +114,37 @@ class Settings(BaseSettings):
 
     def provider(self, name: ProviderName) -> ProviderPolicy:
         """Add to the policy of one provider the sampling parameters that all of them share."""
-        policy: ProviderPolicy = getattr(self, rules.settings_of(name))
+        policy: ProviderPolicy = getattr(self, vendor(name))
         return replace(policy, temperature=self.temperature, max_tokens=self.max_tokens)
 
     @property
     def http(self) -> HTTPPolicy:
         return HTTPPolicy(
-            request_timeout_s=self.request_timeout_s,
+            request_timeout_s=self._in_time(self.request_timeout_s),
             stream_chunk_timeout_s=self.stream_chunk_timeout_s,
-            stream_first_chunk_timeout_s=self.stream_first_chunk_timeout_s,
+            stream_first_chunk_timeout_s=self._in_time(self._first_chunk_timeout_s),
             max_concurrency=self.max_concurrency,
         )
+
+    @property
+    def retrying(self) -> RetryPolicy:
+        """Unless a deadline is given, it leaves the longest attempt half as long again."""
+        if self.retry.deadline_s is not None:
+            return self.retry
+        longest_s = max(self.request_timeout_s, self._first_chunk_timeout_s)
+        return replace(self.retry, deadline_s=longest_s * _DEADLINE_RATIO)
+
+    @property
+    def _first_chunk_timeout_s(self) -> float:
+        return self.stream_first_chunk_timeout_s or self.stream_chunk_timeout_s
+
+    def _in_time(self, attempt_s: float) -> float:
+        """Let an attempt end before the deadline of all: one that is given up is no verdict.
+
+        Otherwise a provider that hangs would never open its circuit.
+        """
+        deadline_s = self.retrying.deadline_s or math.inf
+        return min(attempt_s, deadline_s * _ATTEMPT_SHARE)
 
     @classmethod
     def settings_customise_sources(

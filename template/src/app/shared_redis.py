@@ -40,7 +40,8 @@ async def open_redis(url: str, *, max_connections: int = 50) -> AsyncIterator[Re
 class Outages:
     """Asks Redis, and remembers whether it answered.
 
-    `began` is told of the first failure, `ended` of the first success after it.
+    `began` is told of the first failure, `ended` of the first success after it. Calls overlap: what
+    was asked before the last failure does not end the outage, or a slow moment would be many.
     """
 
     def __init__(
@@ -54,33 +55,30 @@ class Outages:
         self._ended = ended
         self._clock = clock
         self._lasts = False
-        self._left_alone_until = float("-inf")
+        self._failed_at = float("-inf")
 
     async def survived(self, ask: Callable[[], Awaitable[T]], *, otherwise: T) -> T:
         """The answer, or `otherwise`: at once, when Redis has just failed."""
-        if self._clock() < self._left_alone_until:
+        if self._lasts and self._clock() < self._failed_at + _PAUSE_AFTER_FAILURE_S:
             return otherwise
         return await self.tried(ask, otherwise=otherwise)
 
     async def tried(self, ask: Callable[[], Awaitable[T]], *, otherwise: T) -> T:
         """The same for who wants to know how it is now."""
+        asked_at = self._clock()
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 answer = await ask()
         except (RedisError, OSError) as error:  # a timeout is one of the latter
             self._failed(error)
             return otherwise
-        self._worked()
+        if self._lasts and asked_at >= self._failed_at:
+            self._lasts = False
+            self._ended()
         return answer
 
     def _failed(self, error: Exception) -> None:
-        self._left_alone_until = self._clock() + _PAUSE_AFTER_FAILURE_S
+        self._failed_at = self._clock()
         if not self._lasts:
             self._lasts = True
             self._began(error)
-
-    def _worked(self) -> None:
-        if self._lasts:
-            self._lasts = False
-            self._left_alone_until = float("-inf")
-            self._ended()

@@ -19,7 +19,8 @@ From the outside in, with the reasons for the order:
     │  Retrying                 each attempt passes the guards below; what they refuse is not tried
     │                           again, so an open circuit and a reached limit cost no wait
     │  TracedAttempts           with ENABLE_TRACING: one span per attempt
-    │  CircuitBreaking          a provider that is away costs no token and no connection
+    │  CircuitBreaking          a provider that is away costs no token and no connection. Who finds
+    │                           out tells the other processes, through Redis when there is one
     │  RateLimited              each attempt counts, because the provider counts each. One limit per
     │                           provider, shared through Redis when there is one
     │  OpenAI, …                one HTTP call
@@ -66,6 +67,8 @@ from app.llm.wrappers.retrying import Retrying
 from app.llm.wrappers.shared import Shared
 from app.llm.wrappers.stale import Stale
 from app.llm.wrappers.traced import Traced, TracedAttempts
+from app.resilience.circuit_breaker import NOT_SHARED, SharedCircuit
+from app.resilience.circuit_redis import RedisCircuit
 from app.resilience.health import Health
 from app.resilience.probing import Patient, probing
 from app.resilience.rate_limit import LocalLimiter, RateLimiter
@@ -169,9 +172,11 @@ def _guarded(name: ProviderName, common: _Common) -> _Guarded:
     previews = _previews(settings)
     provider = PROVIDERS[name](policy, common.connections)
     limited = RateLimited(provider, _limiter(name, common), meter=metrics)
-    breaking = CircuitBreaking(limited, settings.breaker, meter=metrics)
+    breaking = CircuitBreaking(
+        limited, settings.breaker, shared=_circuit(name, common), meter=metrics
+    )
     attempts = TracedAttempts(breaking, tracer) if tracer.is_on else breaking
-    retrying = Retrying(attempts, settings.retry, meter=metrics)
+    retrying = Retrying(attempts, settings.retrying, meter=metrics)
     cached = Cached(retrying, common.cache, settings.cache, meter=metrics)
     seen = Instrumented(
         cached,
@@ -206,6 +211,10 @@ def _limiter(name: ProviderName, common: _Common) -> RateLimiter:
     if common.redis is None:
         return LocalLimiter(common.settings.rate_limit)
     return RedisLimiter(name, common.settings.rate_limit, common.redis)
+
+
+def _circuit(name: ProviderName, common: _Common) -> SharedCircuit:
+    return NOT_SHARED if common.redis is None else RedisCircuit(name, common.redis)
 
 
 def _redis(settings: Settings) -> AbstractAsyncContextManager[Redis | None]:

@@ -1,5 +1,10 @@
-import pytest
+import asyncio
 
+import orjson
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.middleware.error_boundary import ErrorBoundary
 from app.testing import CapturedLogs, FakeChatModel
 from tests.door import Door, opened
 
@@ -53,3 +58,24 @@ async def test_a_mistake_of_ours_is_logged_once_with_its_traceback_and_no_variab
     assert line["exception"][0]["exc_type"] == "ValueError"
     assert line["exception"][0]["frames"][-1]["name"] == "_texts"
     assert confidential not in logs.text
+
+
+async def test_a_request_that_a_shutdown_cuts_off_is_told_so() -> None:
+    async def hanging(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        await asyncio.Event().wait()
+
+    async def nothing() -> Message:
+        return {"type": "http.request"}
+
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    running = asyncio.create_task(ErrorBoundary(hanging)({"type": "http"}, nothing, send))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    start, body = sent
+    assert start["status"] == orjson.loads(body["body"])["status"] == 503

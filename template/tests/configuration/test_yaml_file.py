@@ -80,6 +80,10 @@ def test_all_that_is_wrong_is_said_with_file_and_key(
         pytest.param(
             b"log: {level: INFO, level: ERROR}", "the key level is there", id="in a group"
         ),
+        pytest.param(
+            b"port: 1\n[host]: 2", "line 2 of config.yaml: a key must", id="a list as key"
+        ),
+        pytest.param(b"log: &log {level: *log}", "cannot read config.yaml", id="endless"),
         pytest.param(b"- port", "must consist of keys and values", id="a list"),
         pytest.param(b"host: \xff", "cannot read config.yaml", id="no text"),
     ],

@@ -18,7 +18,7 @@ from app.errors import (
 )
 from app.llm.types import TextDelta
 from app.llm.wrappers.fallback import Fallback
-from app.testing import FakeChatModel, captured_logs
+from app.testing import CapturedMetrics, FakeChatModel, captured_logs
 from tests.llm.samples import REQUEST
 
 BUSY = ProviderUnavailable("one is busy", provider="one", status=503)
@@ -57,6 +57,16 @@ async def test_a_fallback_is_logged() -> None:
         await Fallback(two(BUSY, "from two")).complete(REQUEST)
     (line,) = logs.events("llm.fallback")
     assert (line["provider"], line["error"], line["status"]) == ("one", "ProviderUnavailable", 503)
+
+
+@pytest.mark.parametrize("names", [["one"], ["one", "two"]], ids=["an only one", "the last one"])
+async def test_who_has_nobody_behind_it_is_not_given_up_for_anybody(names: list[str]) -> None:
+    metrics = CapturedMetrics()
+    chain = Fallback([FakeChatModel(BUSY, name=name) for name in names], meter=metrics)
+    with captured_logs() as logs, pytest.raises(LLMError):
+        await chain.complete(REQUEST)
+    assert [line["provider"] for line in logs.events("llm.fallback")] == names[:-1]
+    assert metrics.value("llm_fallbacks_total") == len(names) - 1
 
 
 async def test_a_refused_request_is_the_callers_matter() -> None:

@@ -58,6 +58,11 @@ def test_a_cost_is_computed_from_the_tokens(tokens: Usage, cost_usd: float) -> N
     assert SHIPPED.cost_usd("openai", "gpt-5-mini", tokens) == cost_usd
 
 
+def test_a_call_through_an_sdk_costs_the_same() -> None:
+    directly = SHIPPED.cost_usd("openai", "gpt-5-mini", usage(1000, 10))
+    assert SHIPPED.cost_usd("openai-sdk", "gpt-5-mini", usage(1000, 10)) == directly
+
+
 @pytest.mark.parametrize(
     ("provider", "snapshot"),
     [("openai", "gpt-5-mini-2025-08-07"), ("anthropic", "claude-haiku-4-5-20251001")],

@@ -50,7 +50,7 @@ async def test_a_hundred_equal_questions_are_one_call(bench: Bench) -> None:
     bench.go.set()
     first, *others = await asyncio.gather(*calls)
     assert (first.content, first.cached) == ("Hello!", False)
-    assert others == [first.model_copy(update={"cached": True})] * 99
+    assert others == [first.model_copy(update={"cached": True, "cost_usd": 0.0})] * 99
     assert len(bench.model.requests) == 1
 
 
@@ -63,7 +63,7 @@ async def test_a_hundred_equal_streams_are_one_call(bench: Bench) -> None:
     assert deltas == [TextDelta("Hel"), TextDelta("lo!")]
     assert isinstance(done, Done)
     assert not done.response.cached
-    unpaid = Done(done.response.model_copy(update={"cached": True}))
+    unpaid = Done(done.response.model_copy(update={"cached": True, "cost_usd": 0.0}))
     assert others == [[*deltas, unpaid]] * 99
     assert len(bench.model.requests) == 1
 

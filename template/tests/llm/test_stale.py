@@ -56,7 +56,9 @@ class Chain:
 async def test_an_old_answer_is_given_when_nobody_has_a_new_one() -> None:
     chain = Chain(["said before", BUSY], [LATE])
     first = await chain.ask()
-    assert await chain.ask_later() == first.model_copy(update={"cached": True, "stale": True})
+    assert await chain.ask_later() == first.model_copy(
+        update={"cached": True, "stale": True, "cost_usd": 0.0}
+    )
 
 
 async def test_a_new_answer_is_preferred_to_an_old_one() -> None:
@@ -91,7 +93,7 @@ async def test_a_stream_is_replayed() -> None:
     first = await chain.ask()
     chain.clock.now += 2 * 3600
     events = [event async for event in chain.model.stream(REQUEST)]
-    stale = first.model_copy(update={"cached": True, "stale": True})
+    stale = first.model_copy(update={"cached": True, "stale": True, "cost_usd": 0.0})
     assert events == [TextDelta("said before"), Done(stale)]
 
 

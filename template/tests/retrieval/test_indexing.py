@@ -1,11 +1,12 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from app.errors import ProviderUnavailable, RequestRefused
+from app.errors import DocumentsNotReady, ProviderUnavailable, RequestRefused
 from app.retrieval import indexing
 from app.retrieval.index import Index
-from app.retrieval.indexing import Indexer
+from app.retrieval.indexing import Embedded, Indexer
 from app.retrieval.policy import DocumentsPolicy
 from app.testing import CapturedLogs
 from tests.retrieval.bag_of_words import BagOfWords
@@ -134,6 +135,21 @@ async def test_many_pieces_are_embedded_some_at_a_time(
     embed = BagOfWords()
     await index(policy, embed)
     assert embed.calls == [ALL[:2], ALL[2:]]
+
+
+async def test_models_that_take_turns_are_not_paid_for_ever(
+    policy: DocumentsPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(indexing, "_TEXTS_AT_ONCE", 2)
+    embed = BagOfWords()
+
+    async def in_turns(texts: Sequence[str]) -> Embedded:
+        embed.model = f"words-{len(embed.calls) % 2}"
+        return await embed(texts)
+
+    with pytest.raises(DocumentsNotReady):
+        await Indexer(policy, in_turns).index()
+    assert len(embed.calls) == 3
 
 
 async def test_equal_pieces_have_one_vector(policy: DocumentsPolicy, folder: Path) -> None:

@@ -2,10 +2,11 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from app.api.documentation import problems
+from app.api.listening import to_nobody, while_listening
 from app.api.state import Door
 from app.api.tenant import Tenant
 from app.api.text import one_spelling
@@ -60,10 +61,15 @@ class AskAnswer(BaseModel):
 @router.post(
     "/v1/ask",
     summary="Ask about the documents",
+    response_model=AskAnswer,
     responses=problems(413, 422, 429, 500, 502, 503, 504),
 )
-async def ask(body: AskBody, door: Door, tenant: Tenant = None) -> AskAnswer:
-    return _shown(await door.grounded.ask(body.question, top_k=body.top_k, tenant=tenant))
+async def ask(
+    body: AskBody, door: Door, request: Request, tenant: Tenant = None
+) -> AskAnswer | Response:
+    asking = door.grounded.ask(body.question, top_k=body.top_k, tenant=tenant)
+    answer = await while_listening(request, asking)
+    return to_nobody() if answer is None else _shown(answer)
 
 
 def _shown(answer: GroundedAnswer) -> AskAnswer:

@@ -5,20 +5,19 @@ from contextlib import aclosing
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from app.api.documentation import EVENT_STREAM, problems
 from app.api.event_stream import EventStream, frame
-from app.api.problems import describe, http_problem
+from app.api.listening import to_nobody, while_listening
+from app.api.problems import describe, stopped
 from app.api.state import Door
 from app.api.tenant import Tenant
 from app.api.text import Text
 from app.llm.types import ChatRequest, LLMResponse, Message, Role, StreamEvent, TextDelta
 
 router = APIRouter(tags=["chat"])
-
-_STOPPING = 503
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@-]{0,127}$")]
 
@@ -69,13 +68,15 @@ class ChatBody(BaseModel):
     response_model=LLMResponse,
     responses={200: EVENT_STREAM, **problems(413, 422, 429, 500, 502, 503, 504)},
 )
-async def chat(body: ChatBody, door: Door, tenant: Tenant = None) -> LLMResponse | Response:
-    request = body.to_request(tenant)
+async def chat(
+    body: ChatBody, door: Door, request: Request, tenant: Tenant = None
+) -> LLMResponse | Response:
+    question = body.to_request(tenant)
     if body.stream:
         text: list[str] = []
-        frames = _frames(door.chat.stream(request), text, debug=door.debug)
+        frames = _frames(door.chat.stream(question), text, debug=door.debug)
         return EventStream(frames, last_words=lambda: _cut_off(text))
-    return await door.chat.complete(request)
+    return await while_listening(request, door.chat.complete(question)) or to_nobody()
 
 
 async def _frames(
@@ -98,5 +99,4 @@ async def _frames(
 
 
 def _cut_off(text: list[str]) -> bytes:
-    problem = http_problem(_STOPPING, "The service stopped before the answer was complete.")
-    return frame("error", problem.model_copy(update={"text": "".join(text)}).as_json())
+    return frame("error", stopped().model_copy(update={"text": "".join(text)}).as_json())

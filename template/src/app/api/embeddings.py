@@ -10,7 +10,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.api.documentation import problems
-from app.api.listening import while_listening
+from app.api.listening import to_nobody, while_listening
 from app.api.state import Door
 from app.api.text import one_spelling
 from app.errors import LLMError
@@ -26,7 +26,6 @@ MAX_TEXTS = 10_000
 MAX_TEXT_CHARS = 32_768
 
 _ITEMS_PER_WRITE = 16
-_CLIENT_CLOSED = 499  # nginx's number; nobody reads it but the log
 
 
 class EmbeddingsBody(BaseModel):
@@ -69,7 +68,7 @@ async def embeddings(body: EmbeddingsBody, door: Door, request: Request) -> Resp
         raise RequestValidationError(_refusals(faults))
     batch = await while_listening(request, door.embeddings.embed(wanted))
     if batch is None:
-        return Response(status_code=_CLIENT_CLOSED)
+        return to_nobody()
     return StreamingResponse(_written(batch, faults), media_type="application/json")
 
 

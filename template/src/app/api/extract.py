@@ -9,7 +9,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Self
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from app.api.documentation import problems
+from app.api.listening import to_nobody, while_listening
 from app.api.state import Door
 from app.api.tenant import Tenant
 from app.api.text import Text
@@ -102,8 +103,11 @@ def extraction_prompt(text: str) -> tuple[Message, ...]:
 @router.post(
     "/v1/extract",
     summary="Read the facts of an invoice",
+    response_model=Invoice,
     responses=problems(413, 422, 429, 500, 502, 503, 504),
 )
-async def extract(body: ExtractBody, door: Door, tenant: Tenant = None) -> Invoice:
-    request = ChatRequest(messages=extraction_prompt(body.text), tenant=tenant)
-    return await ask_for(Invoice, door.chat, request)
+async def extract(
+    body: ExtractBody, door: Door, request: Request, tenant: Tenant = None
+) -> Invoice | Response:
+    question = ChatRequest(messages=extraction_prompt(body.text), tenant=tenant)
+    return await while_listening(request, ask_for(Invoice, door.chat, question)) or to_nobody()

@@ -2,11 +2,13 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TypeVar
 
-from fastapi import Request
+from fastapi import Request, Response
 
 from app.resilience.tasks import end_all
 
 T = TypeVar("T")
+
+_CLIENT_CLOSED = 499  # nginx's number
 
 
 async def while_listening(request: Request, work: Coroutine[None, None, T]) -> T | None:
@@ -21,6 +23,11 @@ async def while_listening(request: Request, work: Coroutine[None, None, T]) -> T
         return working.result() if working.done() else None
     finally:
         await end_all((working, leaving))
+
+
+def to_nobody() -> Response:
+    """Answer a caller who has hung up: only the log reads it."""
+    return Response(status_code=_CLIENT_CLOSED)
 
 
 async def _left(request: Request) -> None:

@@ -131,6 +131,11 @@ def http_problem(status: int, detail: str) -> Problem:
     )
 
 
+def stopped() -> Problem:
+    """Say it when the server stops, and has waited long enough for a request that still runs."""
+    return http_problem(503, "The service stopped before the answer was complete.")
+
+
 async def _on_invalid_request(_request: Request, error: RequestValidationError) -> Response:
     errors = [_field_error(found) for found in error.errors()[:_MAX_FIELD_ERRORS]]
     _log.info("request.refused", errors=[found.model_dump() for found in errors])

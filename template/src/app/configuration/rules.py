@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.policy import ProviderPolicy, vendor
 
 CONFIG_FILE = "config.yaml"
 
@@ -18,23 +18,37 @@ _REAL_BASE_URL = {
     "anthropic": "https://api.anthropic.com",
 }
 
-# A provider with this ending has the settings of the one without, and needs its vendor's package.
-_BY_SDK = "-sdk"
-
 
 def lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
 
 def redis_url(value: SecretStr) -> SecretStr:
-    if urlsplit(value.get_secret_value()).scheme not in {"redis", "rediss", "unix"}:
+    url = value.get_secret_value()
+    if not url.startswith(("redis://", "rediss://", "unix://")):
         raise ValueError("must begin with redis://, rediss:// or unix://")
+    if not _is_connectable(url):
+        raise ValueError(
+            "must be like redis://user:password@host:6379/0, with options that redis-py knows; "
+            "in a password / is %2F, # is %23 and ? is %3F"
+        )
     return value
+
+
+def _is_connectable(redis_url: str) -> bool:
+    """Let redis-py read it as a connection would. What it says of a wrong one repeats the password."""
+    from redis.asyncio import ConnectionPool, RedisError  # noqa: PLC0415 - most need no Redis
+
+    try:
+        ConnectionPool.from_url(redis_url).make_connection()  # type: ignore[no-untyped-call]  # not typed there
+    except (ValueError, TypeError, RedisError):
+        return False
+    return True
 
 
 def mild_enough(value: float | None, info: ValidationInfo) -> float | None:
     """A temperature above 1 would be refused by Anthropic, call by call."""
-    if (value or 0) > 1 and "anthropic" in info.data.get("llm_providers", ()):
+    if (value or 0) > 1 and "anthropic" in map(vendor, info.data.get("llm_providers", ())):
         raise ValueError("must be at most 1 for anthropic; or leave it out of LLM_PROVIDERS")
     return value
 
@@ -60,15 +74,11 @@ def each_provider_once(value: tuple[str, ...]) -> tuple[str, ...]:
     return value
 
 
-def settings_of(provider: str) -> str:
-    return provider.removesuffix(_BY_SDK)
-
-
 def installed(value: tuple[str, ...]) -> tuple[str, ...]:
     for name in value:
-        if name.endswith(_BY_SDK) and find_spec(settings_of(name)) is None:
+        if name != vendor(name) and find_spec(vendor(name)) is None:
             raise ValueError(
-                f"{name} needs the package {settings_of(name)}, which comes with the extra sdk: "
+                f"{name} needs the package {vendor(name)}, which comes with the extra sdk: "
                 "make lock EXTRAS=sdk, and install or build anew"
             )
     return value
@@ -111,7 +121,7 @@ def usable(policy: ProviderPolicy, info: ValidationInfo) -> ProviderPolicy:
     if not _is_address(policy.base_url):
         wrong["base_url"] = "must be an address like https://api.example.com/v1"
     elif info.data.get("app_env") == "prod" and name in map(
-        settings_of, info.data.get("llm_providers", ())
+        vendor, info.data.get("llm_providers", ())
     ):
         wrong = _unreal(name, policy)
     _raise_each(wrong)

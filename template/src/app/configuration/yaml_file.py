@@ -37,27 +37,29 @@ def _leaves(
 def _read(path: Path) -> Nested:
     try:
         text = path.read_text(encoding="utf-8")
-        _refuse_equal_keys(yaml.compose(text, yaml.SafeLoader))
+        _refuse_odd_keys(yaml.compose(text, yaml.SafeLoader))
         found = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark is not None else 1
         raise Unreadable("CONFIG_FILE", f"line {line} of {path}: {error.problem}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise Unreadable("CONFIG_FILE", f"cannot read {path} ({type(error).__name__})") from None
     if not isinstance(found, dict | None):
         raise Unreadable("CONFIG_FILE", f"{path} must consist of keys and values")
     return found or {}
 
 
-def _refuse_equal_keys(node: yaml.Node | None) -> None:
-    """YAML takes the last of two, in silence. Whoever wrote the first meant it too."""
+def _refuse_odd_keys(node: yaml.Node | None) -> None:
+    """YAML takes the last of two equal ones, in silence. Whoever wrote the first meant it too."""
     if not isinstance(node, yaml.MappingNode):
         return
     seen: set[str] = set()
     for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode):
+            raise yaml.MarkedYAMLError(problem="a key must be a name", problem_mark=key.start_mark)
         if key.value in seen:
             raise yaml.MarkedYAMLError(
                 problem=f"the key {key.value} is there twice", problem_mark=key.start_mark
             )
         seen.add(key.value)
-        _refuse_equal_keys(value)
+        _refuse_odd_keys(value)

@@ -17,6 +17,7 @@ from annotated_types import Ge
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, with_config
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
+from app.llm.providers.policy import vendor
 from app.llm.types import Usage
 
 _SHIPPED = Path(__file__).with_name("prices.toml")
@@ -104,7 +105,7 @@ class PriceList(BaseModel):
         return total / _PICODOLLARS
 
     def _price(self, provider: str, model: str) -> Price | None:
-        prices = self.models.get(provider, {})
+        prices = self.models.get(vendor(provider), {})
         return prices.get(model) or prices.get(_SNAPSHOT.sub("", model))
 
 

@@ -73,7 +73,10 @@ class ToolCall(BaseModel):
 
 
 class LLMResponse(BaseModel):
-    """A model's answer. `cost_usd` is null when the price of the model is not known.
+    """A model's answer.
+
+    `cost_usd` is null when the price of the model is not known, and 0 with `cached`: such an answer
+    was paid for before, or by somebody who asked the same at the same time.
 
     `tool_calls` and `stale` appear in JSON only where there is something to say. A stale answer is
     an old one from the cache, given because no provider could answer.

@@ -54,6 +54,31 @@ def not_reported(_state: CircuitState, _why: str, /) -> None:
     """The hook of someone who does not want to know."""
 
 
+class SharedCircuit(Protocol):
+    """What several breakers tell each other, each in its own process."""
+
+    async def opened(self, for_s: float, /) -> None:
+        """Tell the others that it makes no sense to call for so many seconds."""
+        ...
+
+    async def open_elsewhere_s(self) -> float:
+        """For how many seconds somebody else leaves it alone; 0: for none that is known."""
+        ...
+
+
+class NotShared:
+    """For a process that has only its own view."""
+
+    async def opened(self, for_s: float, /) -> None:
+        pass
+
+    async def open_elsewhere_s(self) -> float:
+        return 0.0
+
+
+NOT_SHARED = NotShared()
+
+
 class CircuitBreaker:
     """`with breaker.enter() as permit:` make the call, then `permit.succeeded()` or `.failed()`.
 
@@ -92,6 +117,11 @@ class CircuitBreaker:
         self._probe = Permit(self, self._era)
         self._on_change("half_open", "one call may find out")
         return self._probe
+
+    def leave_alone(self, for_s: float, why: str) -> None:
+        """Open on somebody else's word, for so many seconds from now."""
+        self._open(why)
+        self._opened_at = self._clock() + for_s - self._policy.reset_s
 
     def settle(self, permit: "Permit", *, failed: bool) -> None:
         """Take notice of how a call went. A call from before the last change is old news."""

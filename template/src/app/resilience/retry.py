@@ -5,6 +5,7 @@ nothing fails, so the first attempt is made without it and it is entered at the 
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -27,7 +28,8 @@ class RetryPolicy:
 
     A provider may ask for a longer pause: it gets it up to `max_wait_s`, and beyond that the error
     is raised at once, because nobody waits for hours in an open request. `deadline_s` is for all
-    attempts and waits together: no attempt starts after it, and one that runs is given up.
+    attempts and waits together: no attempt starts after it, and one that runs is given up. `None`:
+    there is no end but that of the attempts.
 
     All calls share one budget of retries: `app.resilience.retry_budget` says how it is earned.
     """
@@ -36,7 +38,7 @@ class RetryPolicy:
     base_delay_s: Annotated[float, Gt(0), Le(60)] = 0.5
     max_delay_s: Annotated[float, Gt(0), Le(300)] = 8.0
     max_wait_s: Annotated[float, Gt(0), Le(300)] = 30.0
-    deadline_s: Annotated[float, Gt(0), Le(3600)] = 90.0
+    deadline_s: Annotated[float, Gt(0), Le(3600)] | None = None
     budget_ratio: Annotated[float, Ge(0), Le(10)] = 0.1
     budget_reserve: Annotated[float, Ge(1), Le(10_000)] = 20.0
 
@@ -96,6 +98,7 @@ class Retry(Generic[E]):
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
+        self._deadline_s = math.inf if policy.deadline_s is None else policy.deadline_s
         self._on = on
         self._worth = worth
         self._pause_s = pause_s
@@ -107,7 +110,7 @@ class Retry(Generic[E]):
         self._budget = RetryBudget(policy.budget_ratio, policy.budget_reserve)
 
     async def __call__(self, call: Callable[[], Awaitable[T]]) -> T:
-        ends = self._clock() + self._policy.deadline_s
+        ends = self._clock() + self._deadline_s
         self._budget.earn()
         try:
             return await self._in_time(call, ends)
@@ -116,14 +119,14 @@ class Retry(Generic[E]):
         return await self._again(call, first, ends)
 
     async def _in_time(self, call: Callable[[], Awaitable[T]], ends: float) -> T:
-        timeout = asyncio.timeout(ends - self._clock())
+        timeout = asyncio.timeout(None if ends == math.inf else ends - self._clock())
         try:
             async with timeout:
                 return await call()
         except TimeoutError as error:
             if not timeout.expired():
                 raise  # the call's own
-            raise DeadlineExceededError(self._policy.deadline_s) from error
+            raise DeadlineExceededError(self._deadline_s) from error
 
     async def _again(self, call: Callable[[], Awaitable[T]], first: E, ends: float) -> T:
         failed: E | None = first

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import structlog
 
-from app.errors import LLMError, RequestRefused
+from app.errors import DocumentsNotReady, LLMError, RequestRefused
 from app.retrieval.chunks import Chunk, chunks_of
 from app.retrieval.documents import read_folder
 from app.retrieval.index import Index
 from app.retrieval.policy import DocumentsPolicy
-from app.retrieval.store import UnreadableStore, VectorStore
+from app.retrieval.store import Space, UnreadableStore, VectorStore
 
 _log = structlog.get_logger(__name__)
 
@@ -70,11 +70,21 @@ class Indexer:
             self._store.forget()
 
     async def _embed_missing(self, chunks: Sequence[Chunk], store: VectorStore) -> int:
-        """Ask until nothing is missing: to learn a vector of a new model makes all others missing."""
+        """Ask until nothing is missing: to learn a vector of a new model makes all others missing.
+
+        Raises `DocumentsNotReady` when an old one comes back. Two that take turns, as behind some
+        gateways, would be paid for ever.
+        """
         embedded = 0
+        outdated: list[Space | None] = []
         while missing := self._missing(chunks, store):
+            before = store.space
             answer = await self._embed([chunk.text for chunk in missing])
             embedded += self._learn(missing, answer, store)
+            if store.space in outdated:
+                raise DocumentsNotReady("The documents are embedded by two models in turns.")
+            if store.space != before:
+                outdated.append(before)
         return embedded
 
     def _learn(self, chunks: Sequence[Chunk], answer: Embedded, store: VectorStore) -> int:

@@ -1,10 +1,15 @@
+import asyncio
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.problems import ProblemResponse, describe
+from app.api.problems import ProblemResponse, describe, stopped
 
 
 class ErrorBoundary:
-    """The end of the line for errors that nobody expected: logged once, told to nobody."""
+    """The end of the line for errors that nobody expected: logged once, told to nobody.
+
+    And for requests that a stopping service cannot wait for any longer.
+    """
 
     def __init__(self, app: ASGIApp, *, debug: bool = False) -> None:
         self._app = app
@@ -23,6 +28,10 @@ class ErrorBoundary:
 
         try:
             await self._app(scope, receive, send_and_note)
+        except asyncio.CancelledError:  # or the server would answer, with a 500 in plain text
+            if not started:
+                await ProblemResponse(stopped())(scope, receive, send)
+            raise
         except Exception as error:  # noqa: BLE001 - the process's outermost handler
             problem = describe(error, debug=self._debug)
             if not started:  # otherwise the server hangs up on the half answer

@@ -10,6 +10,11 @@ from app.llm.types import ChatRequest, EmbeddingRequest
 PLACEHOLDER_KEY = "mock"
 
 
+def vendor(provider: str) -> str:
+    """Whose API it is, with whose settings and prices: calling it by an SDK is our affair."""
+    return provider.removesuffix("-sdk")
+
+
 def sendable(key: SecretStr) -> SecretStr:
     """Accept what can travel in a header.
 

@@ -97,7 +97,7 @@ class Cached(Wrapper):
         if entry is None:
             return None
         _log.warning("llm.stale", provider=self.name, age_s=round(self._age_s(entry), 3))
-        return entry.response.model_copy(update={"cached": True, "stale": True})
+        return entry.response.model_copy(update={"cached": True, "stale": True, "cost_usd": 0.0})
 
     async def _lookup(self, key: str) -> LLMResponse | None:
         entry = await self._entry(key)

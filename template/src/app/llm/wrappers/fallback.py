@@ -74,7 +74,10 @@ class Fallback:
     ) -> T:
         self._refuse_unknown(request)
         causes: list[LLMError] = []
+        given_up: ChatModel | None = None
         for model, asked in _chain(self._models, request):
+            if given_up is not None:
+                self._report(given_up, causes[-1])
             try:
                 return await call(model, asked)
             except LLMError as error:
@@ -83,7 +86,7 @@ class Fallback:
                 if isinstance(error, LimitReached):
                     raise  # a limit that the next provider makes up for is no limit
                 causes.append(error)
-                self._report(model, error)
+                given_up = model
         for model, asked in _chain(self._stale, request):
             with suppress(LLMError):
                 return await call(model, asked)

@@ -58,4 +58,4 @@ class Shared(Wrapper):
 
 
 def _unpaid(response: LLMResponse) -> LLMResponse:
-    return response.model_copy(update={"cached": True})
+    return response.model_copy(update={"cached": True, "cost_usd": 0.0})

@@ -2,15 +2,11 @@
 
 import orjson
 
+from app.llm.providers.policy import vendor
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse
 from app.llm.wrappers.call import PREVIEW_CHARS
 from app.telemetry import conventions as named
 from app.telemetry.tracing import Facts
-
-
-def vendor(provider: str) -> str:
-    """Whose API it is; that it is called through an SDK is our affair."""
-    return provider.removesuffix("-sdk")
 
 
 def question(provider: str, request: ChatRequest, *, stream: bool) -> Facts:

@@ -4,6 +4,7 @@ from contextlib import aclosing, contextmanager
 
 from app.errors import LLMError
 from app.llm.model import Model
+from app.llm.providers.policy import vendor
 from app.llm.types import (
     ChatRequest,
     Done,
@@ -96,7 +97,7 @@ class TracedAttempts(Wrapper):
 
     @contextmanager
     def _attempt(self) -> Iterator[Span]:
-        told = {PROVIDER: facts.vendor(self.name)}
+        told = {PROVIDER: vendor(self.name)}
         with self._tracer.span(f"attempt {self.name}", told, kind="client") as span:
             try:
                 yield span
