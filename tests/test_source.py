@@ -159,9 +159,9 @@ def test_the_manifests_are_there_when_they_are_wanted(
     ],
 )
 def test_the_dashboards_are_there_when_they_are_wanted(
-    lean_template: Path, tmp_path: Path, answer: str, *, stack: bool
+    lean_template: Path, renders: Renders, answer: str, *, stack: bool
 ) -> None:
-    made = with_copier(lean_template, tmp_path / "made", {"operations": answer})
+    made = renders.by_copier(lean_template, chosen("operations", answer))
     leaf = ("observability", "compose.override.yaml")
     assert {(made / name).exists() for name in leaf} == {stack}
 

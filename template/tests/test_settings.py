@@ -123,7 +123,7 @@ def test_a_key_is_in_no_message_and_no_repr(
         pytest.param(f"redis://:{KEY}/x@redis:6379", id="a slash in the password"),
         pytest.param(f"redis://:{KEY}#x@redis:6379", id="a hash in the password"),
         pytest.param(f"redis://:{KEY}@redis:port", id="a port that is none"),
-        pytest.param(f"redis://:{KEY}@redis?timeot=1", id="an option that is none"),
+        pytest.param(f"redis://:{KEY}@redis?patience=1", id="an option that is none"),
         pytest.param(f"redis://:{KEY}@redis?socket_timeout={KEY}", id="the value of an option"),
         pytest.param(f"rediss://:{KEY}@redis?ssl_cert_reqs=perhaps", id="a choice that is none"),
     ],
