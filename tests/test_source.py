@@ -9,20 +9,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.engines import REPOSITORY
+from tests.engines import REPOSITORY, git
 from tests.questions import AWKWARD, CHOICE_COMBINATIONS, chosen, with_text
 from tests.renders import Renders
 
 TEMPLATE = REPOSITORY / "template"
-IGNORED = {
-    ".hypothesis",
-    "mutants",
-    ".venv",
-    "__pycache__",
-    ".mypy_cache",
-    ".ruff_cache",
-    ".pytest_cache",
-}
 # What Jinja would have left behind. GitHub's `${{ … }}` and Go's `{{.Name}}` are not ours.
 LEFTOVER = re.compile(
     r"(?<!\$)\{\{-?\s*[a-z_]+(\s*\||\s*-?\}\})"  # {{ name }} and {{ name | filter
@@ -32,8 +23,9 @@ LEFTOVER = re.compile(
 
 
 def sources(pattern: str) -> list[Path]:
-    found = TEMPLATE.rglob(pattern)
-    return [path for path in found if not IGNORED & set(path.relative_to(TEMPLATE).parts)]
+    """What Git would take: nothing that a run in place has left behind."""
+    names = git(TEMPLATE, "ls-files", "--cached", "--others", "--exclude-standard").splitlines()
+    return [path for name in names if (path := TEMPLATE / name).match(pattern)]
 
 
 def test_few_files_are_templated() -> None:

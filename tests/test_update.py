@@ -99,6 +99,7 @@ def test_who_changes_to_poetry_gets_its_locks(versions: Path, tmp_path: Path) ->
         assert (service / name).read_text() == (versions / "template" / name).read_text()
 
 
+@pytest.mark.slow
 def test_the_update_command_says_what_to_do_with_the_locks(versions: Path, tmp_path: Path) -> None:
     service = under_git(by_cookiecutter(versions, tmp_path))
     publish(versions)
@@ -153,6 +154,7 @@ def test_make_update_refuses_a_service_with_changes_that_git_does_not_hold(
     assert tree(service) == before
 
 
+@pytest.mark.slow
 def test_make_update_goes_on_with_the_new_versions_own_target(
     versions: Path, tmp_path: Path
 ) -> None:
@@ -166,6 +168,7 @@ def test_make_update_goes_on_with_the_new_versions_own_target(
     assert "as v0.2.0 does it" in make_update(service, check=False)
 
 
+@pytest.mark.slow
 def test_make_update_fails_and_names_the_files_with_conflicts_until_they_are_solved(
     versions: Path, tmp_path: Path
 ) -> None:
