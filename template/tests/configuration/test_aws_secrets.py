@@ -5,9 +5,7 @@ import logging
 import socket
 from collections.abc import Iterator
 
-import boto3  # type: ignore[import-untyped]  # ships no types
 import pytest
-from moto import mock_aws
 
 from app.configuration.secrets.aws import read
 from app.configuration.secrets.policy import AWSPolicy
@@ -35,7 +33,10 @@ def _nobodys_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def _aws() -> Iterator[None]:
-    with mock_aws():
+    import boto3  # type: ignore[import-untyped]  # noqa: PLC0415 - half a second, with moto
+    from moto import mock_aws  # noqa: PLC0415
+
+    with mock_aws(config={"core": {"service_whitelist": ["secretsmanager"]}}):
         client = boto3.Session().client("secretsmanager", region_name=FRANKFURT.region)
         for name, content in SECRETS.items():
             client.create_secret(Name=name, **content)

@@ -72,6 +72,7 @@ def test_a_verdict_is_given(tmp_path: Path, answer: object, code: int, said: str
     assert (done.returncode, said in done.stdout) == (code, True), done
 
 
+@pytest.mark.slow
 def test_without_a_database_nothing_is_said_to_be_well(tmp_path: Path) -> None:
     done = scan("http://127.0.0.1:1/query", tmp_path)
     assert done.returncode == NO_VERDICT

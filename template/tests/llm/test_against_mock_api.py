@@ -24,7 +24,7 @@ from app.llm.types import Done, TextDelta
 from mock_api.testing import running_server
 from tests.llm.samples import REQUEST, SAMPLES, Sample, ask
 
-POLICY = HTTPPolicy(request_timeout_s=10, stream_chunk_timeout_s=0.3)
+POLICY = HTTPPolicy(request_timeout_s=10, stream_chunk_timeout_s=0.2)
 
 
 @pytest.fixture(scope="module")

@@ -67,6 +67,7 @@ async def test_equal_texts_are_paid_for_once() -> None:
     assert model.calls == [("a", "bb")]
 
 
+@pytest.mark.slow
 async def test_ten_thousand_texts_never_exceed_the_limit() -> None:
     model = Embedder(refuses={"text 77", "text 7777"})
     await embedded(model, texts_of(10_000), limit=5)

@@ -14,7 +14,7 @@ from tests.llm.loopback import Reply, hangs, head, loopback, sends
 from tests.llm.samples import ANTHROPIC, OPENAI, REQUEST, SAMPLES, Sample, ask
 
 QUICK = HTTPPolicy(request_timeout_s=0.1, stream_chunk_timeout_s=0.1)
-LATE_S = 0.2
+LATE_S = 0.15
 
 
 async def received(sample: Sample, reply: Reply, policy: HTTPPolicy) -> list[StreamEvent]:

@@ -102,6 +102,7 @@ async def test_all_calls_to_a_provider_share_one_budget(clock: FakeClock) -> Non
     assert refusals[-1].items() >= {"provider": "fake", "attempt": 1, "status": 503}.items()
 
 
+@pytest.mark.slow
 async def test_a_thousand_failing_requests_in_parallel_are_at_most_a_fifth_more() -> None:
     model = FakeChatModel(BUSY)
     guarded = Retrying(model, RetryPolicy(base_delay_s=0.001, max_delay_s=0.001))

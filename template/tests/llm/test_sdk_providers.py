@@ -210,6 +210,7 @@ async def test_the_settings_choose_it_by_name(sample: Sample) -> None:
     assert json.loads(upstream.requests[0].content)["model"] == model
 
 
+@pytest.mark.slow
 def test_who_does_not_choose_an_sdk_does_not_load_it() -> None:
     code = "import sys, app.wiring; print(sorted({'openai', 'anthropic'} & sys.modules.keys()))"
     done = subprocess.run(  # noqa: S603 - our own program

@@ -45,6 +45,7 @@ def test_every_cut_into_two_gives_the_same_answer(
         assert read(grammar, cut_at(sample.stream, [cut])) == whole(sample), cut
 
 
+@pytest.mark.slow
 @both
 def test_a_thousand_random_cuttings_give_the_same_answer(
     sample: Sample, grammar: Callable[[], StreamedAnswer]

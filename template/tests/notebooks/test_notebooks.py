@@ -5,7 +5,6 @@ import re
 import runpy
 from pathlib import Path
 
-import jupytext  # type: ignore[import-untyped]  # it has no stubs
 import pytest
 
 FOLDER = Path(__file__).parents[2] / "notebooks"
@@ -16,6 +15,8 @@ each_notebook = pytest.mark.parametrize("name", NAMES)
 
 
 def cells(name: str) -> list[tuple[str, str]]:
+    import jupytext  # type: ignore[import-untyped]  # noqa: PLC0415 - it takes half a second
+
     notebook = jupytext.read(FOLDER / name)
     return [(cell.cell_type, cell.source) for cell in notebook.cells]
 

@@ -155,6 +155,7 @@ def percentile(values: list[float], share: float) -> float:
     return sorted(values)[int(len(values) * share)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("adaptive", [False, True], ids=["fixed delay", "observed delay"])
 def test_stragglers_cost_the_slowest_percent_a_third_at_most_for_a_tenth_more_calls(
     *, adaptive: bool

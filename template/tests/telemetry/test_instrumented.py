@@ -165,6 +165,7 @@ async def test_calls_that_run_are_counted(metrics: CapturedMetrics) -> None:
     assert running() == 0
 
 
+@pytest.mark.slow
 async def test_ten_thousand_models_are_two_series(metrics: CapturedMetrics) -> None:
     model = observed(metrics, "Hello!")
     await model.complete(REQUEST)
