@@ -11,7 +11,8 @@ from app.api.state import Door
 from app.api.tenant import Tenant
 from app.api.text import one_spelling
 from app.llm.grounded import GroundedAnswer
-from app.llm.types import LLMResponse
+from app.llm.types import LLMResponse, Usage
+from app.telemetry.correlation import request_id
 
 router = APIRouter(tags=["ask"])
 
@@ -49,13 +50,13 @@ class Context(BaseModel):
 class AskAnswer(BaseModel):
     """`[1]` in the answer is the first of the contexts.
 
-    Without any, the documents have nothing on the question, no model was asked, and `response` is
-    null.
+    Without any, the documents have nothing on the question: then no model was asked, `response` is
+    from the provider `none`, and cost nothing.
     """
 
     answer: str
     contexts: list[Context]
-    response: LLMResponse | None
+    response: LLMResponse
 
 
 @router.post(
@@ -78,5 +79,18 @@ def _shown(answer: GroundedAnswer) -> AskAnswer:
         contexts=[
             Context(id=hit.chunk.id, score=hit.score, text=hit.chunk.text) for hit in answer.sources
         ],
-        response=answer.response,
+        response=answer.response or _of_nobody(answer.text),
+    )
+
+
+def _of_nobody(text: str) -> LLMResponse:
+    """So that whoever adds up tokens and costs has no special case for what cost none."""
+    return LLMResponse(
+        id=request_id.get() or "none",
+        provider="none",
+        model="none",
+        content=text,
+        finish_reason="stop",
+        usage=Usage(prompt_tokens=0, completion_tokens=0, total_tokens=0),
+        cost_usd=0.0,
     )
