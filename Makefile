@@ -97,8 +97,8 @@ lock: $(TOOLS) in-place ## Remake all locks, these tools' and the service's (UPG
 	@echo template/poetry.lock
 	@rm -rf .cache/poetry && $(RUN_COPIER) copy --quiet --defaults --vcs-ref HEAD --data lock=poetry . .cache/poetry
 	@PYTHONPATH=. POETRY_VIRTUALENVS_CREATE=false $(BIN)/python -m tools.simple_poetry --at template/requirements-dev.txt lock --regenerate --quiet --directory .cache/poetry
-	@# Names, versions and hashes only: descriptions may hold addresses, and nothing reads them.
-	@sed 's/^description = .*/description = ""/' .cache/poetry/poetry.lock >template/poetry.lock && rm -rf .cache/poetry
+	@# Names, versions and hashes, and no address: a description may hold one, and nothing reads it.
+	@sed -E '/^description = .*[a-z]\.(org|com|io|dev|net)/s/=.*/= ""/' .cache/poetry/poetry.lock >template/poetry.lock && rm -rf .cache/poetry
 	@# A project that is named like one of its own dependencies could not be installed.
 	@sed -n 's/^\([a-z0-9-]*\)\(\[.*\]\)*==.*/\1/p' template/requirements-dev.txt | cat hooks/reserved_names.txt - \
 		| awk '!seen[$$0]++' >.cache/reserved_names.txt && cp .cache/reserved_names.txt hooks/reserved_names.txt
