@@ -31,7 +31,8 @@ OWN_LINES = {
     ],
     "pyproject.toml": [
         ('    "structlog>=26.1",\n', '    "tabulate>=0.9",\n'),
-        ('    "types-pyyaml>=6.0.12",\n', '    "types-tabulate>=0.9",\n'),
+        # Beside a line that a release changes as well, any merge of three versions has a conflict.
+        ('    "pytest-timeout>=2.4",\n', '    "types-tabulate>=0.9",\n'),
     ],
     ".env.example": [("# PORT=8080\n", "# Ours, because 8000 is taken here.\n")],
 }
