@@ -139,3 +139,10 @@ def press_ctrl_c(process: subprocess.Popen[str], timeout: float = 60) -> int:
     """As a terminal does it: to the command and to everything that it runs in the foreground."""
     os.killpg(process.pid, signal.SIGINT)
     return process.wait(timeout)
+
+
+def wait_until(condition: Callable[[], bool], timeout: float = 30) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {timeout} s"
+        time.sleep(0.1)

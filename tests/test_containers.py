@@ -4,7 +4,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from tests.docker import docker, inspect, needs_docker
 from tests.proof import Proof
 from tests.questions import CHOICE_COMBINATIONS, Answers
-from tests.service import Service, generate, press_ctrl_c
+from tests.service import Service, generate, press_ctrl_c, wait_until
 
 pytestmark = [
     pytest.mark.docker,
@@ -222,10 +222,3 @@ def test_the_image_of_a_combination_has_the_chosen_python_and_becomes_healthy(
     finally:
         docker("rm", "--force", slug)
         docker("image", "rm", "--force", slug)
-
-
-def wait_until(condition: Callable[[], bool], timeout: float = 30) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

@@ -22,7 +22,7 @@ import yaml
 
 from tests.docker import needs_docker
 from tests.engines import REPOSITORY
-from tests.service import Service, free_port, generate
+from tests.service import Service, free_port, generate, wait_until
 
 pytestmark = [
     pytest.mark.docker,
@@ -55,6 +55,15 @@ class Stack:
         url = f"{self.prometheus}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
         with urllib.request.urlopen(url, timeout=10) as answer:
             return json.load(answer)["data"]
+
+    def targets(self) -> list[tuple[str, str]]:
+        """Of each job what became of its last scrape: "unknown" before the first."""
+        targets = self.asked("targets")["activeTargets"]
+        return [(target["labels"]["job"], target["health"]) for target in targets]
+
+    def rules(self) -> list[str]:
+        groups = self.asked("rules")["groups"]
+        return [rule["health"] for group in groups for rule in group["rules"]]
 
     def has_data(self, query: str) -> bool:
         results = self.asked("query", query=query)["result"]
@@ -131,11 +140,8 @@ def test_every_panel_and_every_rule_has_data_from_the_running_service(stack: Sta
 
 
 def test_prometheus_scrapes_the_service_and_evaluates_every_rule(stack: Stack) -> None:
-    targets = stack.asked("targets")["activeTargets"]
-    assert [(target["labels"]["job"], target["health"]) for target in targets] == [("app", "up")]
-    rules = [rule for group in stack.asked("rules")["groups"] for rule in group["rules"]]
-    assert len(rules) == len(list(rule_queries()))
-    assert [rule for rule in rules if rule["health"] != "ok"] == []
+    wait_until(lambda: stack.targets() == [("app", "up")])
+    wait_until(lambda: stack.rules() == ["ok"] * len(list(rule_queries())))
 
 
 def test_alerts_fire_in_their_stories_and_only_there(stack: Stack) -> None:
