@@ -124,38 +124,24 @@ def test_only_the_chosen_ci_is_there(
     assert not [name for name in absent if (made / name).exists()]
 
 
-@pytest.mark.parametrize(
-    ("answer", "manifests"),
-    [
-        pytest.param("all", True, id="all"),
-        pytest.param("kubernetes", True, id="kubernetes"),
-        pytest.param("observability", False, id="observability"),
-        pytest.param("none", False, id="none"),
-    ],
-)
-def test_the_manifests_are_there_when_they_are_wanted(
-    lean_template: Path, renders: Renders, answer: str, *, manifests: bool
-) -> None:
-    made = renders.by_copier(lean_template, chosen("operations", answer))
-    assert (made / "deploy/kubernetes").exists() is manifests
-    assert (made / "tests/deploy").exists() is manifests
+MANIFESTS = {"deploy/kubernetes", "tests/deploy"}
+STACK = {"observability", "compose.override.yaml"}
 
 
 @pytest.mark.parametrize(
-    ("answer", "stack"),
+    ("answer", "present"),
     [
-        pytest.param("all", True, id="all"),
-        pytest.param("kubernetes", False, id="kubernetes"),
-        pytest.param("observability", True, id="observability"),
-        pytest.param("none", False, id="none"),
+        pytest.param("all", MANIFESTS | STACK, id="all"),
+        pytest.param("kubernetes", MANIFESTS, id="kubernetes"),
+        pytest.param("observability", STACK, id="observability"),
+        pytest.param("none", set(), id="none"),
     ],
 )
-def test_the_dashboards_are_there_when_they_are_wanted(
-    lean_template: Path, renders: Renders, answer: str, *, stack: bool
+def test_manifests_and_dashboards_are_there_when_they_are_wanted(
+    lean_template: Path, renders: Renders, answer: str, present: set[str]
 ) -> None:
     made = renders.by_copier(lean_template, chosen("operations", answer))
-    leaf = ("observability", "compose.override.yaml")
-    assert {(made / name).exists() for name in leaf} == {stack}
+    assert {name for name in MANIFESTS | STACK if (made / name).exists()} == present
 
 
 @pytest.mark.parametrize(
