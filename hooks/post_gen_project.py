@@ -1,4 +1,4 @@
-"""Cookiecutter renders and runs this in the new project: it says what Copier would say."""
+"""Cookiecutter renders this and runs it in the new project; it prints Copier's final message."""
 
 import json
 from pathlib import Path

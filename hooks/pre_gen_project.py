@@ -1,4 +1,4 @@
-"""Cookiecutter renders and runs this when all answers are known and nothing is written yet."""
+"""Cookiecutter renders this and runs it after the questions, before it writes any file."""
 
 import json
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 RENDERED = r"""=={ {"answers": cookiecutter, "given": _cookiecutter} | tojson }=="""
 sys.path.insert(0, str(Path(json.loads(RENDERED)["answers"]["_repo_dir"], "hooks")))
 
-from bridge import context, exclusions, outcome, rules  # noqa: E402
+from bridge import context, exclusions, origin, outcome, remote, rules  # noqa: E402
 
 
 def main() -> int:
@@ -17,7 +17,10 @@ def main() -> int:
         outcome.remove_copy(run.root)
         return 1
     exclusions.remove_excluded(run.root, run.directory, run.answers)
-    outcome.write_answers(run)
+    found = origin.find(run.template, run.output_dir, run.root)
+    outcome.write_answers(run, found)
+    for line in remote.warnings(found.directory) if found.directory else ():
+        print(f"note: {line}", file=sys.stderr)
     outcome.write_next_steps(run, Path.cwd())
     return 0
 

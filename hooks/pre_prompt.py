@@ -1,4 +1,4 @@
-"""Cookiecutter runs this in its temporary copy of the repository, before it asks anything."""
+"""Cookiecutter runs this in its temporary copy of the repository, before the first question."""
 
 from pathlib import Path
 

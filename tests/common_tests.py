@@ -1,6 +1,6 @@
 """The service's tests that read nothing an answer can change: once for each Python, not for each answer.
 
-That they read nothing else is seen, not believed: when they run, nothing else is there.
+When they run, all other files are moved away, so a test that reads one fails.
 """
 
 import re
@@ -13,8 +13,8 @@ from typing import NamedTuple
 from tests.engines import digest
 from tests.workshop import Workshop, entries
 
-# Tests that read what answers change, though no answer leaves them out: they run with every answer.
-READERS = ("tests/test_pattern_map.py",)
+# Tests that read files that answers change, and that every project has: they run with every answer.
+READERS = ("tests/test_pattern_map.py", "tests/test_project.py")
 PYTEST_SETTINGS = re.compile(r"(?ms)^\[tool\.pytest\.ini_options\]\n.*?(?=^\[)")
 
 
@@ -50,7 +50,7 @@ class CommonTests:
             yield
 
     def others(self) -> list[str]:
-        """What is left to run with every answer."""
+        """The tests that have to run with every answer."""
         place = self.workshop.service.path
         changed = {f"tests/{name}" for name in entries(place / "tests")} - self.unchanged
         return [*READERS, *sorted(name for name in changed if Path(name).name.startswith("test_"))]

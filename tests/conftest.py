@@ -1,6 +1,7 @@
 """A committed and tagged copy of this checkout, and nothing of the developer's own configuration."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,7 +27,7 @@ def own_configuration(
     sessionpatch: pytest.MonkeyPatch,
     default_gitconfig: object,
 ) -> None:
-    """Cookiecutter and Copier keep settings, clones and replay files at home: not at this home."""
+    """Cookiecutter and Copier keep settings, clones and replay files at home: give them another home."""
     assert default_gitconfig  # pytest-copier hides the developer's Git configuration
     home = tmp_path_factory.mktemp("home")
     settings = {
@@ -38,6 +39,14 @@ def own_configuration(
     sessionpatch.setenv("COOKIECUTTER_CONFIG", str(home / "cookiecutterrc"))
     sessionpatch.setenv("COPIER_SETTINGS_PATH", str(home / "copier.yml"))
     sessionpatch.setenv("COPIER_CACHE_DIR", str(home / "copier-mirrors"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_proxy_before_this_machine(sessionpatch: pytest.MonkeyPatch) -> None:
+    """The tests ask 127.0.0.1, which a company's proxy (HTTP_PROXY) cannot reach."""
+    named = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    for name in ("NO_PROXY", "no_proxy"):
+        sessionpatch.setenv(name, f"127.0.0.1,localhost,::1,{named}")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -62,7 +71,7 @@ def template(store: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def lean_template(store: Path, template: Path) -> Path:
-    """With all that answers and updates touch, and of the rest a file here and there.
+    """A template with all files that answers and updates touch, and a sample of the others.
 
     Both engines take their time for each file, so this is several times as fast.
     """

@@ -1,4 +1,4 @@
-"""Is there a Docker Engine? And what a test does with the containers of a generated service."""
+"""Detection of a Docker Engine, and the containers of a generated service."""
 
 import json
 import os
@@ -11,7 +11,7 @@ import pytest
 
 @cache
 def why_not() -> str:
-    """Empty when an engine with Compose answers, otherwise the reason why not."""
+    """Return the reason why no engine with Compose answers; empty if one does."""
     for command in (
         ["docker", "info"],
         ["docker", "compose", "version"],

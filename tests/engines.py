@@ -1,4 +1,4 @@
-"""The two engines, and what they wrote."""
+"""The two engines, and their output."""
 
 import hashlib
 import os
@@ -16,7 +16,7 @@ Tree = dict[str, tuple[int, bytes]]
 
 
 def clone_of_this_checkout(destination: Path) -> Path:
-    """What Git would commit of the working tree, committed and tagged v0.1.0."""
+    """The files that Git would commit of the working tree, committed and tagged v0.1.0."""
     copy_working_tree(destination)
     git(destination, "init", "--quiet", "--template=")  # no sample hooks: it is copied often
     release(destination, "v0.1.0")
@@ -25,7 +25,7 @@ def clone_of_this_checkout(destination: Path) -> Path:
 
 
 def copy_working_tree(destination: Path) -> None:
-    """What Git would commit of this checkout."""
+    """The files that Git would commit of this checkout."""
     listed = git(REPOSITORY, "ls-files", "-z", "--cached", "--others", "--exclude-standard")
     for name in filter(None, listed.split("\0")):
         if (REPOSITORY / name).is_file():  # not one that is deleted, but not yet committed so
@@ -56,7 +56,7 @@ def with_cookiecutter(template: Path, output_dir: Path, answers: Mapping[str, st
 
 
 def run(*command: str, cwd: Path | None = None, check: bool = True) -> str:
-    """What it printed, on both streams. Without `check`, only a failure is accepted."""
+    """The output of the command, of both streams. Without `check`, only a failure is accepted."""
     done = subprocess.run(
         command,
         cwd=cwd,

@@ -1,7 +1,7 @@
 """Figures of a generated service: `make figures` prints them as a table.
 
 Each is measured once on this machine with a real engine. "Cold" means no layer and an empty package
-cache (cache mounts of its own, so nobody else's are thrown away), but base images at hand.
+cache (cache mounts of its own, so those of other projects stay), but base images at hand.
 """
 
 import re
@@ -43,7 +43,7 @@ def row(name: str, value: str, goal: str) -> None:
 
 
 def natively(destination: Path) -> float:
-    """From nothing to green; packages come from the caches of pip and uv when these are warm."""
+    """Generate, install, test and lint; packages come from the caches of pip and uv when these are warm."""
     started = time.monotonic()
     service = generate(destination)
     for target in ("install", "test", "lint"):

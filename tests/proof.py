@@ -1,6 +1,6 @@
-"""The table at the end of a run: which combination of answers went which part of the way.
+"""The table at the end of a run: the stages that each combination of answers has passed.
 
-What a test has shown travels in the report's `user_properties`, so it arrives from any worker.
+Results are sent in the report's `user_properties`, so they arrive from any worker.
 """
 
 from collections.abc import Callable, Iterable
@@ -18,7 +18,7 @@ Rows = dict[str, dict[str, str]]
 
 @dataclass(frozen=True)
 class Proof:
-    """Notes what one combination has shown; what `begin` announced and nobody showed, failed."""
+    """Records the stages of one combination; a stage that `begin` announced and no `show` ended has failed."""
 
     note: Callable[[str, object], None]
 

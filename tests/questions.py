@@ -37,7 +37,7 @@ def with_text(text: str) -> Answers:
 
 
 def chosen(name: str, choice: str) -> Answers:
-    """The default is not said: these are the answers that others have rendered already."""
+    """Answers without the defaults: other tests have rendered these already."""
     return {} if choice == QUESTIONS[name]["default"] else {name: choice}
 
 

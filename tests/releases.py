@@ -17,7 +17,7 @@ HEAD = "v999"
 
 
 def published(destination: Path) -> Path:
-    """A clone with a tag for each release, the newest of which is what the working tree holds."""
+    """A clone with a tag for each release; the newest tag is the working tree."""
     subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(destination)], check=True)
     for tag, title in STATES.items():
         git(destination, "tag", tag, commit_titled(title, destination))

@@ -1,4 +1,4 @@
-"""What an engine makes of a template: once for all tests and workers, which only read it."""
+"""The output of an engine for a template: made once for all tests and workers, which only read it."""
 
 import fcntl
 import hashlib
@@ -23,7 +23,7 @@ def once(directory: Path, name: str, make: Callable[[Path], object]) -> Path:
     with (directory / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():
-            shutil.rmtree(made, ignore_errors=True)  # what a failed attempt left
+            shutil.rmtree(made, ignore_errors=True)  # left by a failed attempt
             make(made)
             done.touch()
     return made
@@ -78,7 +78,7 @@ def compile_each_text_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def syntax_of(jinja: jinja2.Environment) -> tuple[object, ...]:
-    """What its compiler depends on; the names of filters are looked up when a template runs."""
+    """The input of its compiler; the names of filters are looked up when a template runs."""
     return (
         *(jinja.block_start_string, jinja.block_end_string),
         *(jinja.variable_start_string, jinja.variable_end_string),

@@ -9,7 +9,12 @@ import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-ONE_SERVICE = ("tests/test_output.py", "tests/test_containers.py", "tests/test_judge.py")
+ONE_SERVICE = (
+    "tests/test_output.py",
+    "tests/test_containers.py",
+    "tests/test_judge.py",
+    "tests/test_recipes.py",
+)
 # The answers of a group begin with the version.
 ONE_PYTHON = re.compile(r"tests/test_every_answer\.py::test_services_are_green\[[\d.]+")
 

@@ -1,4 +1,4 @@
-"""A generated service as its user has it: a directory, its Makefile, and what answers on its ports."""
+"""A generated service as its user has it: a directory, its Makefile and its ports."""
 
 import json
 import os
@@ -8,7 +8,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +42,7 @@ class Service:
     path: Path
     app_port: int = field(default_factory=free_port)
     mock_port: int = field(default_factory=free_port)
+    client_key: str = ""
 
     @property
     def url(self) -> str:
@@ -49,13 +50,20 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What a shell has, with ports that nobody else uses, and no setting of the service."""
+        """The environment of a shell, with unused ports and without settings of the service."""
         foreign = ("OPENAI_", "ANTHROPIC_", "REDIS_URL", "VIRTUAL_ENV", "PYTHON", "MAKE")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         return {**clean, "APP_PORT": str(self.app_port), "MOCK_PORT": str(self.mock_port)}
 
+    def restore(self) -> "Service":
+        """Undo every change since the last commit, except to `.venv`, which works only at this path."""
+        git = ["git", "-C", str(self.path)]
+        subprocess.run([*git, "reset", "--quiet", "--hard"], check=True)
+        subprocess.run([*git, "clean", "-ffdxq", "--exclude=.venv"], check=True)
+        return self
+
     def run(self, *command: str, timeout: float = 900) -> str:
-        """What the command printed; when it fails, the failure shows that too."""
+        """The output of the command; if the command fails, the error shows its output."""
         done = subprocess.run(
             command,
             cwd=self.path,
@@ -93,18 +101,20 @@ class Service:
         return (self.path.parent / "output.txt").read_text()
 
     def ask(self, text: str = "Hello", **more: object) -> dict[str, Any]:
-        body = {"messages": [{"role": "user", "content": text}], **more}
+        return self.post("/v1/chat", {"messages": [{"role": "user", "content": text}], **more})
+
+    def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
         request = urllib.request.Request(
-            f"{self.url}/v1/chat",
+            f"{self.url}{path}",
             data=json.dumps(body).encode(),
-            headers={"content-type": "application/json"},
+            headers={"content-type": "application/json", "x-api-key": self.client_key},
         )
         with urllib.request.urlopen(request, timeout=10) as answer:
             found: dict[str, Any] = json.load(answer)
         return found
 
     def status_of(self, path: str) -> int:
-        """HTTP status, or 0 when nobody answers."""
+        """The HTTP status, or 0 when no server answers."""
         try:
             with urllib.request.urlopen(self.url + path, timeout=2) as answer:
                 return int(answer.status)

@@ -1,4 +1,4 @@
-"""The same way with Docker, for real: build, up, edit, test, stop; and the production image."""
+"""The service in real Docker containers: build, up, edit, test, stop; and the production image."""
 
 import json
 import os
@@ -29,7 +29,7 @@ echo yes
 """
 QUESTION = """
 import urllib.request as r
-body, headers = b'{"question": "What is tried again?"}', {"content-type": "application/json"}
+body, headers = b'{"question": "How do I add a provider?"}', {"content-type": "application/json"}
 print(r.urlopen(r.Request("http://127.0.0.1:8000/v1/ask", body, headers), timeout=20).read().decode())
 """
 
@@ -78,7 +78,7 @@ def test_make_dev_answers_from_the_mock_through_redis(dev: Service) -> None:
     assert int(keys.split()[-1]) > 0
 
 
-def test_make_dev_says_where_to_look(dev: Service) -> None:
+def test_make_dev_prints_its_addresses(dev: Service) -> None:
     deadline = time.monotonic() + 30
     while f"http://127.0.0.1:{dev.app_port}/docs" not in dev.output:
         assert time.monotonic() < deadline, dev.output
@@ -118,7 +118,7 @@ def test_the_image_runs_as_a_numbered_user_on_a_read_only_file_system(container:
     assert docker("exec", container, "id", "-u") == user
 
 
-def test_the_image_stops_cleanly_when_it_is_told_to(container: str) -> None:
+def test_the_image_stops_cleanly_at_sigterm(container: str) -> None:
     wait_until(lambda: inspect(container)["State"]["Health"]["Status"] == "healthy")
     started = time.monotonic()
     docker("stop", "--timeout=10", container)
@@ -128,7 +128,7 @@ def test_the_image_stops_cleanly_when_it_is_told_to(container: str) -> None:
 
 
 def test_the_image_answers_a_question_about_its_documents(service: Service, image: str) -> None:
-    """With all libraries that do the work, after what the build has taken out of them."""
+    """With all libraries that the question needs, after the build has removed parts of them."""
     name = f"{image}-asked"
     mock = service.path / "mock_api"
     docker("run", "--detach", f"--name={name}", f"--volume={mock}:/app/src/mock_api:ro", image)
@@ -171,13 +171,13 @@ def test_the_image_holds_the_code_compiled_and_nothing_else_of_the_project(image
     files = docker("run", "--rm", image, "sh", "-c", "cd /app && find . -type f").split()
     sources = {file for file in files if file.endswith(".py")}
     assert sources
-    # `/v1/ask` answers from the documents.
-    assert all(file.startswith(("./src/app/", "./docs/")) for file in files)
+    # `/v1/ask` answers from the documents, and keys in Redis begin with the project's name.
+    assert all(file.startswith(("./src/app/", "./docs/", "./pyproject.toml")) for file in files)
     assert len([file for file in files if file.endswith(".pyc")]) == len(sources)
 
 
 def test_docker_compose_up_alone_becomes_healthy(service: Service) -> None:
-    """Without the Makefile: nobody has said who the user is, or built anything before."""
+    """Without the Makefile: no user id is set, and no image is built before."""
     other = Service(service.path)
     project = ("docker", "compose", "--project-name", f"{service.path.name}-plain")
     try:

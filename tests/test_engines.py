@@ -50,7 +50,7 @@ def compare(template: Path, renders: Renders, answers: Answers) -> None:
     assert ".copier-answers.yml" in by_copier
 
 
-def test_the_sample_is_large_enough_to_mean_something() -> None:
+def test_the_sample_of_the_template_is_large_enough() -> None:
     assert len(ANSWER_SETS) >= 40
     assert len(ANSWER_SETS) == len([*single_answers(), *pairwise_answers()])
     for name, question in QUESTIONS.items():
@@ -122,7 +122,7 @@ def test_an_executable_file_stays_executable(lean_template: Path, tmp_path: Path
     assert differences(tree(by_copier), tree(by_cookiecutter)) == []
 
 
-def test_what_work_leaves_behind_is_not_shipped(
+def test_files_of_work_in_place_are_not_shipped(
     lean_template: Path, tmp_path: Path, expected: Path
 ) -> None:
     """Untracked and ignored files of a checkout in use; Cookiecutter takes the directory as it is."""
@@ -135,7 +135,7 @@ def test_what_work_leaves_behind_is_not_shipped(
     assert differences(tree(expected), tree(made)) == [".copier-answers.yml"]  # another _src_path
 
 
-def test_what_work_leaves_behind_is_not_shipped_without_git_either(
+def test_files_of_work_in_place_are_not_shipped_without_git_either(
     lean_template: Path, tmp_path: Path
 ) -> None:
     used = shutil.copytree(lean_template, tmp_path / "used", ignore=shutil.ignore_patterns(".git"))
@@ -165,7 +165,7 @@ def test_an_existing_directory_is_not_touched(lean_template: Path, tmp_path: Pat
     assert tree(own.parent) == {"README.md": (own.stat().st_mode, b"mine")}
     run(
         tool("copier"), "copy", "--defaults", str(lean_template), str(own.parent), check=False
-    )  # asks, and nobody answers
+    )  # asks, and gets no answer
     assert own.read_text() == "mine"
 
 
@@ -179,7 +179,7 @@ def test_an_existing_directory_is_not_touched(lean_template: Path, tmp_path: Pat
 def test_existing_files_are_overwritten_or_kept_as_the_flags_say(
     lean_template: Path, tmp_path: Path, flags: list[str], edit: str, own: str
 ) -> None:
-    """Also the files without template syntax, and never what the template does not ship."""
+    """Also the files without template syntax, and never files that the template does not ship."""
     made = with_cookiecutter(lean_template, tmp_path, {"ci": "none"})
     kept = made / ".github/workflows/own.yml"
     kept.parent.mkdir(parents=True)
@@ -207,7 +207,7 @@ def test_a_replay_file_of_answers_alone_is_enough(lean_template: Path, tmp_path:
     answers = tmp_path / "answers.json"
     answers.write_text(json.dumps({"cookiecutter": {"project_name": "Replayed", "ci": "none"}}))
     command = [tool("cookiecutter"), "--replay-file", str(answers), str(lean_template)]
-    # It asks for what is missing; an end of input ends it, so everything else is in there too.
+    # It asks for missing answers; an end of input ends it, so all other answers are in the file.
     complete = json.loads(answers.read_text())
     complete["cookiecutter"] |= {
         "project_slug": "replayed", "description": "x", "author": "x",

@@ -1,7 +1,7 @@
-"""Every single answer, and every pair of answers, goes the whole way natively.
+"""Every answer, and every pair of answers, is generated, installed, linted and tested natively.
 
-What has been shown of some bytes is not shown of the same bytes again: see `tests/common_tests.py` for
-the tests. Installing, linting and typing are done for each, with what the tools know of the one before.
+A stage that passed for some bytes is not repeated for the same bytes: see `tests/common_tests.py` for
+the tests. Installing, linting and typing are done for each, with the caches of the tools.
 """
 
 import re
@@ -19,7 +19,7 @@ from tests.workshop import Workshop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-# What neither the linters nor the running service read. Of these the tests read only the manifests'
+# Files that neither the linters nor the running service read. The tests read only the manifests'
 # name, and `tests/test_kubernetes.py` builds them with other names.
 UNREAD = re.compile(
     r"(\.copier-answers\.yml|README\.md|LICENSE|deploy/kubernetes/base/kustomization\.yaml"

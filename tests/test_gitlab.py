@@ -1,4 +1,4 @@
-"""What GitLab makes of the generated pipeline. Nothing else here reads it as GitLab does."""
+"""The generated pipeline, read as GitLab reads it. No other test here does."""
 
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ def project(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def jobs(project: Path) -> dict[str, dict[str, Any]]:
-    """The jobs by name, with what they extend."""
+    """The jobs by name, with the templates that they extend."""
     read = yaml.safe_load((project / ".gitlab-ci.yml").read_text())
     return {name: extended(read, name) for name in read if name not in SETTINGS and name[0] != "."}
 
@@ -53,10 +53,16 @@ def test_a_commit_is_checked_and_built(jobs: dict[str, dict[str, Any]]) -> None:
     assert {name for name, job in jobs.items() if pipeline(job) == "commit"} == {"check", "build"}
 
 
-def test_a_schedule_scans_and_does_nothing_else(jobs: dict[str, dict[str, Any]]) -> None:
-    assert {name for name, job in jobs.items() if pipeline(job) == "schedule"} == {"scan"}
+def test_a_schedule_scans_and_compares_prices_and_does_nothing_else(
+    jobs: dict[str, dict[str, Any]],
+) -> None:
+    assert {name for name, job in jobs.items() if pipeline(job) == "schedule"} == {
+        "scan",
+        "prices",
+    }
     assert jobs["scan"]["script"] == ["make scan"]
-    assert "make install" in jobs["scan"]["before_script"]
+    assert jobs["prices"]["script"] == ["make prices NEWEST=1 ARGS=--check"]
+    assert all("make install" in jobs[name]["before_script"] for name in ("scan", "prices"))
 
 
 def test_each_chore_of_the_pipeline_is_one_of_the_makefile(
@@ -64,7 +70,7 @@ def test_each_chore_of_the_pipeline_is_one_of_the_makefile(
 ) -> None:
     lines = [line for job in jobs.values() for line in [*job["before_script"], *job["script"]]]
     targets = {line.split()[1] for line in lines if line.startswith("make ")}
-    assert {"install", "lint", "coverage", "test", "scan", "build"} == targets
+    assert {"install", "lint", "coverage", "test", "scan", "prices", "build"} == targets
     run("make", "--dry-run", *targets, cwd=project)
 
 

@@ -30,7 +30,7 @@ Build = Callable[..., list[Manifest]]
 
 @pytest.fixture
 def build(lean_template: Path, renders: Renders, store: Path) -> Build:
-    """What `kubectl kustomize` makes of an environment of a project: once for all tests."""
+    """The output of `kubectl kustomize` for an environment of a project: made once for all tests."""
     if shutil.which("kubectl") is None:
         pytest.skip("kubectl is not installed")
 
@@ -64,7 +64,7 @@ def containers(manifests: list[Manifest]) -> Iterator[tuple[Manifest, Manifest]]
 
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_what_is_applied_is_valid(build: Build, environment: str, version: str) -> None:
+def test_the_built_manifests_are_valid(build: Build, environment: str, version: str) -> None:
     for manifest in build(environment):
         kubernetes_validate.validate(manifest, version, strict=True)
 
@@ -78,7 +78,7 @@ def test_each_file_of_the_base_is_valid_by_itself(path: Path, version: str) -> N
     kubernetes_validate.validate(yaml.safe_load(path.read_text()), version, strict=True)
 
 
-def test_a_mistake_would_be_noticed() -> None:
+def test_a_mistake_in_a_manifest_is_reported() -> None:
     manifest = yaml.safe_load((BASE / "deployment.yaml").read_text())
     manifest["spec"]["template"]["spec"]["terminationGracePeriod"] = 35
     with pytest.raises(kubernetes_validate.ValidationError, match="terminationGracePeriod"):
@@ -114,7 +114,7 @@ def test_several_replicas_are_scaled_and_kept(build: Build, environment: str) ->
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_nobody_runs_as_root_or_with_more_than_needed(build: Build, environment: str) -> None:
+def test_no_container_runs_as_root_or_with_capabilities(build: Build, environment: str) -> None:
     for pod, container in containers(build(environment)):
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["securityContext"]["runAsUser"] >= 10_000

@@ -1,4 +1,4 @@
-"""The locks: one set of versions whatever was answered, no address in any of them, valid for its tool."""
+"""The locks: one set of versions for every answer, no address in any lock, each valid for its tool."""
 
 import re
 import tomllib
@@ -14,7 +14,7 @@ TEMPLATE = REPOSITORY / "template"
 PIN = re.compile(r"^([a-z0-9.-]+)(?:\[.*\])?==([^\s;]+)", re.MULTILINE)
 FILES = {
     "requirements": {"requirements.mk"},
-    "poetry": {"poetry.mk", "poetry.sh", "versions.py", "poetry.lock", "poetry.toml", "requirements-poetry.txt"},
+    "poetry": {"poetry.mk", "poetry.sed", "poetry.sh", "versions.py", "poetry.lock", "poetry.toml", "requirements-poetry.txt"},
     "uv": {"uv.mk", "first-uv-lock.sh", "versions.py"},
 }  # fmt: skip
 
@@ -51,7 +51,7 @@ def test_every_version_has_its_hashes(name: str) -> None:
 
 
 @pytest.mark.parametrize("lock", FILES)
-def test_only_what_the_chosen_lock_needs_is_there(
+def test_only_files_of_the_chosen_lock_are_generated(
     lean_template: Path, renders: Renders, lock: str
 ) -> None:
     made = renders.by_copier(lean_template, chosen("lock", lock))

@@ -1,4 +1,4 @@
-"""The way of an engineer without Docker: install, commit, lock, run, edit, stop.
+"""The steps of an engineer without Docker: install, commit, lock, run, edit, stop.
 
 Linters and tests of a fresh service: tests/test_every_answer.py, for every answer.
 """
@@ -16,10 +16,16 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Service:
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Service:
     service = generate(tmp_path_factory.mktemp("native") / "a service")
     service.run("make", "install")
     return service
+
+
+@pytest.fixture
+def service(installed: Service) -> Service:
+    """The service as it was installed, without changes of other tests."""
+    return installed.restore()
 
 
 def test_a_fresh_service_passes_its_own_pre_commit_hooks(service: Service) -> None:
@@ -36,8 +42,6 @@ def test_committing_a_secrets_file_is_refused(service: Service) -> None:
     service.run("git", "add", "--force", ".env")
     with pytest.raises(AssertionError, match="stays on this machine"):
         service.run(".venv/bin/pre-commit", "run", "no-secrets-file", "--files", ".env")
-    service.run("git", "rm", "--quiet", "--cached", ".env")
-    (service.path / ".env").unlink()
 
 
 def test_nothing_that_the_targets_leave_behind_would_be_committed(service: Service) -> None:
@@ -45,7 +49,7 @@ def test_nothing_that_the_targets_leave_behind_would_be_committed(service: Servi
     assert service.run("git", "status", "--porcelain") == ""
 
 
-def test_who_wants_no_bytecode_beside_the_code_has_it_below_venv(service: Service) -> None:
+def test_with_pythondontwritebytecode_bytecode_goes_under_venv(service: Service) -> None:
     one = "ARGS=--numprocesses 0 tests/test_env_example.py"
     service.run("env", "PYTHONDONTWRITEBYTECODE=1", "make", "test", "NATIVE=1", one)
     assert list(service.path.glob(".venv/pycache/**/tests/*.pyc"))
@@ -67,11 +71,10 @@ def test_make_dev_ends_with_an_error_when_the_configuration_is_wrong(service: Se
     (service.path / ".env").write_text("RETRY_MAX_ATTEMPTS=many\n")
     with pytest.raises(AssertionError, match="RETRY_MAX_ATTEMPTS"):
         service.run("make", "dev", "NATIVE=1", timeout=60)
-    (service.path / ".env").unlink()
     assert processes_below(service.path) == []
 
 
-def test_the_doctor_finds_nothing_to_mend_in_a_fresh_service(service: Service) -> None:
+def test_the_doctor_finds_no_fault_in_a_new_service(service: Service) -> None:
     assert "FAIL" not in service.run("make", "doctor")
 
 
@@ -81,33 +84,42 @@ def test_the_doctor_finds_nothing_to_mend_in_a_fresh_service(service: Service) -
         pytest.param("echo RETRY_MAX_ATTEMPTS=0 > .env", "RETRY_MAX_ATTEMPTS", id="bad-value"),
         pytest.param(
             """sed -i 's/"fastapi>=/"flask>=1", "fastapi>=/' pyproject.toml && touch -d 2000-01-01 pyproject.toml""",
-            "flask: make lock",
+            "flask: run make lock",
             id="unlocked-dependency",
         ),
+        pytest.param("echo CLIENT_KEYS=acme:hash > .env", "CLIENT_KEYS", id="bad-key"),
+        pytest.param("echo APP_ENV=staging > .env", "CLIENT_KEYS: must be set", id="no-keys"),
         pytest.param("rm requirements-dev.txt", "requirements-dev.txt is missing", id="no-lock"),
     ],
 )
-def test_the_doctor_names_what_is_wrong(service: Service, break_it: str, found: str) -> None:
+def test_the_doctor_names_each_fault(service: Service, break_it: str, found: str) -> None:
     service.run("sh", "-c", break_it)
-    try:
-        with pytest.raises(AssertionError, match=found):
-            service.run("make", "doctor")
-    finally:
-        service.run("git", "checkout", "--quiet", ".")
-        (service.path / ".env").unlink(missing_ok=True)
+    with pytest.raises(AssertionError, match=found):
+        service.run("make", "doctor")
+
+
+def test_the_doctor_names_expired_keys_of_clients(service: Service) -> None:
+    (service.path / ".env").write_text(
+        f"CLIENT_KEYS=acme:{'0' * 64}:2020-01-31,globex:{'1' * 64}\n"
+    )
+    found = service.run("make", "doctor")
+    assert "CLIENT_KEYS: entry 1 (acme): expired on 2020-01-31" in found
+    assert "globex" not in found
+    assert "0" * 64 not in found
 
 
 def test_the_doctor_notices_that_a_key_alone_changes_nothing(service: Service) -> None:
     (service.path / ".env").write_text("OPENAI_API_KEY=sk-mine\nANTHROPIC_API_KEY=\n")
     found = service.run("make", "doctor")
-    (service.path / ".env").unlink()
     assert "set OPENAI_BASE_URL too" in found
     assert "set ANTHROPIC_BASE_URL too" not in found
     assert "sk-mine" not in found
 
 
-def test_what_needs_an_engine_says_so(service: Service) -> None:
-    with pytest.raises(AssertionError, match="make observe: no Docker engine answers"):
+def test_a_chore_that_needs_docker_fails_with_the_reason(service: Service) -> None:
+    with pytest.raises(
+        AssertionError, match="make observe: needs a Docker engine, and none answers"
+    ):
         service.run("env", "DOCKER_HOST=tcp://127.0.0.1:1", "make", "observe")
 
 
@@ -122,12 +134,12 @@ def test_the_lock_installs_on_every_python_that_is_offered(version: str, tmp_pat
 
 
 def processes_below(directory: Path) -> list[str]:
-    """Command lines of processes whose working directory is the service's."""
+    """Command lines of processes in the service's working directory."""
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             if process.joinpath("cwd").resolve() == directory.resolve():
                 found.append(process.joinpath("cmdline").read_text().replace("\0", " "))
         except OSError:
-            continue  # it ended meanwhile, or is somebody else's
+            continue  # it ended meanwhile, or belongs to another user
     return found

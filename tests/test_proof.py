@@ -1,9 +1,9 @@
-"""The table tells what was shown, and what was not."""
+"""The table shows the stages that passed, failed or did not run."""
 
 from tests.proof import STAGES, Proof, rows_of, table
 
 
-def test_what_was_begun_and_never_shown_has_failed() -> None:
+def test_a_stage_that_began_and_did_not_pass_has_failed() -> None:
     noted: list[tuple[str, object]] = []
     proof = Proof(lambda name, value: noted.append((name, value)))
     proof.begin("defaults", "installed", "linted")
@@ -11,7 +11,7 @@ def test_what_was_begun_and_never_shown_has_failed() -> None:
     assert rows_of(noted) == {"defaults": {"installed": "on 3.13", "linted": "FAILED"}}
 
 
-def test_what_was_not_begun_is_a_dash() -> None:
+def test_a_stage_that_did_not_begin_is_a_dash() -> None:
     header, line = table({"ci=none": {"installed": "= defaults", "linted": "yes"}})
     assert header.split() == ["combination", *STAGES]
     assert line.split() == ["ci=none", "=", "defaults", "yes", "-", "-", "-", "-"]

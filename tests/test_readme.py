@@ -1,4 +1,4 @@
-"""What the README shows is what really happens."""
+"""The README shows the real output."""
 
 import json
 import tomllib
@@ -33,7 +33,7 @@ def test_the_readme_has_every_question_with_its_default() -> None:
             assert f"| `{name}` | {question['default']} |" in README
 
 
-def test_the_readmes_answer_costs_what_the_price_list_says() -> None:
+def test_the_cost_in_the_readme_is_that_of_the_price_list() -> None:
     answer = json.loads(README[README.index('{"id":"chatcmpl') :].partition("\n```")[0])
     prices = tomllib.loads((REPOSITORY / "template/src/app/llm/prices.toml").read_text())
     price = prices["models"][answer["provider"]][answer["model"]]

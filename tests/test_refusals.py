@@ -1,4 +1,4 @@
-"""A bad answer is refused by name, by both engines, and nothing is left of the attempt."""
+"""A bad answer is refused by name, by both engines, and no file remains of the attempt."""
 
 import re
 from pathlib import Path
@@ -78,7 +78,7 @@ ACCEPTED = {
 
 
 def refused(answers: Answers) -> str:
-    """The pattern of a message that names the answer and says what would be accepted."""
+    """The pattern of a message that names the answer and the accepted values."""
     name = "project_slug" if answers == {"project_name": "日本語"} else next(iter(answers))
     return f"(?s)\\b{name}\\b.*({ACCEPTED[name]})"
 

@@ -53,7 +53,7 @@ def free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def test_what_one_replica_has_learned_the_others_know(replicas: list[Service]) -> None:
+def test_an_answer_of_one_replica_is_in_the_cache_of_the_others(replicas: list[Service]) -> None:
     question = f"Hello {uuid.uuid4()}"
     first, *others = replicas
     assert first.ask(question)["cached"] is False

@@ -1,4 +1,4 @@
-"""Keys that look like keys are not committed, whatever file of the service they stand in."""
+"""Texts with the form of a key are not committed, in any file of the service."""
 
 import random
 import string
@@ -48,7 +48,7 @@ HARMLESS = {
 
 @pytest.fixture(scope="module")
 def refused(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """What the hook says of all of these, each in a file of its own."""
+    """The output of the hook for all of these, each in a file of its own."""
     project = tmp_path_factory.mktemp("project")
     git(project, "init", "--quiet")
     for name, text in {**KEYS, **HARMLESS}.items():
@@ -64,7 +64,7 @@ def test_a_key_is_refused(refused: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_no_key_may_pass(refused: str, name: str) -> None:
+def test_text_that_is_no_key_passes(refused: str, name: str) -> None:
     assert f"\n{name}:" not in refused
 
 

@@ -32,7 +32,7 @@ def test_four_processes_keep_one_limit_through_a_real_redis(
     redis_port: int, tmp_path: Path
 ) -> None:
     service: Service = generate(tmp_path / "service")
-    tests = "-m slow tests/resilience/test_rate_limit_processes.py"
+    tests = "-m slow tests/redis/test_rate_limit_processes.py"
     output = service.run(
         "env", f"REDIS_TEST_URL=redis://127.0.0.1:{redis_port}/0",
         "make", "test", "NATIVE=1", f"ARGS={tests}",

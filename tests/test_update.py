@@ -35,7 +35,7 @@ def by_cookiecutter(template: Path, tmp_path: Path) -> Path:
 
 
 def publish(template: Path) -> None:
-    """A changed file, a changed templated file, a new one, one less, and another dependency."""
+    """A changed file, a changed templated file, a new one, a removed one, and another dependency."""
     makefile = template / "template/Makefile"
     makefile.write_text(makefile.read_text() + "\n# of v0.2.0\n")
     readme = template / "template/README.md.jinja"
@@ -92,7 +92,7 @@ def test_no_update_touches_a_lock(versions: Path, tmp_path: Path) -> None:
     assert [(service / name).read_text() for name in locks] == ["# ours\n"] * len(locks)
 
 
-def test_who_changes_to_poetry_gets_its_locks(versions: Path, tmp_path: Path) -> None:
+def test_a_project_that_changes_to_poetry_gets_its_locks(versions: Path, tmp_path: Path) -> None:
     service = under_git(with_copier(versions, tmp_path / "service", {"lock": "requirements"}))
     run_update(service, data={"lock": "poetry"}, defaults=True, overwrite=True, quiet=True)
     for name in ("poetry.lock", "requirements-poetry.txt"):
@@ -100,7 +100,7 @@ def test_who_changes_to_poetry_gets_its_locks(versions: Path, tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_the_update_command_says_what_to_do_with_the_locks(versions: Path, tmp_path: Path) -> None:
+def test_the_update_command_explains_the_locks(versions: Path, tmp_path: Path) -> None:
     service = under_git(by_cookiecutter(versions, tmp_path))
     publish(versions)
     output = run(tool("copier"), "update", "--defaults", cwd=service)
@@ -122,7 +122,7 @@ def test_an_update_can_change_an_answer(versions: Path, tmp_path: Path) -> None:
     assert not (service / ".github").exists()
 
 
-def test_a_service_between_two_versions_can_be_updated(versions: Path, tmp_path: Path) -> None:
+def test_a_service_from_an_untagged_commit_can_be_updated(versions: Path, tmp_path: Path) -> None:
     """Made from a commit without a tag, as `make new` in a checkout that is ahead of it."""
     (versions / "template/NEW.md").write_text("untagged\n")
     git(versions, "add", "--all")

@@ -1,4 +1,4 @@
-"""Services take turns in one place: what is laid there is what is tested there, and nothing else."""
+"""Projects take turns in one directory, which holds only the files of the current project."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def write(directory: Path, files: dict[str, str]) -> Path:
     return directory
 
 
-def test_the_place_holds_what_was_laid_there_and_nothing_of_the_one_before(
+def test_the_shared_directory_holds_the_files_of_the_current_project_only(
     place: Path, wanted: Tree
 ) -> None:
     (place / "same.py").chmod(0o755)
@@ -51,7 +51,7 @@ def test_caches_stay_and_are_not_part_of_the_project(place: Path, wanted: Tree) 
     assert set(entries(place)) == set(wanted)
 
 
-def test_each_environment_is_back_in_its_place_when_its_turn_comes(tmp_path: Path) -> None:
+def test_each_environment_is_restored_when_its_project_returns(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     project = write(tmp_path / "project", {"README.md": ""})
     environment = workshop.service.path / ".venv"
@@ -75,7 +75,7 @@ def test_the_hooks_of_one_project_do_not_run_for_the_next(tmp_path: Path) -> Non
     assert git(workshop.service.path, "status", "--porcelain") == ""
 
 
-def test_what_is_moved_aside_comes_back_whatever_was_written_in_its_place(tmp_path: Path) -> None:
+def test_files_moved_aside_are_restored_over_new_ones(tmp_path: Path) -> None:
     workshop = Workshop(tmp_path)
     project = write(tmp_path / "project", {"a/b/c.py": "", "a/d.py": "", "e.toml": "old"})
     place = workshop.take(project, "any").path

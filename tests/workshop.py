@@ -1,7 +1,7 @@
-"""One place where services take turns, so that what the tools have learned of one helps with the next.
+"""One directory in which services take turns, so that the caches of the tools are reused.
 
-Linters, type checker and Python keep what they know of a file for as long as it stays the same file
-at the same place. In a place of its own each service would be read by all of them for the first time.
+Linters, type checker and Python cache results for as long as a file stays the same
+at the same path. In a directory of its own, each service would be read without any cache.
 """
 
 import os
@@ -55,7 +55,7 @@ class Workshop:
 
     @contextmanager
     def without(self, names: Iterable[str]) -> Iterator[None]:
-        """As if the project did not have these; what the caller writes in their place goes again."""
+        """Remove these files for a while; files that the caller writes in their place are removed again."""
         aside = self.directory / "aside"
         moved = [name for name in sorted(names) if (self.service.path / name).exists()]
         moved = [name for name in moved if not {*map(str, Path(name).parents)} & {*moved}]
@@ -71,7 +71,7 @@ class Workshop:
 
 
 def lay_over(place: Path, wanted: Tree) -> None:
-    """A file of the same bytes is not touched. Of what else was there only the caches stay."""
+    """A file of the same bytes is not touched. Of all other files only the caches stay."""
     for name in set(entries(place)) - wanted.keys():
         remove(place / name)
     for name, (mode, text) in wanted.items():

@@ -1,6 +1,6 @@
 """Poetry on an index that serves the simple API only (PEP 503, 658, 691), as many mirrors do.
 
-Poetry asks such an index for `/pypi/NAME/VERSION/json` and ends when nobody answers; all that it
+Poetry asks such an index for `/pypi/NAME/VERSION/json` and fails without an answer; all that it
 wants to know is in the simple API as well. With `--at FILE` it knows no other versions than those
 of that requirements file, so that its lock names the same.
 

@@ -1,4 +1,4 @@
-"""`copier.yml`, and Jinja as Copier has it, for Cookiecutter's hooks."""
+"""Reads `copier.yml`, and creates a Jinja environment like Copier's, for Cookiecutter's hooks."""
 
 import re
 from functools import cache, partial
@@ -20,7 +20,7 @@ def questions_of(config: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def copier_jinja(root: Path) -> Environment:
-    """Jinja with the two filters that Copier adds and this template uses."""
+    """Jinja with the two filters of Copier's that this template uses."""
     jinja = Environment(loader=FileSystemLoader(root), keep_trailing_newline=True)  # noqa: S701
     jinja.filters["regex_search"] = regex_search
     jinja.filters["to_nice_yaml"] = partial(

@@ -1,4 +1,4 @@
-"""The answers, and what Cookiecutter knows about its run, as a hook gets them."""
+"""The answers and paths of a Cookiecutter run, as its hooks receive them."""
 
 import json
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Context:
 
 
 def parse(rendered: str) -> Context:
-    """From the JSON that Cookiecutter renders into a hook."""
+    """Parse the JSON that Cookiecutter renders into a hook."""
     found = json.loads(rendered)
     everything = found["answers"]
     root = Path(everything["_repo_dir"])

@@ -1,9 +1,9 @@
-"""Template syntax that no answer and no source file contains.
+"""Template delimiters that occur in no answer and in no source file.
 
-Cookiecutter renders answers as templates before any hook sees them, and every file that it is not
-told to copy (and copied files ignore `--skip-if-file-exists`). With these delimiters an answer
-such as `{{ 7*7 }}` stays text, which the rules then refuse by name, and plain files render to
-themselves.
+Cookiecutter renders answers as templates before a hook sees them. It also renders every file that
+it is not told to copy, and copied files ignore `--skip-if-file-exists`. With these delimiters, an
+answer such as `{{ 7*7 }}` stays text, which the rules then refuse by name, and files without
+template syntax are rendered unchanged.
 """
 
 import re
@@ -32,7 +32,7 @@ DELIMITER = re.compile("|".join(map(re.escape, TRANSLATED)))
 
 
 def translate(source: str) -> str:
-    """The same template with the other delimiters."""
+    """Translate a template to these delimiters."""
     jinja = Environment(keep_trailing_newline=True)  # noqa: S701
     return "".join(
         (

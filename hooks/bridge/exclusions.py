@@ -1,4 +1,4 @@
-"""Copier's `_exclude`, for Cookiecutter: what it matches is removed before anything is rendered."""
+"""Applies Copier's `_exclude` for Cookiecutter: matching files are removed before rendering."""
 
 import shutil
 from collections.abc import Iterable, Iterator
@@ -22,7 +22,7 @@ def patterns_for(root: Path, answers: dict[str, str]) -> Iterator[str]:
 
 
 def excluded(path: Path, patterns: Iterable[str]) -> bool:
-    """A leading slash anchors a pattern at the root; otherwise it is a name at any depth."""
+    """Whether a pattern matches: with a leading slash at the root, otherwise at any depth."""
     return any(
         fnmatchcase(f"/{path.as_posix()}" if pattern.startswith("/") else path.name, pattern)
         for pattern in patterns

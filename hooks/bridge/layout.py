@@ -1,4 +1,4 @@
-"""The directory that Cookiecutter renders, made from `template/`."""
+"""Builds the directory that Cookiecutter renders, from `template/`."""
 
 import json
 import subprocess
@@ -10,8 +10,8 @@ from bridge.delimiters import END, JINJA_SETTINGS, START, translate
 
 SUFFIX = ".jinja"
 ANSWERS_TEMPLATE = "template/{{_copier_conf.answers_file}}.jinja"
-# Cookiecutter makes this directory before a hook may refuse the slug. Only a harmless name becomes
-# one; pre_gen_project then refuses the others and the directory goes again.
+# Cookiecutter creates this directory before a hook can refuse the slug. So only a harmless slug is
+# used as its name; pre_gen_project refuses the others, and Cookiecutter removes the directory.
 DIRECTORY = (
     f"{START}cookiecutter.project_slug"
     " if cookiecutter.project_slug.replace('-', '').isalnum()"
@@ -22,7 +22,7 @@ DIRECTORY = (
 
 
 def lay_out(root: Path) -> None:
-    """Write the directory, and teach cookiecutter.json its delimiters and the reserved names."""
+    """Write the directory, and add the delimiters and the reserved names to cookiecutter.json."""
     questions = json.loads((root / "cookiecutter.json").read_text(encoding="utf-8"))
     prefix = declare(name for name in questions if not name.startswith("_"))
     for path in shipped(root / "template"):
@@ -31,12 +31,12 @@ def lay_out(root: Path) -> None:
 
 
 def declare(names: Iterable[str]) -> str:
-    """Copier's names for Cookiecutter's answers, in front of a file and without a line of its own."""
+    """Jinja code for the start of a file: renames Cookiecutter's answers to Copier's names."""
     return "".join(f"{START}% set {name} = cookiecutter.{name} %{END}" for name in names)
 
 
 def shipped(source: Path) -> list[Path]:
-    """What Copier would read: not what Git ignores, nor what lies rendered beside its template."""
+    """The files that Copier would read: no files ignored by Git, and no rendered copies."""
     files = [path for path in known_to_git(source) or source.rglob("*") if path.is_file()]
     return [path for path in files if not path.with_name(path.name + SUFFIX).exists()]
 
@@ -64,7 +64,7 @@ def add(root: Path, source: Path, prefix: str) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(content)
     if source.stat().st_mode & 0o100:
-        # As a checkout by Git: whoever may read it may execute it, and no other bit is copied.
+        # As in a checkout by Git: users that may read the file may execute it; no other bit is set.
         mode = target.stat().st_mode
         target.chmod(mode | (mode & 0o444) >> 2)
 

@@ -1,37 +1,71 @@
-"""Where a project came from, in the words that `copier update` understands."""
+"""Finds the address and the commit of the template, in the form that `copier update` reads."""
 
 import os
-import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 
-# As in Copier: an address that looks otherwise is taken for a directory, unless it says `git+`.
-KNOWN_STARTS = (
-    *("gh:", "gl:", "git@", "git://", "git+"),
-    *("https://github.com/", "https://gitlab.com/"),
+from bridge.git import git, is_clone
+from bridge.remote import (
+    NotPublishedError,
+    in_copiers_words,
+    published,
+    without_credentials,
 )
-KNOWN_END = ".git"
+
+
+@dataclass(frozen=True)
+class Origin:
+    address: str
+    commit: str | None
+    directory: Path | None = None  # the local directory given to Cookiecutter, if any
 
 
 def commit(repository: Path) -> str | None:
-    """What Copier records: the tag, or how far from it. None for what is not a Git repository."""
-    if not (repository / ".git").exists():
-        return None
-    return git(repository, "describe", "--tags", "--always")
+    """The version as Copier records it: the tag, or the distance to it. None outside of a clone."""
+    return git(repository, "describe", "--tags", "--always") if is_clone(repository) else None
 
 
-def address(given: str, output_dir: str, repository: Path) -> str:
-    """Cookiecutter's argument, absolute when it was a directory: `.` would mean the project itself."""
-    if given.startswith(KNOWN_STARTS) or given.lower().endswith((KNOWN_END, ".zip")):
-        return given
+def find(given: str, output_dir: str, repository: Path) -> Origin:
+    """Find them from Cookiecutter's argument and its copy of the template."""
+    if directory := directory_in(given, output_dir, repository):
+        return of_directory(directory)
+    if not is_address(given):
+        # An abbreviation of Cookiecutter's, or the name of one of the clones that it keeps.
+        given = git(repository, "config", "remote.origin.url") or given
+    return Origin(cleaned(given), commit(repository))
+
+
+def of_directory(directory: Path) -> Origin:
+    """The remote's address if it has the commit; otherwise the directory, as with Copier."""
+    try:
+        found = published(directory)
+    except NotPublishedError:
+        return Origin(str(directory), commit(directory), directory)
+    return Origin(found.address, found.commit, directory)
+
+
+def is_address(given: str) -> bool:
+    return "://" in given or given.endswith(".zip") or in_copiers_words(given) == given
+
+
+def cleaned(address: str) -> str:
+    url = address.removeprefix("git+")
+    if "://" not in url:
+        return address
+    safe = without_credentials(url) or url
+    return safe if safe.endswith(".zip") else in_copiers_words(safe)
+
+
+def directory_in(given: str, output_dir: str, repository: Path) -> Path | None:
+    """The given directory as an absolute path, because `.` would mean the new project."""
     if "://" in given:
-        return f"git+{given}"
-    # Cookiecutter has changed its directory; the shell's is in PWD, and -o defaults to it.
+        return None
+    # Cookiecutter has changed its directory. PWD still has the shell's, and `-o` defaults to it.
     for directory in (os.environ.get("PWD", ""), output_dir):
         local = Path(directory, Path(given).expanduser())
         if local.is_absolute() and same_template(local, repository):
-            return os.path.normpath(local)
-    # An abbreviation of Cookiecutter's, or the name of a clone that it keeps.
-    return git(repository, "config", "remote.origin.url") or given
+            return Path(os.path.normpath(local))
+    return None
 
 
 def same_template(local: Path, repository: Path) -> bool:
@@ -40,17 +74,3 @@ def same_template(local: Path, repository: Path) -> bool:
     except OSError:
         return False
     return here == (repository / "copier.yml").read_bytes() and commit(local) == commit(repository)
-
-
-def git(repository: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(  # noqa: S603
-            ["git", *arguments],  # noqa: S607
-            cwd=repository,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip() or None

@@ -1,4 +1,4 @@
-"""Which answers are refused: Copier's choices and validators, applied to Cookiecutter's answers."""
+"""Applies Copier's choices and validators to Cookiecutter's answers."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ from bridge.delimiters import START
 
 
 def refusals(root: Path, answers: dict[str, str], given: dict[str, Any]) -> list[str]:
-    """One line for each bad answer. `given` holds what was passed, before it was rendered."""
+    """One line for each invalid answer. `given` are the answers before they were rendered."""
     values = {**answers, **templates_in(given, root)}
     jinja = copier_jinja(root)
     found = []
@@ -22,7 +22,7 @@ def refusals(root: Path, answers: dict[str, str], given: dict[str, Any]) -> list
 
 
 def templates_in(given: dict[str, Any], root: Path) -> dict[str, str]:
-    """What was passed as a template; our own defaults may be one."""
+    """The answers that are templates; a default of our own may be one too."""
     defaults = json.loads((root / "cookiecutter.json").read_text(encoding="utf-8"))
     return {
         name: value

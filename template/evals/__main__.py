@@ -13,11 +13,11 @@ from pathlib import Path
 
 from app.settings import load
 from evals import report, terminal
-from evals.cases import NAME, BadDataSet
+from evals.cases import NAME, BadDataSetError
 from evals.gates import Gates
 from evals.outcome import Outcome
-from evals.runs import UnusableRun
-from evals.session import Session, Unanswerable
+from evals.runs import UnusableRunError
+from evals.session import Session, UnanswerableError
 
 HERE = Path(__file__).parent
 _GATE_MISSED, _UNKNOWN, _INTERRUPTED = 1, 2, 130
@@ -35,11 +35,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     try:
         return _told(session.run(load()))
-    except (BadDataSet, UnusableRun, Unanswerable) as error:
+    except (BadDataSetError, UnusableRunError, UnanswerableError) as error:
         sys.stderr.write(f"{error}\n")
         return _UNKNOWN
     except KeyboardInterrupt:
-        sys.stderr.write("Stopped. Start it again to go on: what was answered is kept.\n")
+        sys.stderr.write("Stopped. Start it again to continue: the answers so far are kept.\n")
         return _INTERRUPTED
 
 

@@ -1,30 +1,28 @@
-"""Asking the service, as its own endpoints do, and what one case's answer was and cost."""
+"""Ask the service as its endpoints do, and record the answer and cost of each case."""
 
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
-from app.api.extract import Invoice, extraction_prompt
-from app.errors import LLMError, MalformedAnswer, NoValidAnswer
+from app.errors import LLMError, MalformedAnswerError, NoValidAnswerError
+from app.llm.guards.guard import Call, Guard, R, T, stacked, watch
 from app.llm.model import Model
-from app.llm.structured import ask_for
-from app.llm.types import AnswerSchema, ChatRequest, Done, LLMResponse, Message, StreamEvent
-from app.llm.wrappers.wrapper import Wrapper
+from app.llm.opened_stream import Answer as Reply
+from app.llm.opened_stream import Observer
+from app.llm.types import AnswerSchema, ChatRequest, LLMResponse, Message
 from evals.cases import Case, Kind
 
-# Not what was wanted, but an answer: asking again would only pay again.
-_PAID = (MalformedAnswer, NoValidAnswer)
+# An unusable answer is still an answer: asking again would pay again.
+_PAID = (MalformedAnswerError, NoValidAnswerError)
 
 
 class Answer(BaseModel):
-    """A line of a run. `contexts` are the ids of what was found, best first.
+    """A line of a run. `contexts` are the ids of the chunks found, best first.
 
-    `error` says why there is no usable text. `paid` is whether the question was answered at all; what
-    was not is asked again when the run is continued. `cost_usd` is null when a price is not known.
+    `error` says why there is no usable text. `paid` is whether the question was answered at all; an
+    unanswered question is asked again when the run is continued. `cost_usd` is null when a price is not known.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -43,7 +41,7 @@ class Answer(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An answer. From documents, it says which pieces were found, best first, and what the model said.
+    """An answer, with the chunks found in the documents (best first) and the model's text.
 
     `response` is set where the service reports its only call of a model, and `None` where no model
     was asked, or the calls were counted on their way (`Asked`).
@@ -54,30 +52,23 @@ class Found:
     response: LLMResponse | None = None
 
 
-class AskDocuments(Protocol):
-    """How the service answers a question from its documents; may raise an `LLMError`."""
-
-    async def __call__(self, question: str, /) -> Found: ...
+# How the service answers a case of one kind; may raise an `LLMError`.
+Way = Callable[[Case, Model], Awaitable[Found]]
 
 
-class Asked(Wrapper):
-    """Keeps the bill of one case, however many calls its answer took."""
+class Asked(Guard, Observer):
+    """Keeps the bill of one case, for all the calls that its answer took."""
 
-    def __init__(self, model: Model) -> None:
-        super().__init__(model)
+    def __init__(self) -> None:
         self.responses: list[LLMResponse] = []
 
-    async def complete(self, request: ChatRequest) -> LLMResponse:
-        response = await super().complete(request)
-        self.responses.append(response)
-        return response
+    async def around(self, request: R, call: Call[R, T]) -> T:
+        return await watch(self, call(request))
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
-        async with aclosing(super().stream(request)) as events:
-            async for event in events:
-                if isinstance(event, Done):
-                    self.responses.append(event.response)
-                yield event
+    async def finished(self, answer: Reply) -> Reply:
+        if isinstance(answer, LLMResponse):
+            self.responses.append(answer)
+        return answer
 
     @property
     def cost_usd(self) -> float | None:
@@ -89,22 +80,18 @@ class Asked(Wrapper):
 class Interview:
     """Asks one case at a time; any number of them may run side by side."""
 
-    def __init__(self, model: Model, documents: AskDocuments) -> None:
+    def __init__(self, model: Model, ways: Mapping[Kind, Way]) -> None:
         self._model = model
-        self._documents = documents
-        self._ways: dict[Kind, Callable[[Case, Model], Awaitable[Found]]] = {
-            "chat": _chat,
-            "extract": _extract,
-            "ask": self._ask,
-        }
+        self._ways = ways
 
     async def answer(self, case: Case) -> Answer:
-        """Ask, and note what came of it: an `LLMError` is a result as well."""
-        asked = Asked(self._model)
+        """Ask, and record the answer or the `LLMError`: a failure is a result as well."""
+        asked = Asked()
+        model = stacked(self._model, [asked])
         found, error = Found(""), None
         started = time.perf_counter()
         try:
-            found = await self._ways[case.kind](case, asked)
+            found = await self._ways[case.kind](case, model)
             asked.responses += [found.response] if found.response is not None else []
         except LLMError as failure:
             error = failure
@@ -121,20 +108,11 @@ class Interview:
             models=tuple(dict.fromkeys(response.model for response in asked.responses)),
         )
 
-    async def _ask(self, case: Case, _model: Model) -> Found:
-        return await self._documents(case.question)
 
-
-async def _chat(case: Case, model: Model) -> Found:
+async def chat(case: Case, model: Model) -> Found:
     schema = case.expect.json_schema
     request = ChatRequest(
         messages=(Message("user", case.question),),
         answer_schema=None if schema is None else AnswerSchema("answer", schema),
     )
     return Found((await model.complete(request)).content)
-
-
-async def _extract(case: Case, model: Model) -> Found:
-    request = ChatRequest(messages=extraction_prompt(case.question))
-    invoice = await ask_for(Invoice, model, request)
-    return Found(invoice.model_dump_json())

@@ -1,4 +1,4 @@
-"""The data set: questions, and what is expected of their answers, one JSON object per line."""
+"""The data set: questions and expectations of their answers, one JSON object per line."""
 
 from collections.abc import Sequence
 from functools import cached_property
@@ -20,12 +20,14 @@ from pydantic import (
     model_validator,
 )
 
+from app.validation import lines
+
 Kind = Literal["chat", "extract", "ask"]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
 Name = Annotated[str, StringConstraints(pattern=NAME)]
 
-# What can be said about the answer to each kind of question.
+# The expectations that each kind of question can have.
 _EXPECTATIONS: dict[Kind, set[str]] = {
     "chat": {"exact", "contains", "json_schema"},
     "extract": {"fields"},
@@ -34,8 +36,8 @@ _EXPECTATIONS: dict[Kind, set[str]] = {
 _SHOWN_MISTAKES = 20
 
 
-class BadDataSet(Exception):
-    """A data set that cannot be used; the message is a line `file:line: what is wrong` per mistake."""
+class BadDataSetError(Exception):
+    """A data set that cannot be used; the message has a line `file:line: mistake` per mistake."""
 
 
 class _Strict(BaseModel):
@@ -43,13 +45,13 @@ class _Strict(BaseModel):
 
 
 class Expect(_Strict):
-    """What an answer has to be; at least one of these.
+    """Expectations of an answer; at least one of these.
 
     exact        the answer, without the white space around it
     contains     texts that the answer has in it, in upper or lower case
     json_schema  the model is asked for JSON that follows it, and the answer does
-    fields       of what was extracted: these have these values
-    documents    a document, a section or a chunk: one of them is among what was found; none: nothing is
+    fields       fields of the extracted object, with these values
+    documents    a document, a section or a chunk: at least one is found; an empty list: none is found
     """
 
     exact: str | None = None
@@ -76,7 +78,7 @@ class Case(_Strict):
     expect: Expect
 
     @model_validator(mode="after")
-    def _expects_what_its_kind_can_give(self) -> Self:
+    def _expects_only_what_its_kind_has(self) -> Self:
         expected, possible = self.expect.model_fields_set, _EXPECTATIONS[self.kind]
         if not expected or not expected <= possible:
             raise ValueError(f"expect: {self.kind} takes {' and '.join(sorted(possible))}")
@@ -84,7 +86,7 @@ class Case(_Strict):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of what is asked, and not of what is expected: an answer is good for any expectation."""
+        """A hash of the question alone: an answer stays valid when its expectation changes."""
         asked = [self.kind, self.question, self.expect.json_schema]
         return sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
@@ -92,7 +94,7 @@ class Case(_Strict):
 def read_cases(path: Path) -> tuple[Case, ...]:
     """Read the whole data set, empty lines apart.
 
-    Raises `BadDataSet` with everything that is wrong with it, so that nothing is asked (and paid)
+    Raises `BadDataSetError` with everything that is wrong with it, so that nothing is asked (and paid)
     before the last line has been read.
     """
     cases: list[Case] = []
@@ -102,11 +104,11 @@ def read_cases(path: Path) -> tuple[Case, ...]:
             try:
                 cases.append(_case(line, cases))
             except ValueError as error:
-                mistakes += [f"{path}:{number}: {what}" for what in _reasons(error)]
+                mistakes += [f"{path}:{number}: {reason}" for reason in _reasons(error)]
     if not cases and not mistakes:
         mistakes = [f"{path}:1: there is no case in it"]
     if mistakes:
-        raise BadDataSet("\n".join(_shortened(mistakes)))
+        raise BadDataSetError("\n".join(_shortened(mistakes)))
     return tuple(cases)
 
 
@@ -114,10 +116,10 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
-        raise BadDataSet(f"{path}: {error.strerror}") from None
+        raise BadDataSetError(f"{path}: {error.strerror}") from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise BadDataSet(f"{path}:{line}: not UTF-8") from None
+        raise BadDataSetError(f"{path}:{line}: not UTF-8") from None
 
 
 def _case(line: str, before: Sequence[Case]) -> Case:
@@ -128,14 +130,7 @@ def _case(line: str, before: Sequence[Case]) -> Case:
 
 
 def _reasons(error: ValueError) -> list[str]:
-    if not isinstance(error, ValidationError):
-        return [str(error)]
-    return [
-        ": ".join([*filter(None, [".".join(map(str, each["loc"]))]), each["msg"]]).replace(
-            "Value error, ", ""
-        )
-        for each in error.errors()
-    ]
+    return lines(error) if isinstance(error, ValidationError) else [str(error)]
 
 
 def _shortened(mistakes: list[str]) -> list[str]:

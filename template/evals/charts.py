@@ -134,6 +134,6 @@ def _side_by_side(y: float, left: tuple[float, str], right: tuple[float, str]) -
 
 
 def _ends(low: float, high: float, scale: float) -> list[float]:
-    """Those ends of an interval whose label would not cover that of the middle, or each other."""
+    """The ends of an interval that have room for a label beside that of the middle."""
     apart = 70 / scale
     return [end for end in (low, high) if abs(end) > apart]

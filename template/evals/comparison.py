@@ -1,4 +1,4 @@
-"""A run beside an earlier one: what got better and worse, and how sure one can be."""
+"""Compare a run with an earlier one: cases that got better or worse, with confidence intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -49,8 +49,8 @@ def difference_interval(better: int, worse: int, cases: int) -> Interval:
     """The 95% interval of the difference of two pass rates, in pairs: a percentile bootstrap.
 
     Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. A case is better,
-    worse or as before, so drawing `cases` of them again is one draw of three counts, whatever their
-    number. Seeded: the same counts have the same interval. With no change at all it has no width,
+    worse or as before, so drawing `cases` of them again is one draw of three counts, for any number.
+    Seeded: the same counts have the same interval. With no change at all it has no width,
     which says nothing about cases that were not asked.
     """
     if cases == 0:

@@ -1,9 +1,9 @@
-"""Ask what is still missing in a run, a few questions at a time."""
+"""Ask the questions that a run still lacks, a few at a time."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
 from app.errors import LLMError
-from app.resilience.concurrency import run_all
+from app.resilience.concurrency import gather_bounded
 from evals.answers import Answer
 from evals.cases import Case
 from evals.runs import Run
@@ -29,11 +29,11 @@ async def evaluate(
         run.add(given)
         done(given)
 
-    await run_all(run.missing(cases), ask, limit=concurrency, catch=LLMError)
+    await gather_bounded(run.missing(cases), ask, limit=concurrency, catch=LLMError)
     return results(cases, run)
 
 
 def results(cases: Sequence[Case], run: Run) -> list[Result]:
-    """Judge anew what was paid for before: expectations may change, answers stay good."""
+    """Score stored answers again: expectations may change, answers stay valid."""
     known = run.known(cases)
     return [score(case, known[case.id]) for case in cases if case.id in known]

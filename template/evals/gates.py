@@ -1,4 +1,4 @@
-"""What makes a run good enough for CI."""
+"""Gates: the limits that a run must meet in CI."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

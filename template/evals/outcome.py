@@ -36,7 +36,7 @@ class Outcome:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nobody has answered anything, which says nothing about the answers."""
+        """Whether no question was answered, so that the run says nothing about answers."""
         return not any(result.answer.paid for result in self.results)
 
 

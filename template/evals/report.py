@@ -25,7 +25,7 @@ def write(outcome: Outcome) -> Path:
 
 
 def page(outcome: Outcome) -> str:
-    """Whatever a question or a model says is text here, and never markup."""
+    """Escape a text: questions and answers never become markup."""
     conditions = outcome.run.beginning.conditions
     tags = by_tag(by_case(outcome.results))
     return _PAGE.substitute(
@@ -111,7 +111,7 @@ def _changed(outcome: Outcome) -> str:
         for word, result in changes
     )
     table = _table(["", "case", "answer before", "answer now"], rows)
-    return f"<section><h2>What got worse, and what got better</h2>{table}</section>"
+    return f"<section><h2>Worse and better than before</h2>{table}</section>"
 
 
 def _tag_table(tags: pd.DataFrame) -> str:
@@ -130,7 +130,7 @@ def _failures(outcome: Outcome) -> str:
         [result.case.id, result.case.question, _expected(result), wrong(result)]
         for result in outcome.failures
     )
-    return _table(["case", "question", "expected", "what was wrong"], rows)
+    return _table(["case", "question", "expected", "mistake"], rows)
 
 
 def _expected(result: Result) -> str:

@@ -13,18 +13,19 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from app.validation import lines
 from evals.answers import Answer
 from evals.cases import Case
 
 SUFFIX = ".jsonl"
 
 
-class UnusableRun(Exception):
+class UnusableRunError(Exception):
     """A file that is no run, a run made under other conditions, or one that is being written."""
 
 
 class Conditions(BaseModel):
-    """What must not change within a run. `asked_of` is the chain of providers with their models."""
+    """The facts that must not change within a run. `asked_of` is the provider chain with models."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,7 +60,7 @@ class Run:
         self.answers[answer.id] = answer
 
     def missing(self, cases: Sequence[Case]) -> list[Case]:
-        """What has never been asked, was asked differently, or got no answer."""
+        """The cases that were never asked, were changed since, or got no answer."""
         return [case for case in cases if not self._is_answered(case)]
 
     @property
@@ -82,13 +83,13 @@ class Run:
 
 
 def read_run(path: Path) -> Run:
-    """Raises `UnusableRun` with file, line and reason."""
+    """Raises `UnusableRunError` with file, line and reason."""
     try:
         first, *rest = _whole_lines(path.read_bytes())
     except OSError as error:
-        raise UnusableRun(f"{path}: {error.strerror}") from None
+        raise UnusableRunError(f"{path}: {error.strerror}") from None
     except ValueError:
-        raise UnusableRun(f"{path}: not a run, it has no first line") from None
+        raise UnusableRunError(f"{path}: not a run, it has no first line") from None
     number = 1
     try:
         run = Run(path, Beginning.model_validate_json(first))
@@ -96,29 +97,29 @@ def read_run(path: Path) -> Run:
             answer = Answer.model_validate_json(line)
             run.answers[answer.id] = answer
     except ValidationError as error:
-        raise UnusableRun(f"{path}:{number}: not a line of a run: {_first(error)}") from None
+        raise UnusableRunError(f"{path}:{number}: not a line of a run: {lines(error)[0]}") from None
     return run
 
 
 @contextmanager
 def continued(path: Path, beginning: Beginning) -> Iterator[Run]:
-    """Open a run to add to it, a new one if need be; nobody else can at the same time.
+    """Open a run to add to it, or create it; a second process cannot open it meanwhile.
 
-    Raises `UnusableRun` when it was begun under other conditions: its answers could not be compared.
+    Raises `UnusableRunError` when it was begun under other conditions: its answers could not be compared.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UnusableRun(f"{path}: another process is writing it") from None
+            raise UnusableRunError(f"{path}: another process is writing it") from None
         os.truncate(path, sum(map(len, _whole_lines(path.read_bytes()))))
         if path.stat().st_size == 0:
             _append(path, beginning)
         run = read_run(path)
         then, now = run.beginning.conditions, beginning.conditions
         if then != now:
-            raise UnusableRun(
+            raise UnusableRunError(
                 f"{path}: begun with {_said(then)}, and not with {_said(now)}; choose another name"
             )
         yield run
@@ -139,11 +140,6 @@ def _append(path: Path, line: BaseModel) -> None:
 
 def _whole_lines(content: bytes) -> list[bytes]:
     return [line for line in content.splitlines(keepends=True) if line.endswith(b"\n")]
-
-
-def _first(error: ValidationError) -> str:
-    detail = error.errors()[0]
-    return ": ".join([*filter(None, [".".join(map(str, detail["loc"]))]), detail["msg"]])
 
 
 def _said(conditions: Conditions) -> str:

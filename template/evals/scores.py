@@ -19,7 +19,7 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """A case, its answer, and what that is worth."""
+    """A case, its answer, and the scores of the answer."""
 
     case: Case
     answer: Answer
@@ -27,13 +27,13 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        """Everything expected was there. Of the documents one is enough, at whatever rank."""
+        """Everything expected was there. Of the documents one is enough, at any rank."""
         decisive = [value for name, value in self.scores.items() if name != "mrr"]
         return self.answer.error is None and all(value == 1 for value in decisive)
 
 
 def score(case: Case, answer: Answer) -> Result:
-    """Judge an answer by what is expected now; one that is missing or broken is worth 0."""
+    """Score an answer against the current expectations; a missing or broken one scores 0."""
     scores = {
         name: value for scorer in _SCORERS for name, value in scorer(case.expect, answer).items()
     }

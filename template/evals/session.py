@@ -18,8 +18,8 @@ from evals.stack import asked_of, open_stack, uses_mock
 from evals.terminal import watched
 
 
-class Unanswerable(Exception):
-    """What was asked for cannot be done."""
+class UnanswerableError(Exception):
+    """The requested evaluation cannot be run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Session:
         beginning = Beginning(conditions=conditions, cases=len(cases))
         path = self.runs / f"{name}{SUFFIX}"
         with continued(path, beginning) as run, path.with_suffix(".log").open("ab") as log:
-            # Between the updates of a progress bar nobody could read the service's lines.
+            # The service's log lines would be unreadable between the updates of a progress bar.
             configure(settings.log, stream=log, cache_loggers=False)
             asyncio.run(self._ask(cases, run, settings))
         return outcome(run, cases, earlier, against, self.gates)
@@ -57,7 +57,11 @@ class Session:
     async def _ask(self, cases: Sequence[Case], run: Run, settings: Settings) -> None:
         known = len(cases) - len(run.missing(cases))
         async with open_stack(settings) as stack:
-            interview = Interview(stack.model, stack.documents)
+            if unknown := {case.kind for case in cases} - stack.ways.keys():
+                raise UnanswerableError(
+                    f"the service has no feature for: {', '.join(sorted(unknown))}"
+                )
+            interview = Interview(stack.model, stack.ways)
             with watched(len(cases), known) as progress:
                 await evaluate(
                     cases,
@@ -82,5 +86,5 @@ class Session:
             return alike[-1] if alike else None
         named = [run for run in earlier if run.name == self.against]
         if not named:
-            raise Unanswerable(f"{self.runs}: no run {self.against} of {self.data_set.name}")
+            raise UnanswerableError(f"{self.runs}: no run {self.against} of {self.data_set.name}")
         return named[0]

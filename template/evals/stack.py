@@ -1,7 +1,7 @@
 """The service that is asked: the one that its settings describe, and nothing answered from a cache."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
 from httpx2 import ASGITransport
@@ -9,8 +9,11 @@ from httpx2 import ASGITransport
 from app.configuration.rules import is_mock
 from app.llm.model import Model
 from app.settings import Settings
-from app.wiring import Service, open_service
-from evals.answers import AskDocuments, Found
+from app.wiring import open_service
+from evals.answers import Way, chat
+from evals.ask import asking  # feature: ask
+from evals.cases import Kind
+from evals.extract import extract  # feature: extract
 from mock_api.application import create_app as create_mock
 
 _NO_LIMIT = 1_000_000  # requests a minute, of a mock in this process
@@ -20,7 +23,7 @@ _PATIENCE_S = 600.0  # an evaluation would rather wait for its turn than lose a 
 @dataclass(frozen=True, slots=True)
 class Stack:
     model: Model
-    documents: AskDocuments
+    ways: Mapping[Kind, Way]
 
 
 @asynccontextmanager
@@ -30,19 +33,14 @@ async def open_stack(settings: Settings) -> AsyncIterator[Stack]:
     transport = None
     if uses_mock(settings):
         transport = ASGITransport(create_mock())
-        limit = replace(limit, requests_per_minute=_NO_LIMIT)
+        limit = replace(limit, requests_per_minute=_NO_LIMIT, tokens_per_minute=None)
     asked = settings.model_copy(update={"enable_caching": False, "rate_limit": limit})
-    async with open_service(asked, transport=transport) as service:
-        yield Stack(service.chat, _documents(service))
-
-
-def _documents(service: Service) -> AskDocuments:
-    async def ask(question: str) -> Found:
-        answer = await service.ask(question)
-        ids = [source.chunk.id for source in answer.sources]
-        return Found(answer.text, ids, answer.response)
-
-    return ask
+    async with AsyncExitStack() as opened:
+        service = await opened.enter_async_context(open_service(asked, transport=transport))
+        ways: dict[Kind, Way] = {"chat": chat}
+        ways["extract"] = extract  # feature: extract
+        ways["ask"] = await opened.enter_async_context(asking(service, asked))  # feature: ask
+        yield Stack(service.chat, ways)
 
 
 def uses_mock(settings: Settings) -> bool:

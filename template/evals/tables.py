@@ -11,7 +11,7 @@ SCORES = ("exact", "contains", "json", "fields", "hit", "mrr")
 
 
 def by_case(results: Sequence[Result]) -> pd.DataFrame:
-    """A row per case, with what it is, whether it passed, its scores, latency, cost and tokens.
+    """A row per case: the case, whether it passed, its scores, latency, cost and tokens.
 
     A score that does not apply and a cost that is not known are NaN.
     """

@@ -23,7 +23,7 @@ _UNBOUNDED = 1000
 
 
 class Watched:
-    """Counts the answers, and what they cost so far, beside the bar."""
+    """Shows the number of answers and their cost so far beside the progress bar."""
 
     def __init__(self, progress: Progress, *, total: int, known: int) -> None:
         self._progress = progress

@@ -1,10 +1,10 @@
-"""A stand-in for the OpenAI and Anthropic APIs: deterministic, free of charge, able to fail on demand.
+"""A mock of the OpenAI and Anthropic APIs: deterministic, free, and able to fail on demand.
 
-It knows nothing of the service. The way of a request:
+It does not import the service. The path of a request:
 
-    intake      reads and records it, decides whether a fault applies
-    openai/     or anthropic/ checks it and turns it into a Prompt
-    answers     Prompt → Completion: what a model would have said
-    openai/     or anthropic/ writes the completion down as JSON or as stream frames
-    reply       sends that, with the fault applied: late, paced, cut, stalled, broken
+    intake      reads and records it, and decides whether a fault applies
+    openai/     or anthropic/ validates it and converts it to a Prompt
+    answers     Prompt → Completion: the answer of the simulated model
+    openai/     or anthropic/ encodes the completion as JSON or as stream frames
+    reply       sends them with the fault applied: late, paced, cut, stalled or broken
 """

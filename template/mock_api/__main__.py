@@ -1,4 +1,4 @@
-"""`python -m mock_api`: HOST and PORT say where (127.0.0.1:9000), `--reload` follows code changes."""
+"""`python -m mock_api` serves on HOST and PORT (127.0.0.1:9000); `--reload` follows changes."""
 
 import argparse
 import os
@@ -29,7 +29,7 @@ def main() -> None:
         reload=reload,
         reload_dirs=[str(Path(__file__).parent)] if reload else None,
         access_log=False,
-        timeout_graceful_shutdown=1,  # a stalled stream would otherwise hold the exit for ever
+        timeout_graceful_shutdown=1,  # otherwise a stalled stream would block the exit forever
     )
 
 

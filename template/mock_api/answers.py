@@ -1,4 +1,4 @@
-"""What a model would have said: a Prompt, free of any provider's format, becomes a Completion."""
+"""The simulated model: turns a Prompt, independent of any provider's format, into a Completion."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 import orjson
 
 from mock_api import tokens
-from mock_api.refusal import Refusal
+from mock_api.refusal import RefusalError
 from mock_api.schemas import JsonObject, example
 
 _ECHOED_CHARACTERS = 200
@@ -21,23 +21,36 @@ class Tool:
 
 @dataclass(frozen=True)
 class Prompt:
-    question: str  # the last thing the user said
-    tool_result: str | None  # set when the conversation ends with it
+    question: str  # the text of the last user message
+    tool_result: str | None  # set if the conversation ends with it
     tokens: int
     max_tokens: int | None = None
     stops: Sequence[str] = ()
-    tool: Tool | None = None  # to be called
-    schema: JsonObject | None = None  # of a JSON answer
+    tools: Sequence[Tool] = ()  # the tools to call
+    must_call: bool = False  # also after a tool result
+    schema: JsonObject | None = None  # the schema of a JSON answer
+
+
+@dataclass(frozen=True)
+class Call:
+    """A tool call. `pieces` are the tokens of its arguments as JSON."""
+
+    tool: str
+    pieces: Sequence[str]
+
+    @property
+    def arguments(self) -> str:
+        return "".join(self.pieces)
 
 
 @dataclass(frozen=True)
 class Completion:
-    """`pieces` are the tokens of the text, or of the tool's arguments as JSON."""
+    """An answer: the tokens of a text, or tool calls."""
 
     pieces: Sequence[str]
     ended: Literal["done", "length", "stop", "tool"]
     prompt_tokens: int
-    tool: str | None = None
+    calls: Sequence[Call] = ()
     stop: str | None = None
 
     @property
@@ -46,13 +59,15 @@ class Completion:
 
     @property
     def tokens(self) -> int:
-        return max(1, len(self.pieces))
+        return max(1, len(self.pieces) + sum(len(call.pieces) for call in self.calls))
 
 
-def complete(prompt: Prompt) -> Completion:
-    if prompt.tool is not None and prompt.tool_result is None:
-        pieces = tokens.split(_json(_arguments(prompt.tool)))
-        return Completion(pieces, "tool", prompt.tokens, tool=prompt.tool.name)
+def complete(prompt: Prompt, *, endless_tools: bool = False) -> Completion:
+    """Answer a prompt. `endless_tools`: call the tools after a tool result, too."""
+    must_call = prompt.must_call or endless_tools
+    if prompt.tools and (must_call or prompt.tool_result is None):
+        calls = [Call(t.name, tokens.split(_json(_arguments(t)))) for t in prompt.tools]
+        return Completion((), "tool", prompt.tokens, calls)
     text, stop = _until_stop(_text(prompt), prompt.stops)
     pieces = tokens.split(text)
     if prompt.max_tokens is not None and len(pieces) > prompt.max_tokens:
@@ -60,24 +75,31 @@ def complete(prompt: Prompt) -> Completion:
     return Completion(pieces, "stop" if stop else "done", prompt.tokens, stop=stop)
 
 
-def choose_tool(
-    tools: Sequence[Tool], mode: Literal["auto", "none", "must"], name: str | None
-) -> Tool | None:
-    """The named tool, else the first: this model always uses a tool when it may."""
+Mode = Literal["auto", "none", "must"]
+
+
+def choose_tools(
+    tools: Sequence[Tool], mode: Mode, name: str | None, question: str, *, parallel: bool
+) -> Sequence[Tool]:
+    """The named tool, else all tools that the question names, else the first tool.
+
+    This model calls tools whenever it is allowed to, and one only if `parallel` is false.
+    """
     if mode == "none":
-        return None
+        return ()
     if name is None and (tools or mode == "auto"):
-        return tools[0] if tools else None
-    chosen = next((tool for tool in tools if tool.name == name), None)
-    if chosen is None:
-        raise Refusal(400, f"no such tool among the tools: {name}", field=("tool_choice",))
-    return chosen
+        called = [tool for tool in tools if tool.name in question] or tools[:1]
+        return called if parallel else called[:1]
+    chosen = [tool for tool in tools if tool.name == name]
+    if not chosen:
+        raise RefusalError(400, f"no such tool among the tools: {name}", field=("tool_choice",))
+    return chosen[:1]
 
 
 def _arguments(tool: Tool) -> JsonObject:
     arguments = example({"type": "object", **tool.schema})
     if not isinstance(arguments, dict):
-        raise Refusal(
+        raise RefusalError(
             400, f"the schema of {tool.name} does not describe an object", field=("tools",)
         )
     return arguments

@@ -1,4 +1,4 @@
-"""The only assembly: `create_app()` makes an independent mock API with its own faults and records."""
+"""Builds the mock API: `create_app()` returns one with its own faults and records."""
 
 import asyncio
 import logging
@@ -17,23 +17,24 @@ from mock_api.call import call_of
 from mock_api.control import Control
 from mock_api.faults import Faults
 from mock_api.intake import Intake, refused
+from mock_api.oddities import Spoken
 from mock_api.openai.routes import ROUTES as OPENAI_ROUTES
 from mock_api.recorder import Recorder
-from mock_api.refusal import Refusal
+from mock_api.refusal import RefusalError
 from mock_api.reply import DroppedOnPurposeError
 
 
 def create_app() -> Starlette:
-    faults, recorder = Faults(), Recorder()
+    faults, recorder, spoken = Faults(), Recorder(), Spoken()
     app = Starlette(
         routes=[
             Route("/healthz", healthy, methods=["GET"]),
-            *Control(faults, recorder).routes(),
+            *Control(faults, recorder, spoken).routes(),
             *ANTHROPIC_ROUTES,
             *OPENAI_ROUTES,
         ],
-        middleware=[Middleware(Intake, faults=faults, recorder=recorder)],
-        exception_handlers={Refusal: refuse, HTTPException: refuse_route},
+        middleware=[Middleware(Intake, faults=faults, recorder=recorder, spoken=spoken)],
+        exception_handlers={RefusalError: refuse, HTTPException: refuse_route},
         lifespan=quiet_drops,
     )
     app.router.redirect_slashes = False  # the real APIs answer 404
@@ -45,26 +46,27 @@ async def healthy(_: Request) -> Response:
 
 
 async def refuse(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Refusal)  # noqa: S101 - registered for nothing else
+    # The handler is registered for this class only.
+    assert isinstance(error, RefusalError)  # noqa: S101
     return refused(error, call_of(request.scope))
 
 
 async def refuse_route(request: Request, error: Exception) -> Response:
-    """A path or a method that does not exist."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - registered for nothing else
+    """Refuse a path or a method that does not exist."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - registered for this class only
     if request.url.path.startswith("/_mock"):
         return JSONResponse({"error": {"message": error.detail}}, error.status_code, error.headers)
     where = f"{request.method} {request.url.path}"
     code = "method_not_supported" if error.status_code == 405 else None  # noqa: PLR2004 - HTTP
-    refusal = Refusal(error.status_code, f"{error.detail}: {where}", code=code)
+    refusal = RefusalError(error.status_code, f"{error.detail}: {where}", code=code)
     return refused(refusal, call_of(request.scope))
 
 
 @asynccontextmanager
 async def quiet_drops(_: Starlette) -> AsyncIterator[None]:
-    """Connections dropped on purpose, and stalls ended by a shutdown, are not worth a traceback."""
+    """Log no traceback for connections dropped on purpose and for stalls ended by a shutdown."""
 
-    # A function of this server's own: another one in the process must not take it away with its end.
+    # Each server has its own filter: if two of them shared it, the end of one would remove it.
     def unexpected(record: logging.LogRecord) -> bool:
         cause = record.exc_info[1] if record.exc_info else None
         return not isinstance(cause, DroppedOnPurposeError | asyncio.CancelledError)

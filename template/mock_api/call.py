@@ -1,10 +1,11 @@
-"""What the intake knows about a request, carried in the ASGI scope to routes and replies."""
+"""The intake's data about a request, passed to routes and replies in the ASGI scope."""
 
 from dataclasses import dataclass
 
 from starlette.types import Scope
 
 from mock_api.faults import Fault
+from mock_api.oddities import Oddity
 from mock_api.refusal import Dialect
 
 _KEY = "mock_api.call"
@@ -13,9 +14,10 @@ _KEY = "mock_api.call"
 @dataclass(frozen=True)
 class Call:
     body: bytes
-    digest: str  # of method, path and body: all ids in an answer are derived from it
+    digest: str  # of method, path and body; all ids in an answer are derived from it
     dialect: Dialect
     fault: Fault
+    oddity: Oddity
 
     @property
     def request_id(self) -> str:
@@ -27,5 +29,5 @@ class Call:
 
 def call_of(scope: Scope) -> Call:
     call = scope[_KEY]
-    assert isinstance(call, Call)  # noqa: S101 - scopes are untyped; the intake sets nothing else
+    assert isinstance(call, Call)  # noqa: S101 - scopes are untyped; only the intake sets this
     return call

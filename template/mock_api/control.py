@@ -1,4 +1,4 @@
-"""`/_mock/…`: set faults, look at what was received. Not part of any provider's API."""
+"""`/_mock/…`: set faults, choose a dialect, list received requests. No provider has these."""
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -7,21 +7,26 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mock_api.faults import Fault, Faults
+from mock_api.oddities import ODDITIES, Chosen, Spoken
 from mock_api.recorder import Recorder
 
 _FAULTS = TypeAdapter(list[Fault])
 
 
 class Control:
-    def __init__(self, faults: Faults, recorder: Recorder) -> None:
+    def __init__(self, faults: Faults, recorder: Recorder, spoken: Spoken) -> None:
         self._faults = faults
         self._recorder = recorder
+        self._spoken = spoken
 
     def routes(self) -> list[Route]:
         return [
             Route("/_mock/faults", self.list_faults, methods=["GET"]),
             Route("/_mock/faults", self.set_faults, methods=["PUT"]),
             Route("/_mock/faults", self.clear_faults, methods=["DELETE"]),
+            Route("/_mock/dialect", self.list_dialects, methods=["GET"]),
+            Route("/_mock/dialect", self.choose_dialect, methods=["PUT"]),
+            Route("/_mock/dialect", self.clear_dialect, methods=["DELETE"]),
             Route("/_mock/requests", self.list_requests, methods=["GET"]),
             Route("/_mock/requests", self.clear_requests, methods=["DELETE"]),
         ]
@@ -45,6 +50,22 @@ class Control:
         self._faults.replace([])
         return await self.list_faults(request)
 
+    async def list_dialects(self, _: Request) -> Response:
+        return JSONResponse({"name": self._spoken.name, "names": [*ODDITIES]})
+
+    async def choose_dialect(self, request: Request) -> Response:
+        try:
+            self._spoken.name = Chosen.model_validate_json(await request.body()).name
+        except ValidationError as error:
+            return _refused(
+                {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
+            )
+        return await self.list_dialects(request)
+
+    async def clear_dialect(self, request: Request) -> Response:
+        self._spoken.name = None
+        return await self.list_dialects(request)
+
     async def list_requests(self, request: Request) -> Response:
         limit = request.query_params.get("limit", "1000")
         if not (limit.isascii() and limit.isdigit() and int(limit) > 0):
@@ -58,7 +79,7 @@ class Control:
 
 
 def _by_field(error: ValidationError, *, listed: bool) -> dict[str, str]:
-    """`rate`, or `1.rate` for the second fault of a list."""
+    """Messages by field: `rate`, or `1.rate` for the second fault of a list."""
     return {
         ".".join(str(part) for part in detail["loc"][0 if listed else 1 :][: 1 + listed]): detail[
             "msg"

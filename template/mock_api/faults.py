@@ -1,4 +1,4 @@
-"""What shall go wrong, for which requests, and how often. Pure bookkeeping: `reply` does the damage."""
+"""The faults: which kind, for which requests, and how often. `reply` applies them."""
 
 import math
 from collections.abc import Iterable
@@ -8,25 +8,26 @@ from typing import Annotated, TypedDict
 from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
-# Visible ASCII, so that any wrong value may be tried but none can split the header.
+# Visible ASCII: tests can try any wrong value, but none can split the header.
 _HeaderText = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]
 _Chunks = Annotated[int, Field(ge=0)]
 
 
 class Fault(BaseModel):
-    """One fault as `PUT /_mock/faults` takes it. Every field is optional; fields combine.
+    """A fault in the format of `PUT /_mock/faults`. All fields are optional and can be combined.
 
     latency_ms            wait before answering
-    status                refuse with this status, worded as the provider would
-    retry_after           seconds or a date, sent verbatim; alone it means status 429
-    rate                  share of the requests affected, evenly spaced (see `Active.takes`)
-    times                 gone after this many affected requests
-    path                  only requests whose path starts with this
+    status                refuse with this status, with the provider's own message
+    retry_after           seconds or a date, sent unchanged; alone it means status 429
+    rate                  share of the affected requests, evenly spaced (see `Active.takes`)
+    times                 end after this many affected requests
+    path                  only requests with a path that starts with this
     drop_after_chunks     stream: close the socket after n chunks of content; whole answer: halfway
-    stall_after_chunks    stream: go silent after n chunks of content; whole answer: never answer
+    stall_after_chunks    stream: send nothing after n chunks of content; whole answer: never answer
+    ping_after_chunks     stream: only pings after n chunks of content; whole answer: never answer
     malformed             stream: break the JSON of the second chunk of content; whole answer: cut
-                          the body in half, with a content-length that fits
-    tokens_per_second     stream: pace of the chunks of content
+                          the body in half, with a matching content-length
+    tokens_per_second     stream: the rate of the chunks of content
     """
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
@@ -39,6 +40,7 @@ class Fault(BaseModel):
     path: str | None = Field(default=None, pattern="^/")
     drop_after_chunks: _Chunks | None = None
     stall_after_chunks: _Chunks | None = None
+    ping_after_chunks: _Chunks | None = None
     malformed: bool = False
     tokens_per_second: float | None = Field(default=None, gt=0)
 
@@ -68,9 +70,9 @@ class Active:
         return None if self.fault.times is None else self.fault.times - self.applied
 
     def takes(self, path: str) -> bool:
-        """Whether this fault affects the request: the n-th seen is, when floor(n * rate) grows.
+        """Whether this fault affects the request: the n-th is affected if floor(n * rate) grows.
 
-        Counted, not drawn: a rate of 0.25 affects exactly the 4th, 8th, 12th … request.
+        Requests are counted: a rate of 0.25 affects exactly the 4th, 8th, 12th … request.
         """
         if not path.startswith(self.fault.path or "/"):
             return False
@@ -92,7 +94,7 @@ class Active:
 
 
 class Faults:
-    """The current faults. The first that affects a request wins; those behind it do not see it."""
+    """The current faults. The first one that affects a request is applied, and no later one."""
 
     def __init__(self) -> None:
         self._active: list[Active] = []

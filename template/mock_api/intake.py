@@ -1,4 +1,4 @@
-"""The first to see a request: reads it, records it, and decides whether a fault applies."""
+"""The outermost layer: reads and records each request, and decides whether a fault applies."""
 
 from hashlib import blake2b
 
@@ -8,9 +8,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from mock_api.anthropic.errors import ANTHROPIC
 from mock_api.call import Call
 from mock_api.faults import Faults
+from mock_api.oddities import Spoken
 from mock_api.openai.errors import OPENAI
 from mock_api.recorder import Received, Recorder
-from mock_api.refusal import Dialect, Refusal
+from mock_api.refusal import Dialect, RefusalError
 from mock_api.reply import ClientGoneError, Whole
 
 _MAX_BODY_BYTES = 10 * 2**20
@@ -19,10 +20,11 @@ _OWN_PATHS = ("/_mock", "/healthz")  # neither recorded nor subject to faults
 
 
 class Intake:
-    def __init__(self, app: ASGIApp, faults: Faults, recorder: Recorder) -> None:
+    def __init__(self, app: ASGIApp, faults: Faults, recorder: Recorder, spoken: Spoken) -> None:
         self._app = app
         self._faults = faults
         self._recorder = recorder
+        self._spoken = spoken
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"].startswith(_OWN_PATHS):
@@ -37,30 +39,33 @@ class Intake:
     async def _answer(self, body: bytes | None, scope: Scope, receive: Receive, send: Send) -> None:
         path, headers = scope["path"], Headers(scope=scope)
         received = self._recorder.add(scope["method"], path, headers.items(), body or b"")
-        call = Call(
-            body or b"",
-            _digest(scope, body or b""),
-            _dialect(path, headers),
-            self._faults.take(path),
-        )
+        fault, oddity = self._faults.take(path), self._spoken.oddity
+        if oddity.only_pings:
+            fault = fault.model_copy(update={"ping_after_chunks": 0})
+        digest, dialect = _digest(scope, body or b""), _dialect(path, headers)
+        call = Call(body or b"", digest, dialect, fault, oddity)
         call.attach(scope)
-        app = self._app if body is not None else refused(Refusal(413, "Request too large"), call)
+        app = (
+            self._app if body is not None else refused(RefusalError(413, "Request too large"), call)
+        )
+        if (odd := oddity.refusal(call.body)) is not None:
+            app = Whole(odd[1], odd[0])
         if call.fault.refuses_with is not None:
             app = refused(_fault_refusal(call.fault.refuses_with, call.fault.retry_after), call)
         await app(scope, receive, _noting(received, call, send))
 
 
-def refused(refusal: Refusal, call: Call) -> Whole:
+def refused(refusal: RefusalError, call: Call) -> Whole:
     headers = {} if refusal.retry_after is None else {"retry-after": refusal.retry_after}
     return Whole(call.dialect.error_body(refusal, call.request_id), refusal.status, headers)
 
 
-def _fault_refusal(status: int, retry_after: float | str | None) -> Refusal:
-    return Refusal(status, retry_after=None if retry_after is None else str(retry_after))
+def _fault_refusal(status: int, retry_after: float | str | None) -> RefusalError:
+    return RefusalError(status, retry_after=None if retry_after is None else str(retry_after))
 
 
 def _noting(received: Received, call: Call, send: Send) -> Send:
-    """Record the status and add the request id, whatever answers."""
+    """Record the status of any answer, and add the request id to it."""
 
     async def noting(message: Message) -> None:
         if message["type"] == "http.response.start":
@@ -72,7 +77,7 @@ def _noting(received: Received, call: Call, send: Send) -> Send:
 
 
 async def _read(receive: Receive) -> bytes | None:
-    """The body; None when it is too large, which is noticed before it fills the memory."""
+    """The body; None if it is too large, which is checked while it arrives."""
     body = bytearray()
     while len(body) <= _MAX_BODY_BYTES:
         message = await receive()
@@ -90,7 +95,7 @@ def _digest(scope: Scope, body: bytes) -> str:
 
 
 def _dialect(path: str, headers: Headers) -> Dialect:
-    """By path; on one that both serve, or nobody, by who seems to ask."""
+    """The dialect of the path; on a path of both APIs or of none, the dialect of the headers."""
     if path.startswith(_OPENAI_PATHS):
         return OPENAI
     asks_anthropic = path.startswith("/v1/messages") or "anthropic-version" in headers

@@ -1,8 +1,8 @@
-"""API keys: any will do, except those made to be refused."""
+"""API keys: all are accepted, except some that are refused for tests."""
 
 
 def bearer(authorization: str | None) -> str:
-    """The key of an `Authorization` header, empty when there is none."""
+    """The key in an `Authorization` header; empty if there is none."""
     scheme, _, key = (authorization or "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
 

@@ -1,4 +1,4 @@
-"""What was received: the last requests, with keys masked, for tests and for curious people."""
+"""Records the last requests, with masked keys, for tests and for developers."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ import orjson
 from pydantic import JsonValue
 
 _KEPT = 1000
-_KEPT_BYTES = 64 * 2**20  # a thousand bodies of 10 MB would be the whole memory of a laptop
+_KEPT_BYTES = 64 * 2**20  # a thousand bodies of 10 MB would fill the memory of a laptop
 _SECRET = {"authorization", "x-api-key"}
 _SHOWN_CHARACTERS = 4
 
@@ -66,7 +66,7 @@ class Recorder:
         self._bytes = 0
 
     def listed(self, path: str = "/", limit: int = _KEPT) -> list[Listed]:
-        """Oldest first, those whose path starts with `path`; `limit` keeps the newest."""
+        """Requests with a path that starts with `path`, oldest first; `limit` keeps the newest."""
         chosen = [item for item in self._received if item.path.startswith(path)]
         return [item.listed() for item in chosen[-limit:]]
 

@@ -1,10 +1,10 @@
-"""A request that is refused. Raised by whoever notices, written down by the provider's dialect."""
+"""A refused request. Any layer raises it, and the provider's dialect encodes it."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
-class Refusal(Exception):
+class RefusalError(Exception):
     def __init__(
         self,
         status: int,
@@ -23,13 +23,14 @@ class Refusal(Exception):
 
     @property
     def kind(self) -> int:
-        """The status whose words fit an unusual one: 400 or 500."""
+        """The status with a known message, for an unusual status: 400 or 500."""
         return 400 if self.status // 100 == 4 else 500  # noqa: PLR2004 - HTTP
 
 
 @dataclass(frozen=True)
 class Dialect:
-    """How one provider words its errors and names its request-id header."""
+    """A provider's error format, the name of its request-id header, its pings."""
 
     request_id_header: str
-    error_body: Callable[[Refusal, str], Mapping[str, object]]
+    error_body: Callable[[RefusalError, str], Mapping[str, object]]
+    ping: bytes

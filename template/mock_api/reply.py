@@ -1,39 +1,34 @@
-"""Sends an answer the way the fault of its request says: late, paced, cut, silent or broken."""
+"""Sends an answer with the fault of its request: late, paced, cut, silent or broken."""
 
 import asyncio
 import contextlib
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
 import orjson
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from mock_api.call import call_of
+from mock_api.call import Call, call_of
 from mock_api.faults import Fault
+from mock_api.frames import Frame
+
+_PING_EVERY_S = 0.2
 
 
 class ClientGoneError(Exception):
-    """Nobody is listening any more."""
+    """The client has disconnected."""
 
 
 class DroppedOnPurposeError(Exception):
     """Makes the server close the connection in the middle of an answer.
 
-    ASGI has no word for that. Servers do it when an application raises after its answer began; the
-    traceback they log for it is kept out of the log by `application.quiet_drops`.
+    ASGI has no message for this. Servers do it if an application raises an error after its answer
+    has begun. `application.quiet_drops` removes the traceback that they log for it.
     """
 
 
-class Frame(NamedTuple):
-    """One event of a stream; `content` marks those that carry a piece of the answer."""
-
-    data: bytes
-    content: bool = False
-
-
 class Whole(Response):
-    """An answer in one piece, as JSON."""
+    """A whole answer, as JSON."""
 
     media_type = "application/json"
 
@@ -41,12 +36,16 @@ class Whole(Response):
         self, body: object, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(orjson.dumps(body), status, headers)
+        self._content = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        fault = call_of(scope).fault
+        call = call_of(scope)
+        fault = call.fault
+        if self.status_code == 200 and isinstance(self._content, dict):  # noqa: PLR2004 - HTTP
+            self.body = orjson.dumps(call.oddity.whole(self._content))
         with contextlib.suppress(ClientGoneError):
             await _wait(receive, fault.latency_ms / 1000)
-            if fault.stall_after_chunks is not None:
+            if fault.stall_after_chunks is not None or fault.ping_after_chunks is not None:
                 await _wait(receive, None)
             await self._send(fault, send)
 
@@ -64,7 +63,7 @@ class Whole(Response):
 
 
 class Stream(Response):
-    """Server-sent events, already encoded: one write each."""
+    """Encoded server-sent events; each event is one write."""
 
     media_type = "text/event-stream"
 
@@ -74,22 +73,26 @@ class Stream(Response):
         self._frames = frames
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        fault = call_of(scope).fault
+        call = call_of(scope)
+        self._frames = call.oddity.stream(self._frames)
         with contextlib.suppress(ClientGoneError):
-            await _wait(receive, fault.latency_ms / 1000)
+            await _wait(receive, call.fault.latency_ms / 1000)
             await _start(self, send)
-            await self._send(fault, receive, send)
+            await self._send(call, receive, send)
             await _body(b"", send, more=False)
 
-    async def _send(self, fault: Fault, receive: Receive, send: Send) -> None:
+    async def _send(self, call: Call, receive: Receive, send: Send) -> None:
+        fault = call.fault
         clock = asyncio.get_running_loop().time
         began, sent = clock(), 0
         for frame in self._frames:
-            # What opens a stream (roles, pings) is not cut off: n counts pieces of the answer.
+            # The opening events (roles, pings) are always sent: n counts pieces of the answer.
             if frame.content or sent:
                 await _cut(fault, sent, receive)
+                if sent == fault.ping_after_chunks:
+                    await _ping(call.dialect.ping, receive, send)
             sent += frame.content
-            # Waits follow from a schedule; adding up short sleeps would run late.
+            # The times come from a schedule, because the errors of short sleeps would add up.
             due = began + sent / fault.tokens_per_second if fault.tokens_per_second else 0
             await _wait(receive, due - clock() if frame.content else 0)
             broken = fault.malformed and frame.content and sent == self._second
@@ -97,7 +100,7 @@ class Stream(Response):
 
     @property
     def _second(self) -> int:
-        """The second piece of the answer, or the only one."""
+        """The index of the second piece of the answer, or of the only one."""
         return min(2, sum(frame.content for frame in self._frames))
 
 
@@ -108,10 +111,17 @@ async def _cut(fault: Fault, sent: int, receive: Receive) -> None:
         await _wait(receive, None)
 
 
+async def _ping(ping: bytes, receive: Receive, send: Send) -> None:
+    """Send pings until the client disconnects."""
+    while True:
+        await _body(ping, send)
+        await _wait(receive, _PING_EVERY_S)
+
+
 async def _wait(receive: Receive, seconds: float | None) -> None:
-    """Sleep by listening: a client that hangs up ends the wait (None: nothing else does)."""
+    """Sleep until the time is over or the client disconnects (with None only the latter)."""
     if seconds is not None and seconds <= 0:
-        await asyncio.sleep(0)  # let other streams have their turn
+        await asyncio.sleep(0)  # let other streams run
         return
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
@@ -121,7 +131,7 @@ async def _wait(receive: Receive, seconds: float | None) -> None:
 
 
 def _broken(frame: bytes) -> bytes:
-    """Without its closing brackets: always invalid JSON, never invalid UTF-8."""
+    """The frame without its closing brackets: invalid JSON, but valid UTF-8."""
     return frame.rstrip()[:-2] + b"\n\n"
 
 

@@ -1,4 +1,4 @@
-"""A value that satisfies a JSON schema: the same one every time, the smallest that looks filled in."""
+"""Makes an example value for a JSON schema: always the same, and small but not empty."""
 
 import math
 import re
@@ -23,7 +23,7 @@ _FORMATS = {
     "uri": "https://example.com/",
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
-# Patterns cannot be inverted in general; these satisfy the usual ones.
+# Patterns cannot be inverted in general; these texts match common ones.
 _PATTERN_GUESSES = (
     "mock",
     "Mock",
@@ -37,10 +37,10 @@ _PATTERN_GUESSES = (
     "a1",
     "+10",
 )
-_SHALLOW = 6  # below this depth only what is required: recursive schemas must end
-_LARGEST = 2**53  # beyond, numbers in JSON are not exact, and infinity is near
+_SHALLOW = 6  # below this depth only required properties, because recursive schemas must end
+_LARGEST = 2**53  # larger numbers are not exact in JSON, and infinity is near
 _SMALLEST_STEP = 1e-6
-_MAX_NODES = 5_000  # ... and a schema that requires itself, twice, must end too
+_MAX_NODES = 5_000  # ends a schema that requires itself twice
 
 
 def example(schema: JsonObject) -> JsonValue:
@@ -65,7 +65,7 @@ class _Example:
         self._nodes += 1
         if self._nodes > _MAX_NODES or depth > 8 * _SHALLOW:
             return None
-        if not isinstance(schema, dict):  # `true`: anything goes
+        if not isinstance(schema, dict):  # `true` allows any value
             return f"mock {name}"
         schema = self._flat(schema, depth)
         for keyword in ("enum", "examples"):
@@ -77,8 +77,8 @@ class _Example:
         return maker(schema, name, depth)
 
     def _flat(self, schema: JsonObject, depth: int) -> JsonObject:
-        """Follow references, take the first alternative, merge what must hold together."""
-        for _ in range(16):  # a chain of references, or a circle
+        """Follow references, take the first alternative, and merge schemas that apply together."""
+        for _ in range(16):  # a limit, because references can form a circle
             rest = {key: value for key, value in schema.items() if key not in _COMPOSED}
             parts = [self._resolved(schema["$ref"])] if "$ref" in schema else []
             parts += [_chosen(options, depth) for options in _alternatives(schema)]
@@ -122,7 +122,7 @@ def _alternatives(schema: JsonObject) -> list[list[JsonValue]]:
 
 
 def _chosen(options: list[JsonValue], depth: int) -> JsonValue:
-    """A value rather than null, except deep inside a recursion."""
+    """A value that is not null, except deep inside a recursion."""
     nulls = [option for option in options if option == {"type": "null"}]
     values = [option for option in options if option not in nulls]
     return (nulls + values)[0] if depth >= _SHALLOW or not values else values[0]
@@ -183,7 +183,7 @@ def _number(schema: JsonObject) -> float:
 
 
 def _range(schema: JsonObject, gap: int) -> tuple[float, float]:
-    """The inclusive bounds; an exclusive one is `gap` away."""
+    """The inclusive bounds; an exclusive bound is moved by `gap`."""
     low = _bound(schema, "exclusiveMinimum", -math.inf) + gap
     high = _bound(schema, "exclusiveMaximum", math.inf) - gap
     return max(low, _bound(schema, "minimum", low)), min(high, _bound(schema, "maximum", high))

@@ -1,4 +1,4 @@
-"""The mock API on a port of its own, for tests: `with running_server() as url: …`."""
+"""Runs the mock API on its own port, for tests: `with running_server() as url: …`."""
 
 import socket
 import threading
@@ -15,7 +15,7 @@ _START_S = 10
 
 @contextmanager
 def running_server() -> Iterator[str]:
-    """Its base URL, without `/v1`. Faults and records are this server's own."""
+    """The base URL, without `/v1`. The server has its own faults and records."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = uvicorn.Server(_config())
         thread = threading.Thread(target=server.run, args=([listener],), name="mock-api")
@@ -31,7 +31,7 @@ def running_server() -> Iterator[str]:
 def _config() -> uvicorn.Config:
     return uvicorn.Config(
         create_app(),
-        log_config=None,  # the test's logging stays as it is
+        log_config=None,  # does not change the logging of the test
         log_level="warning",
         access_log=False,
         timeout_graceful_shutdown=1,

@@ -1,7 +1,7 @@
-"""The mock's idea of a token: a word or one punctuation mark, with the whitespace before it.
+"""The mock's tokens: a word or one punctuation mark, with the whitespace before it.
 
-Cutting loses nothing: the pieces joined are the text again. Streams send one piece per chunk,
-`max_tokens` counts pieces, and so does the usage that is reported.
+Joined pieces are the original text again. Streams send one piece per chunk, and `max_tokens` and
+the reported usage count pieces.
 """
 
 import re

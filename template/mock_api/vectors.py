@@ -1,4 +1,4 @@
-"""Deterministic unit vectors in which texts that share words are close: a hashed bag of words."""
+"""Deterministic unit vectors, close for texts that share words: a hashed bag of words."""
 
 import math
 import re
@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from hashlib import blake2b
 
 _WORD = re.compile(r"\w+")
-# One position per word would make two unrelated words collide in 1 of `size` cases, and then
-# look identical; with four signed positions they share at most a part.
+# With one position per word, two unrelated words would look identical in 1 of `size` cases. With
+# four signed positions they share only a part at most.
 _POSITIONS = 4
 
 
@@ -23,14 +23,14 @@ def embed(words: Iterable[str], size: int) -> list[float]:
 
 
 def words_of(text: str) -> list[str]:
-    """Lower-case words; a text without any (punctuation only) counts as one word."""
+    """The words in lower case; a text without words (only punctuation) counts as one word."""
     return _WORD.findall(text.lower()) or [text]
 
 
 def _unit(sums: Counter[int], size: int) -> list[float]:
-    """Most of the numbers are zero: only the others cost anything."""
+    """The vector of length 1. Most numbers are zero, and only the others are computed."""
     length = math.hypot(*sums.values())
-    if length == 0:  # the signs of all words cancelled out, which small sizes make possible
+    if length == 0:  # the signs of all words can cancel out if the size is small
         sums, length = Counter([0]), 1.0
     vector = [0.0] * size
     for place, value in sums.items():

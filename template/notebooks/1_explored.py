@@ -12,8 +12,8 @@
 # A model usually answers fast and sometimes slowly. Which few numbers say that honestly, and can a
 # service keep them for the last minutes without keeping every call?
 #
-# This is a first look: globals, no types, cells in the order of the thoughts. What is worth keeping
-# is taken out in [2_extracted](2_extracted.ipynb).
+# This is a first look: globals, no types, cells in the order of the thoughts. The useful parts
+# are extracted in [2_extracted](2_extracted.ipynb).
 
 # %%
 import math
@@ -51,12 +51,12 @@ async def asked(count):
     return seconds
 
 
-with captured_logs():  # a line for each call is not what we look at
+with captured_logs():  # the log lines of the calls are not needed here
     waits = run_sync(asked(60))
 print(f"{len(waits)} answers, the fastest in {min(waits) * 1000:.1f} ms")
 
 # %% [markdown]
-# The mean describes nobody: most wait less, and some wait far longer.
+# The mean describes no single call: most wait less, and some wait far longer.
 
 # %%
 mean = sum(waits) / len(waits)
@@ -79,7 +79,7 @@ bound = next(bound for bound in bounds if bound >= p95)
 print(f"p95 is {p95 * 1000:.1f} ms; the bucket says: at most {bound * 1000:.0f} ms")
 
 # %% [markdown]
-# What if each bucket is a little wider than the one before, by the same *factor*? Then the middle
+# Make each bucket a little wider than the one before, by the same *factor*: then the middle
 # of a bucket is wrong by the same share everywhere. For one percent the factor is 1.01 / 0.99.
 
 # %%
@@ -107,4 +107,4 @@ print(math.ceil(math.log(86_400 / 1e-6) / math.log(growth)), "buckets, however m
 # %% [markdown]
 # **Found:** one percent is exact enough for a person, and costs at most 1,245 counts instead of a
 # million numbers. (It is known: a *DDSketch*; looking it up came after this.) Open questions for
-# [2_extracted](2_extracted.ipynb): does it hold for other shapes, and what is zero's bucket?
+# [2_extracted](2_extracted.ipynb): does it hold for other shapes, and which bucket holds zero?

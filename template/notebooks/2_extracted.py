@@ -78,12 +78,12 @@ print("Of nothing:", quantile({}, 0.95))
 print("The 0th percentile:", quantile(counted([0.5, 1.0]), 0.0), "- by luck, not by rule")
 
 # %% [markdown]
-# So what goes to production must decide what zero is, and what the smallest rank is. The functions
+# So production code must define zero and the smallest rank. The functions
 # moved to [`src/app/telemetry/sketch.py`](../src/app/telemetry/sketch.py) with those decisions made:
 #
 # - values outside of a microsecond to a day are counted at the bound, so memory is bounded too;
 # - the buckets and their count became a class, because they must never disagree;
-# - sketches of ten seconds each can be merged, because that is what a sliding window needs.
+# - sketches of ten seconds each can be merged, because a sliding window needs that.
 #
 # From here on the module is the truth, and this notebook only shows that it says the same.
 

@@ -7,7 +7,7 @@
 # ---
 
 # %% [markdown]
-# # 4 · In production: what the endpoint says
+# # 4 · In production: the endpoint
 #
 # The module of [2_extracted](2_extracted.ipynb) is typed and tested now, and the service uses it:
 # [`recent.py`](../src/app/telemetry/recent.py) keeps one sketch for every ten seconds,
@@ -59,7 +59,7 @@ with captured_logs():
     waits, summary = run_sync(used(60))
 
 # %% [markdown]
-# Beside what the callers lived: they wait a little longer than the service measures, because they
+# Compare it with the times of the callers: they wait a little longer than the service measures, because they
 # count their own work as well.
 
 # %%
@@ -75,4 +75,4 @@ assert chat["count"] == len(waits)
 
 # %% [markdown]
 # **Done:** the number that the exploration asked for is one request away, on every instance, for
-# ever: `curl localhost:8000/metrics/summary`. What stays here is how it was found.
+# ever: `curl localhost:8000/metrics/summary`. This notebook keeps how it was found.

@@ -3,12 +3,12 @@
 .PHONY: notebook
 notebook: $(BIN)/.notebook ## Open notebooks/ in JupyterLab
 	@# Kernels start up here, as the service does: .env and config.yaml are read where a process stands.
-	@exec $(BIN)/jupyter lab --notebook-dir notebooks --MappingKernelManager.root_dir="$(CURDIR)" $(ARGS)
+	@exec $(BIN)/jupyter lab --notebook-dir notebooks --MappingKernelManager.root_dir="$$PWD" $(ARGS)
 
-# Beside what is installed, and only when it is asked for: it adds 90 MB.
+# In addition to the locked packages, and only on request: it adds 90 MB.
 $(BIN)/.notebook: requirements-notebook.txt $(BIN)/.installed
 	@echo "Installing JupyterLab into .venv from requirements-notebook.txt, once"
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip install --quiet --require-hashes --requirement requirements-notebook.txt
+	@$(STEP) $(UV_PIP) install $(TO_VENV) --require-hashes --requirement requirements-notebook.txt
 	@touch $@
 
 .PHONY: lock-notebook

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fail, and name the files, when the update and this project changed the same lines.
+# Fail and list the files in which the update and this project changed the same lines.
 set -eu
 unsolved=$(
     git grep --untracked --files-with-matches '^<<<<<<< before updating' || true

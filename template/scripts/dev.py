@@ -1,10 +1,11 @@
-"""`make dev` without Docker: the mock API and the service, both with reload, as one thing.
+"""`make dev` without Docker: starts the mock API and the service, both with reload, and stops both.
 
-They start in order, each in a process group of its own; when one ends, or when this program is told
-to stop, the other is stopped as well, so nothing is left behind.
+They start in order, each in its own process group. When one of them ends, or this program is
+stopped, the other one is stopped too, so no process is left behind.
 """
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,21 +14,30 @@ import time
 import urllib.request
 from collections.abc import Mapping
 from contextlib import ExitStack
+from pathlib import Path
 from types import FrameType
 
-from dotenv import dotenv_values
+from app.configuration.env_file import variables_in
+from app.configuration.plain_value import Flawed, plain
+from app.configuration.refusal import EX_CONFIG
+from app.configuration.text_file import SourceError
 
 HOST = "127.0.0.1"
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 5.0
+# A proxy in HTTP_PROXY cannot reach this machine's own addresses.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-class Stop(Exception):
-    """Somebody asked for the end: Ctrl-C, `kill`, or a closed terminal."""
+class Stop(Exception):  # noqa: N818 - a request, not an error
+    """A request to stop: Ctrl-C, `kill`, or a closed terminal."""
 
 
 def main() -> int:
-    variables = {**dotenv_values(".env"), **os.environ}
+    try:
+        variables = {**variables_in(Path(".env")), **os.environ}
+    except SourceError as error:
+        return refused(str(error))
     app_port, mock_port = port(variables, "APP_PORT", 8000), port(variables, "MOCK_PORT", 9000)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
@@ -38,10 +48,12 @@ def main() -> int:
 
 
 def run(app_port: int, mock_port: int, variables: Mapping[str, str | None]) -> int:
-    """Start both, say where they are, and wait for the first to end; its exit code is ours."""
+    """Start both, print their addresses, and wait until one of them ends; return its exit code."""
     mock = f"http://{HOST}:{mock_port}"
     urls = {"OPENAI_BASE_URL": f"{mock}/v1", "ANTHROPIC_BASE_URL": mock}
     chosen = {name: variables.get(name) or url for name, url in urls.items()}
+    if refusal := checked(chosen):
+        return refusal
     with ExitStack() as running:
         processes = [
             start("mock_api", mock_port, {}, running),
@@ -55,10 +67,19 @@ def run(app_port: int, mock_port: int, variables: Mapping[str, str | None]) -> i
         return next(code for process in processes if (code := process.poll()) is not None) or 1
 
 
+def checked(more: Mapping[str, str]) -> int:
+    """Check the settings before anything starts; the check prints what is wrong. Its exit code."""
+    command = [sys.executable, "-m", "app", "config", "--check"]
+    environment = {**os.environ, **more}
+    return subprocess.run(
+        command, env=environment, stdout=subprocess.DEVNULL, check=False
+    ).returncode
+
+
 def start(
     module: str, port: int, more: Mapping[str, str], running: ExitStack
 ) -> subprocess.Popen[bytes]:
-    """Start one program and return once it is healthy; `running` stops it in the end."""
+    """Start a program and return when it is healthy; `running` stops it at the end."""
     environment = {**os.environ, **more, "HOST": HOST, "PORT": str(port)}
     process = subprocess.Popen(
         [sys.executable, "-m", module, "--reload"], env=environment, start_new_session=True
@@ -67,7 +88,7 @@ def start(
     deadline = time.monotonic() + START_TIMEOUT_S
     while not healthy(port):
         if process.poll() is not None:
-            sys.exit(process.returncode)  # it has said why
+            sys.exit(process.returncode)  # the program has printed the reason
         if time.monotonic() > deadline:
             sys.exit(f"make dev: {module} is not healthy after {START_TIMEOUT_S:.0f} s")
         time.sleep(0.05)
@@ -75,7 +96,7 @@ def start(
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """Stop the whole group: the reloader and the program that it started."""
+    """Stop the whole process group: the reloader and the program that it started."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.killpg(process.pid, number)
@@ -87,15 +108,22 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
 
 def port(variables: Mapping[str, str | None], name: str, usual: int) -> int:
-    """The port that a variable names, refused in one line when it cannot be used."""
-    value = variables.get(name) or str(usual)
-    if not value.isdecimal() or not 0 < int(value) < 65536:  # noqa: PLR2004
-        sys.exit(f"make dev: {name}={value} is not a port; choose one from 1 to 65535")
+    """The port in a variable; an invalid one ends the program with one line."""
+    value = plain(variables.get(name) or "") or str(usual)
+    if isinstance(value, Flawed):
+        sys.exit(refused(f"{name}: {value.why}"))
+    if not re.fullmatch("[0-9]{1,5}", value) or not 0 < int(value) < 65536:  # noqa: PLR2004
+        sys.exit(refused(f"{name}={value} is not a port; choose one from 1 to 65535"))
     if answers(int(value)):
         sys.exit(
             f"make dev: port {value} is in use; choose another: {name}={int(value) + 10} make dev"
         )
     return int(value)
+
+
+def refused(why: str) -> int:
+    print(f"make dev: {why}", file=sys.stderr)
+    return EX_CONFIG
 
 
 def answers(port: int) -> bool:
@@ -105,7 +133,7 @@ def answers(port: int) -> bool:
 
 def healthy(port: int) -> bool:
     try:
-        with urllib.request.urlopen(f"http://{HOST}:{port}/healthz", timeout=1) as answer:
+        with DIRECT.open(f"http://{HOST}:{port}/healthz", timeout=1) as answer:
             return bool(answer.status == 200)  # noqa: PLR2004
     except OSError:
         return False
@@ -113,7 +141,7 @@ def healthy(port: int) -> bool:
 
 def stop(_number: int, _frame: FrameType | None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not leave the job half done
+        signal.signal(number, signal.SIG_IGN)  # a second Ctrl-C must not interrupt the cleanup
     raise Stop
 
 

@@ -1,6 +1,7 @@
-"""`make doctor`: is everything here that the other targets need? One line each, and how to mend it.
+"""`make doctor`: checks this machine and project; one line per check, with the fix if it fails.
 
-Runs before anything is installed, so it uses the standard library only.
+It runs before packages are installed, so it imports only the standard library, and modules of the
+service that need no package.
 """
 
 import difflib
@@ -12,12 +13,23 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from app.clients.keys import parse_keys
+from app.configuration.plain_value import Flawed, plain
+from app.configuration.text_file import NotTextError, read_text
+
+PYTHON = Path(".venv/bin/python")
+EX_CONFIG = 78
+LAST_PORT = 65535
+
 
 class Finding(NamedTuple):
-    """`mend` is empty when nothing is wrong. Only what is `needed` makes the doctor fail."""
+    """`mend` is the fix, or empty if there is no error. Only `needed` checks make it fail."""
 
     what: str
     mend: str = ""
@@ -25,9 +37,20 @@ class Finding(NamedTuple):
 
 
 def check_python() -> Iterator[Finding]:
-    wanted, have = Path(".python-version").read_text().strip(), sys.version_info
+    have = sys.version_info
     name = f"Python {have.major}.{have.minor}"
-    if f"{have.major}.{have.minor}" == wanted:
+    try:
+        wanted = read_text(Path(".python-version")).strip()
+    except NotTextError:
+        yield Finding(
+            name,
+            "no .python-version to compare it with: git checkout .python-version",
+            needed=False,
+        )
+        return
+    if not re.fullmatch(r"\d+\.\d+", wanted):
+        yield Finding(".python-version", "must be like 3.13: containers and CI read it too")
+    elif f"{have.major}.{have.minor}" == wanted:
         yield Finding(name)
     else:
         mend = f"works, but containers and CI use {wanted}: install it, then 'make clean install'"
@@ -39,83 +62,149 @@ def check_lock() -> Iterator[Finding]:
     if not lock.exists():
         yield Finding("lock", "requirements-dev.txt is missing: git checkout requirements-dev.txt")
     elif not stamp.exists():
-        yield Finding(
-            ".venv", "not there yet: make install, or any target that needs it", needed=False
-        )
+        yield Finding(".venv", "does not exist yet: run make install", needed=False)
     elif stamp.stat().st_mtime < lock.stat().st_mtime:
         yield Finding(".venv", "older than the lock: make install", needed=False)
     else:
-        yield Finding(".venv holds what the lock names")
+        yield Finding(".venv is up to date with the lock")
     yield from unlocked()
 
 
 def unlocked() -> Iterator[Finding]:
-    """Dependencies that somebody wrote into pyproject.toml without remaking the lock."""
-    project = tomllib.loads(Path("pyproject.toml").read_text())
+    """Dependencies in pyproject.toml that are not in the lock."""
+    project = tomllib.loads(read_text(Path("pyproject.toml")))
     declared = project["project"]["dependencies"] + project["dependency-groups"]["dev"]
     names = {re.split(r"[^A-Za-z0-9._-]", requirement, maxsplit=1)[0] for requirement in declared}
     locked = variables(Path("requirements-dev.txt"), r"^([a-z0-9.-]+)(?:\[.*\])?==")
     missing = {re.sub(r"[._-]+", "-", name).lower() for name in names} - set(locked)
     if missing:
-        yield Finding("lock", f"lacks {', '.join(sorted(missing))}: make lock")
+        yield Finding("lock", f"lacks {', '.join(sorted(missing))}: run make lock")
 
 
 def check_env_file() -> Iterator[Finding]:
-    if not Path(".env").exists():
+    if not os.path.lexists(".env"):
         yield Finding("no .env: the service uses the mock API")
         return
+    if flaw := flaw_of_env_file():
+        if not PYTHON.exists():  # otherwise `check_settings` reports the same
+            yield Finding(".env", flaw)
+        return
     known = variables(Path(".env.example"), r"^#? ?([A-Z][A-Z0-9_]*)=")
-    unknown = [name for name in variables(Path(".env"), r"^\s*(\w+)\s*=") if name not in known]
+    given = variables(Path(".env"), r"^\s*(?:export\s+)?(\w+)\s*=")
+    unknown = [name for name in given if name not in known and not is_providers(name)]
     for name in unknown:
         near = difflib.get_close_matches(name, known, n=1)
         guess = f"did you mean {near[0]}?" if near else "see .env.example"
-        yield Finding(f".env: {name}", f"is not read by anything: {guess}", needed=False)
+        yield Finding(f".env: {name}", f"is not a setting: {guess}", needed=False)
     yield from keys_without_address()
+    yield from addresses_of_the_container()
     yield from sdks_without_lock()
-    yield from check_settings()
+
+
+def flaw_of_env_file() -> str:
+    """The reason why `.env` cannot be read; empty if it can, or does not exist."""
+    try:
+        if os.path.lexists(".env"):
+            read_text(Path(".env"))
+    except NotTextError as error:
+        return str(error)
+    return ""
 
 
 def keys_without_address() -> Iterator[Finding]:
-    """A key alone changes nothing: the address decides who answers, and its default is the mock."""
-    given = {*variables(Path(".env"), r"^\s*(\w+)\s*=\s*\S"), *os.environ}
-    for provider in ("OPENAI", "ANTHROPIC"):
-        if f"{provider}_API_KEY" in given and f"{provider}_BASE_URL" not in given:
-            mend = (
-                f"is set, but the mock API answers: set {provider}_BASE_URL too (see .env.example)"
-            )
-            yield Finding(f".env: {provider}_API_KEY", mend, needed=False)
+    """An API key without a base URL: the address decides which server is called.
+
+    The default address is the mock API, so the key has no effect.
+    """
+    for provider in without_address({*set_in_env_file(), *os.environ}):
+        mend = f"is set, but the mock API answers: set {provider}_BASE_URL too (see .env.example)"
+        yield Finding(f".env: {provider}_API_KEY", mend, needed=False)
+
+
+def without_address(keys: set[str]) -> Iterator[str]:
+    """The providers of these API keys that are asked at the mock API's address."""
+    given = {*set_in_env_file(), *os.environ}
+    for provider in variables(Path(".env.example"), r"^# (\w+)_BASE_URL=http://127\.0\.0\.1:9000"):
+        if f"{provider}_API_KEY" in keys and f"{provider}_BASE_URL" not in given:
+            yield provider
+
+
+def set_in_env_file() -> list[str]:
+    if not os.path.lexists(".env"):
+        return []
+    return variables(Path(".env"), r"^[^\S\n]*(?:export\s+)?(\w+)[^\S\n]*=[^\S\n]*[^\s#]")
+
+
+def is_providers(name: str) -> bool:
+    """Whether a variable is a setting of a compatible provider, which may have any name."""
+    fields = variables(Path(".env.example"), r"^# PROVIDERS__<NAME>__(\w+)=")
+    return bool(re.fullmatch(rf"PROVIDERS__\w+?__({'|'.join(fields)})", name.upper()))
+
+
+def addresses_of_the_container() -> Iterator[Finding]:
+    """Addresses on this machine: in a container, 127.0.0.1 is the container itself."""
+    local = r"^\s*(?:export\s+)?(\w+_BASE_URL)\s*=\s*\W*http://(?:127\.0\.0\.1|localhost)\b"
+    for variable in variables(Path(".env"), local):
+        mend = (
+            "is the container itself if `make dev` uses Docker: write host.docker.internal "
+            "instead of the host, or run without Docker: make dev NATIVE=1"
+        )
+        yield Finding(f".env: {variable}", mend, needed=False)
 
 
 def sdks_without_lock() -> Iterator[Finding]:
-    """Developers have the vendors' clients anyway; the image has what requirements.txt names."""
-    lines = variables(Path(".env"), r"^\s*LLM_PROVIDERS\s*=(.*)$")
+    """Missing SDKs in requirements.txt: developers have the SDKs anyway, but the image does not."""
+    names = r"(?:LLM_PROVIDERS|PROVIDERS__\w+__API)"
+    lines = variables(Path(".env"), rf"^\s*(?:export\s+)?{names}\s*=(.*)$")
     chosen = set(re.findall(r"(\w+)-sdk", " ".join(lines)))
     missing = chosen - set(variables(Path("requirements.txt"), r"^([a-z0-9.-]+)(?:\[.*\])?=="))
     if missing:
         mend = f"the image would lack {', '.join(sorted(missing))}: make lock EXTRAS=sdk"
-        yield Finding(".env: LLM_PROVIDERS", mend, needed=False)
+        yield Finding(".env: SDK providers", mend, needed=False)
 
 
 def check_settings() -> Iterator[Finding]:
-    python = Path(".venv/bin/python")
-    if not python.exists():
+    """The errors of a start: in `.env`, the environment, other files, proxies and certificates."""
+    if not PYTHON.exists():
         return
     done = subprocess.run(
-        [python, "-m", "app", "config", "--check"], capture_output=True, text=True, check=False
+        [PYTHON, "-m", "app", "config", "--check"], capture_output=True, text=True, check=False
     )
-    for line in done.stderr.splitlines():
-        if line.startswith("  "):
-            yield Finding(".env", f"{line.strip()}: mend it in .env (see .env.example)")
+    lines = [line.strip() for line in done.stderr.splitlines()]
     if done.returncode == 0:
-        yield Finding(".env is valid")
+        yield Finding("settings are valid")
+    elif done.returncode == EX_CONFIG:
+        for line in lines[1:-1]:
+            name, _, reason = line.partition(": ")
+            yield Finding(name, f"{reason}; fix it in the place where it is set (see .env.example)")
+    else:
+        yield Finding("settings", f"cannot be checked ({lines[-1:]}): run make install")
+
+
+def check_client_keys() -> Iterator[Finding]:
+    """Expired keys. A malformed entry, and staging or prod without keys, do not pass `check_settings`."""
+    value = plain(os.environ.get("CLIENT_KEYS") or in_env_file("CLIENT_KEYS"))
+    if isinstance(value, Flawed) or not value:
+        return
+    try:
+        keys = parse_keys(value)
+    except ValueError as error:
+        if not PYTHON.exists():  # otherwise `check_settings` reports the same
+            yield Finding("CLIENT_KEYS", str(error))
+        return
+    today = datetime.now(UTC).date()
+    for place, key in enumerate(keys if isinstance(keys, tuple) else (), 1):
+        if key.expires_on is not None and key.expires_on < today:
+            mend = f"expired on {key.expires_on}: remove it; make client-key NAME={key.name} prints a new one"
+            yield Finding(f"CLIENT_KEYS: entry {place} ({key.name})", mend, needed=False)
 
 
 def check_docker() -> Iterator[Finding]:
-    native = "or go without: make dev NATIVE=1"
+    native = "or run without it: make dev NATIVE=1"
     if not shutil.which("docker"):
         yield Finding("Docker", f"not installed: install it, {native}", needed=False)
     elif not succeeds("docker", "info"):
-        yield Finding("Docker", f"no engine answers: start it, {native}", needed=False)
+        yield Finding("Docker", f"the engine does not answer: start it, {native}", needed=False)
     elif not succeeds("docker", "compose", "version"):
         yield Finding(
             "Docker Compose", f"install the plugin docker-compose, {native}", needed=False
@@ -126,21 +215,35 @@ def check_docker() -> Iterator[Finding]:
 
 def check_ports() -> Iterator[Finding]:
     for variable, usual in (("APP_PORT", 8000), ("MOCK_PORT", 9000)):
-        port = int(os.environ.get(variable) or in_env_file(variable) or usual)
-        with socket.socket() as probe:
-            taken = probe.connect_ex(("127.0.0.1", port)) == 0
-        mend = f"in use (is 'make dev' running?): {variable}={port + 10} make dev" if taken else ""
-        yield Finding(f"port {port}", mend, needed=False)
+        value = plain(os.environ.get(variable) or in_env_file(variable)) or str(usual)
+        if isinstance(value, Flawed):
+            yield Finding(variable, value.why)
+        elif not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) <= LAST_PORT:
+            yield Finding(variable, f"{value} is not a port: choose one from 1 to {LAST_PORT}")
+        else:
+            yield port(variable, int(value))
+
+
+def port(variable: str, number: int) -> Finding:
+    with socket.socket() as probe:
+        taken = probe.connect_ex(("127.0.0.1", number)) == 0
+    mend = f"in use (is 'make dev' running?): {variable}={number + 10} make dev" if taken else ""
+    return Finding(f"port {number}", mend, needed=False)
 
 
 def variables(path: Path, pattern: str) -> list[str]:
-    return re.findall(pattern, path.read_text(), re.MULTILINE)
+    return re.findall(pattern, read_text(path), re.MULTILINE)
 
 
-def in_env_file(variable: str) -> str | None:
-    path = Path(".env")
-    found = variables(path, rf"^\s*{variable}\s*=\s*(\d+)") if path.exists() else []
-    return found[-1] if found else None
+def in_env_file(variable: str) -> str:
+    """The value of the variable's last line, without quotes around it and a comment after it."""
+    try:
+        lines = variables(Path(".env"), rf"^\s*(?:export\s+)?{variable}\s*=[^\S\n]*(.*)$")
+    except NotTextError:
+        return ""
+    last = lines[-1].strip() if lines else ""
+    quoted = re.match(r"""(["'])(.*?)\1""", last)
+    return quoted[2] if quoted else re.sub(r"(^|\s+)#.*", "", last)
 
 
 def succeeds(*command: str) -> bool:
@@ -154,6 +257,8 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     check_python,
     check_lock,
     check_env_file,
+    check_settings,
+    check_client_keys,
     check_docker,
     check_ports,
 )

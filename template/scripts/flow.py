@@ -1,9 +1,9 @@
-"""`make logs ID=…`: everything that happened for one request, in order, from the service's log.
+"""`make logs ID=…`: shows all events of one request, in order, from the service's log.
 
     flow.py ID [FILE …]    FILE: `-` or nothing for standard input
 
-The id is that of a request or of a trace. Understands both formats of the log, and the output of
-`docker compose logs`. Uses nothing but the standard library, so any Python runs it anywhere.
+The id is a request id or a trace id. Both formats of the log and the output of `docker compose
+logs` are understood. It uses only the standard library, so it runs with any Python.
 """
 
 import fileinput
@@ -28,7 +28,7 @@ ID = re.compile(r"\b(?:request_id|trace_id)=(\S+) ?")
 
 @dataclass
 class Entry:
-    """One event. `more` is what stands below it: a traceback."""
+    """One event. `more` is the text below it: a traceback."""
 
     timestamp: str
     level: str
@@ -59,13 +59,13 @@ def main() -> int:
 
 
 def flow(wanted: str, lines: Iterable[str]) -> list[Entry]:
-    """The events of one request. Those of several processes come together by their time."""
+    """The events of one request; events of several processes are sorted by time."""
     mine = [entry for entry in entries(lines) if wanted in entry.ids]
     return sorted(mine, key=lambda entry: entry.time)
 
 
 def entries(lines: Iterable[str]) -> Iterator[Entry]:
-    """Each event with what belongs to it: a line that begins no event continues the one before."""
+    """Each event, with the lines after it that begin no new event."""
     current: Entry | None = None
     for raw in lines:
         line = COLOUR.sub("", COMPOSE.sub("", raw)).rstrip("\n")
@@ -94,7 +94,7 @@ def from_json(line: str) -> Entry | None:
             ids={event.get("request_id"), event.get("trace_id")},
             more=[text for error in event.get("exception", ()) for text in traceback(error)],
         )
-    except (ValueError, KeyError):  # half a line, or somebody else's
+    except (ValueError, KeyError):  # half a line, or a line of another program
         return None
 
 

@@ -1,7 +1,7 @@
-"""`make mutants`: change the code in every small way, and see whether a test notices.
+"""`make mutants`: changes the code in many small ways and checks that a test fails each time.
 
-Prints the changes that no test noticed, and fails when they are more than a tenth. docs/mutants.md
-explains those that no test can notice.
+It prints the changes with which all tests still pass, and fails if they are more than a tenth.
+docs/mutants.md explains the changes that no test can detect.
 """
 
 import json
@@ -30,13 +30,13 @@ def percent_noticed() -> float:
 
 
 def main() -> int:
-    shutil.rmtree("mutants", ignore_errors=True)  # verdicts of before are about other tests
+    shutil.rmtree("mutants", ignore_errors=True)  # old results are for other tests
     mutmut("run")
     mutmut("results")
     mutmut("export-cicd-stats")
     score = percent_noticed()
-    print(f"{score:.1f}% of the mutants were noticed; at least {_AT_LEAST_PERCENT}% have to be")
-    print("What one of the others changed: .venv/bin/python -m mutmut show NAME")
+    print(f"{score:.1f}% of the mutants were detected; at least {_AT_LEAST_PERCENT}% are required")
+    print("To see the change of a mutant: .venv/bin/python -m mutmut show NAME")
     return int(score < _AT_LEAST_PERCENT)
 
 

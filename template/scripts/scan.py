@@ -1,9 +1,10 @@
-"""`make scan`: known vulnerabilities of what the lock names, as pip-audit learns them from OSV.
+"""`make scan`: lists known vulnerabilities of the locked packages, with pip-audit and OSV.
 
     scan.py LOCK [--osv-url=…] …    options are pip-audit's
 
-It ends with 0 when there are none, with 1 when there are some, and with 3 when nobody could be
-asked: pip-audit by itself ends with 0 or 1 then, and no answer is not a good answer.
+The exit status is 0 without vulnerabilities, 1 with some, and 3 if OSV could not be asked.
+pip-audit itself exits with 0 or 1 in that case, but a missing answer does not mean that there are
+none.
 """
 
 import json
@@ -25,7 +26,7 @@ def main(arguments: list[str]) -> int:
     except (ValueError, KeyError):
         return no_verdict(done.stderr.strip().rpartition("\n")[2])
     if unknown := [each["name"] for each in dependencies if "skip_reason" in each]:
-        return no_verdict(f"nothing is known about {', '.join(unknown)}")
+        return no_verdict(f"OSV does not know {', '.join(unknown)}")
     return verdict(dependencies)
 
 
@@ -39,7 +40,7 @@ def verdict(dependencies: list[dict[str, Any]]) -> int:
 
 
 def no_verdict(reason: str) -> int:
-    print(f"make scan: no verdict, nothing was scanned: {reason}", file=sys.stderr)
+    print(f"make scan: no result, nothing was scanned: {reason}", file=sys.stderr)
     return NO_VERDICT
 
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# `make scan-image`: known vulnerabilities of the production image, its Debian packages included.
-# Severe ones that can be mended fail it. Ends with 3 when nothing could be scanned.
+# `make scan-image`: lists known vulnerabilities of the production image, including its Debian packages.
+# It fails for severe ones that have a fix. Exits with 3 if nothing could be scanned.
 set -u
 image=$1
 
@@ -17,7 +17,7 @@ fi
 ended=$?
 
 case $ended in
-    0) echo "make scan-image: $image has no severe vulnerability that can be mended" ;;
-    "$found") echo "make scan-image: $image has severe vulnerabilities that can be mended" >&2; exit 1 ;;
-    *) echo "make scan-image: no verdict: the scanner failed ($ended); can it reach its database?" >&2; exit 3 ;;
+    0) echo "make scan-image: $image has no severe vulnerability with a fix" ;;
+    "$found") echo "make scan-image: $image has severe vulnerabilities with a fix: update the base image or the packages" >&2; exit 1 ;;
+    *) echo "make scan-image: no result: the scanner failed ($ended); can it reach its database?" >&2; exit 3 ;;
 esac

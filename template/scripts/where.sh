@@ -8,6 +8,6 @@ cat <<TEXT
   try         curl -s http://$1/v1/chat -H 'content-type: application/json' \\
                 -d '{"messages": [{"role": "user", "content": "Hello"}]}'
 
-  Edit a file below src/ and it is live. Ctrl-C stops everything.
+  Edit a file under src/ and it is live. Ctrl-C stops everything.
 
 TEXT

@@ -1,21 +1,28 @@
-"""What holds for every test: nobody's configuration leaks in, nobody's files are touched."""
+"""Fixtures for every test: no configuration or file of the developer is read or changed."""
 
 import gc
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from shutil import rmtree
 
+import httpx2
 import pytest
 from hypothesis import settings as hypothesis_settings
 
 from app.configuration.names import groups
+from app.llm import http
+from app.llm.transports.choice import transport_class
+from app.main import create_app
 from app.settings import Settings
+from app.telemetry.known_secrets import KNOWN
 from app.testing import CapturedLogs, FakeChatModel, captured_logs
+from mock_api.application import create_app as create_mock
 from tests import schedule
+from tests.running_service import RunningService, opened
 
-# A machine that is busy is no failure, and a test leaves nothing behind.
+# A busy machine must not fail a test, and a test must not affect the next one.
 hypothesis_settings.register_profile("service", deadline=None, database=None)
 # For `make mutants`: thousands of runs, each of which should find the same.
 hypothesis_settings.register_profile(
@@ -31,14 +38,14 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is there now stays, so no collection has to look at it again: it saves a twentieth."""
+    """Exclude existing objects from garbage collection: it saves a twentieth of the time."""
     gc.freeze()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Leave most tests of the vendors' clients to the slow ones.
 
-    What has an `-sdk` for a parameter is a test of every provider. By default one file is run with
+    A test with an `-sdk` parameter is a test of every provider. By default one file is run with
     the SDKs as well, and the others when the slow tests are.
     """
     for item in items:
@@ -83,7 +90,7 @@ def _nobodys_directory(
 
 @pytest.fixture(scope="session")
 def vcr_config() -> dict[str, object]:
-    """Of a recorded call everything that we send has to be the same, and no key is kept."""
+    """Compare the whole request with the recorded one, and record no key."""
     return {
         "match_on": ["method", "uri", "body"],
         "filter_headers": ["authorization", "x-api-key", "x-request-id", "traceparent"],
@@ -103,6 +110,20 @@ def _without_an_account(response: dict[str, dict[str, object]]) -> dict[str, dic
     return {**response, "headers": headers}
 
 
+@pytest.fixture(autouse=True)
+def _no_known_secrets() -> Iterator[None]:
+    """Secrets of one test's settings are not masked in the next test."""
+    yield
+    KNOWN.forget()
+
+
+@pytest.fixture(params=["aiohttp", pytest.param("httpx2", marks=pytest.mark.slow)])
+def each_transport(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a test with each library that can make the connections (`HTTP_TRANSPORT`)."""
+    chosen = transport_class(request.param)
+    monkeypatch.setattr(http, "transport_class", lambda _name: chosen)
+
+
 @pytest.fixture
 def settings() -> Settings:
     return Settings()
@@ -119,3 +140,22 @@ def logs() -> Iterator[CapturedLogs]:
 @pytest.fixture
 def model() -> FakeChatModel:
     return FakeChatModel("Hello!")
+
+
+@pytest.fixture
+async def api(settings: Settings) -> AsyncIterator[httpx2.AsyncClient]:
+    """The whole service, started in this process, with the mock API behind it."""
+    app = create_app(settings, transport=httpx2.ASGITransport(create_mock()))
+    transport = httpx2.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx2.AsyncClient(transport=transport, base_url="http://service") as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+async def service(model: FakeChatModel) -> AsyncIterator[RunningService]:
+    """The service, started in this process, with a fake model behind it."""
+    async with opened(model) as started:
+        yield started

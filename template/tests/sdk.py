@@ -1,6 +1,6 @@
-"""The vendors' own clients, `sdk.openai` and `sdk.anthropic`: who uses one waits for its import.
+"""The vendors' own clients, `sdk.openai` and `sdk.anthropic`, imported at their first use.
 
-Together they take two to three seconds, which a run of other tests has no reason to wait.
+Both imports take two to three seconds, which other tests should not wait for.
 """
 
 from importlib import import_module

@@ -27,17 +27,17 @@ def test_a_histogram_is_read_by_its_count_and_sum(metrics: CapturedMetrics) -> N
     assert metrics.value("llm_stream_first_token_seconds_sum") == 5
 
 
-def test_what_was_never_counted_is_zero(metrics: CapturedMetrics) -> None:
+def test_a_metric_without_samples_is_zero(metrics: CapturedMetrics) -> None:
     assert metrics.value("llm_tokens_total", provider="anthropic") == 0
     assert metrics.value("llm_retries_total", provider="openai") == 0
 
 
 @pytest.mark.parametrize("name", ["llm_token_total", "llm_tokens_count", "llm_retries"])
-def test_a_mistyped_name_is_no_zero(metrics: CapturedMetrics, name: str) -> None:
+def test_a_mistyped_name_is_an_error(metrics: CapturedMetrics, name: str) -> None:
     with pytest.raises(LookupError, match=name):
         metrics.value(name)
 
 
-def test_a_mistyped_label_is_no_zero(metrics: CapturedMetrics) -> None:
+def test_a_mistyped_label_is_an_error(metrics: CapturedMetrics) -> None:
     with pytest.raises(LookupError, match="providr"):
         metrics.value("llm_tokens_total", providr="openai")

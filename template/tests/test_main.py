@@ -1,4 +1,4 @@
-"""The process, as whoever starts it sees it."""
+"""The process from outside: its log, signals and exit codes."""
 
 import os
 import select
@@ -18,7 +18,7 @@ import orjson
 import pytest
 
 from mock_api.testing import running_server
-from tests.door import STREAMED, events_of
+from tests.running_service import STREAMED, events_of
 
 SOURCE = Path(__file__).parents[1] / "src"
 
@@ -69,7 +69,7 @@ def running(*arguments: str, source: Path = SOURCE, **variables: str) -> Iterato
 
 
 def _start(*arguments: str, source: Path = SOURCE, **variables: str) -> subprocess.Popen[bytes]:
-    # What `make coverage` sets has to reach the process; nothing else of ours does.
+    # Only the variables of `make coverage` have to reach the process.
     inherited = {k: v for k, v in os.environ.items() if k == "PATH" or k.startswith("COVERAGE_")}
     return subprocess.Popen(  # noqa: S603 - our own program
         [sys.executable, "-m", "app", *arguments],
@@ -85,18 +85,45 @@ def get(url: object) -> str:
         return answer.read().decode()  # type: ignore[no-any-return]
 
 
-def test_one_line_says_where_it_listens_and_being_asked_to_stop_is_no_failure() -> None:
+def test_one_line_shows_the_address_and_sigterm_is_a_clean_exit() -> None:
     with running() as process:
         line = process.line("service.ready")
         assert get(f"{line['url']}/healthz") == '{"status":"ok"}'
+        headers = httpx2.get(f"{line['url']}/healthz").headers
         assert process.ended_by(signal.SIGTERM) == (0, b"")
+    assert headers["x-content-type-options"] == "nosniff"
+    assert headers["content-security-policy"] == "frame-ancestors 'none'"
     assert line["providers"] == "openai,anthropic"
     assert line["cache"] == "memory"
     assert line["env"] == "dev"
 
 
 @pytest.mark.slow
-def test_being_interrupted_is_no_failure() -> None:
+def test_every_kind_of_answer_has_the_headers_against_attacks() -> None:
+    large = {"content": b"x" * 3_000_000}
+    with running(OPENAI_BASE_URL="http://127.0.0.1:9/v1", LLM_PROVIDERS="openai") as process:
+        url = str(process.line("service.ready")["url"])
+        with httpx2.Client(base_url=url, timeout=PATIENCE_S) as client:
+            answers = [
+                client.get("/healthz"),
+                client.get("/docs/assets/swagger-ui.css"),
+                client.get("/nothing"),
+                client.get("/v1/chat"),
+                client.post("/v1/chat", json={}),
+                client.post("/v1/chat", json=STREAMED),
+                client.post("/openai/v1/embeddings", **large),  # type: ignore[arg-type]
+                client.get("/healthz", headers={"x": "x" * 100_000}),
+            ]
+    assert [answer.status_code for answer in answers] == [200, 200, 404, 405, 422, 502, 413, 431]
+    for answer in answers:
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["x-frame-options"] == "DENY"
+        assert answer.headers["referrer-policy"] == "no-referrer"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+@pytest.mark.slow
+def test_sigint_is_a_clean_exit() -> None:
     with running() as process:
         process.line("service.ready")
         assert process.ended_by(signal.SIGINT) == (0, b"")
@@ -120,12 +147,33 @@ def test_a_stream_that_runs_is_finished_before_the_end() -> None:
         assert process.ended() == (0, b"")
 
 
+@pytest.mark.slow
+def test_a_second_signal_ends_a_stop_that_waits_for_a_stream() -> None:
+    with (
+        running_server() as mock,
+        running(
+            LLM_PROVIDERS="openai", OPENAI_BASE_URL=f"{mock}/v1", SHUTDOWN_DELAY_S="300"
+        ) as process,
+        httpx2.Client(
+            base_url=str(process.line("service.ready")["url"]), timeout=PATIENCE_S
+        ) as client,
+    ):
+        httpx2.put(f"{mock}/_mock/faults", json={"tokens_per_second": 1})
+        with client.stream("POST", "/v1/chat", json=STREAMED) as answer:
+            next(answer.iter_text())
+            process.ask(signal.SIGTERM)
+            assert process.line("service.stopping")["delay_s"] == 300
+            assert client.get("/readyz").status_code == 503
+            process.ask(signal.SIGTERM)
+            assert process.ended()[0] == 0
+
+
 @pytest.mark.parametrize(
     "arguments",
     [[], pytest.param(["--reload"], marks=pytest.mark.slow)],
     ids=["served", "reloaded"],
 )
-def test_a_bad_configuration_ends_the_start_with_everything_that_is_wrong(
+def test_a_bad_configuration_stops_the_start_with_all_errors(
     arguments: list[str],
 ) -> None:
     process = _start(*arguments, PORT="http", LLM_PROVIDERS="x", RETRY_MAX_ATTEMPTS="0")
@@ -143,7 +191,7 @@ def test_a_mistyped_variable_is_in_the_log_of_a_start_that_goes_on() -> None:
         process.line("service.ready")
 
 
-def test_a_port_that_is_taken_is_said_without_a_traceback() -> None:
+def test_a_port_in_use_is_an_error_without_a_traceback() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         process = _start(PORT=port)
@@ -154,7 +202,9 @@ def test_a_port_that_is_taken_is_said_without_a_traceback() -> None:
 
 
 @pytest.mark.slow
-def test_a_saved_change_is_served_and_a_mistake_is_survived(tmp_path: Path) -> None:
+def test_a_saved_change_is_served_and_a_broken_file_does_not_end_the_reloader(
+    tmp_path: Path,
+) -> None:
     source = tmp_path / "src"
     copytree(SOURCE, source, ignore=ignore_patterns("__pycache__"))
     health = source / "app" / "api" / "health.py"
@@ -177,7 +227,7 @@ def test_a_saved_change_is_served_and_a_mistake_is_survived(tmp_path: Path) -> N
 
 
 def _save_within_the_second(path: Path, text: str) -> None:
-    """Save the worst case: second and size are as before, which is all that bytecode knows."""
+    """Save the worst case: same second and same size, and bytecode is checked by these only."""
     saved_ns = path.stat().st_mtime_ns
     second_ns = saved_ns - saved_ns % 10**9
     copy = path.with_suffix(".new")

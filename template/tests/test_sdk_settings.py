@@ -1,6 +1,7 @@
-"""`openai-sdk` and `anthropic-sdk` in `LLM_PROVIDERS`: whose settings they have, what they need."""
+"""`openai-sdk` and `anthropic-sdk` in `LLM_PROVIDERS`: their settings and their package."""
 
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -21,7 +22,7 @@ def test_an_sdk_has_its_vendors_settings(vendor: str, monkeypatch: pytest.Monkey
 
 
 @both
-def test_without_its_package_it_is_refused_with_what_to_do(
+def test_an_sdk_provider_without_its_package_is_refused_with_the_remedy(
     vendor: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, vendor, None)  # as if it were not installed
@@ -34,7 +35,7 @@ def test_without_its_package_it_is_refused_with_what_to_do(
     assert "make lock EXTRAS=sdk" in line
 
 
-def test_who_does_not_choose_an_sdk_need_not_have_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_sdk_provider_no_package_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openai", None)
     monkeypatch.setenv("LLM_PROVIDERS", "openai,anthropic-sdk")
     assert load().llm_providers == ("openai", "anthropic-sdk")
@@ -55,4 +56,5 @@ def test_prod_asks_for_the_key_of_the_vendor(
 
 def test_both_ways_to_one_vendor_may_be_chosen() -> None:
     both_ways = Settings(llm_providers=("openai-sdk", "openai"))
-    assert both_ways.provider("openai-sdk") == both_ways.provider("openai")
+    own = replace(both_ways.provider("openai"), name="openai-sdk", api="openai-sdk")
+    assert both_ways.provider("openai-sdk") == own

@@ -49,7 +49,7 @@ async def test_a_notebook_gets_the_error() -> None:
         run_sync(failing())
 
 
-async def test_nothing_is_left_behind_in_a_notebook() -> None:
+async def test_nothing_keeps_running_in_a_notebook() -> None:
     left: list[str] = []
 
     async def leaves_a_task() -> None:
@@ -69,7 +69,7 @@ async def test_nothing_is_left_behind_in_a_notebook() -> None:
     assert threading.active_count() == threads
 
 
-async def test_interrupting_a_notebook_cancels_what_runs() -> None:
+async def test_interrupting_a_notebook_cancels_the_running_call() -> None:
     ended: list[str] = []
 
     async def hang() -> None:
@@ -86,7 +86,7 @@ async def test_interrupting_a_notebook_cancels_what_runs() -> None:
 
 @contextmanager
 def _interrupted_after(seconds: float) -> Iterator[None]:
-    """What the stop button of a notebook does."""
+    """Interrupt like the stop button of a notebook."""
 
     def interrupt(_signal: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt

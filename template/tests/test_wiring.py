@@ -9,11 +9,11 @@ import httpx2 as httpx
 import pytest
 from prometheus_client import CollectorRegistry
 
-from app.cache.memory import MemoryCache
-from app.cache.off import NoCache
-from app.cache.redis import RedisCache
-from app.errors import LimitReached, NothingCanAnswer
+from app.cache import MemoryCache, NoCache
+from app.errors import LimitReachedError, NothingCanAnswerError, TokenLimitError
+from app.llm.token_limited import TokenLimited
 from app.llm.types import ChatRequest, Done, Message
+from app.redis.cache import RedisCache
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.testing import captured_logs
@@ -96,7 +96,7 @@ async def test_the_order_of_the_providers_is_a_setting(upstream: Upstream) -> No
 async def test_when_all_fail_nothing_can_answer(upstream: Upstream) -> None:
     upstream.statuses = [500] * 6
     async with open_service(settings(), transport=httpx.MockTransport(upstream)) as service:
-        with pytest.raises(NothingCanAnswer):
+        with pytest.raises(NothingCanAnswerError):
             await service.chat.complete(REQUEST)
 
 
@@ -120,10 +120,42 @@ async def test_each_provider_has_a_limit_of_its_own(upstream: Upstream) -> None:
     async with open_service(chosen, transport=httpx.MockTransport(upstream)) as service:
         for provider in ("openai", "anthropic"):
             await service.chat.complete(replace(REQUEST, provider=provider))
-            with pytest.raises(LimitReached) as raised:
+            with pytest.raises(LimitReachedError) as raised:
                 await service.chat.complete(replace(REQUEST, provider=provider))
             assert raised.value.provider == provider
     assert len(upstream.requests) == 2
+
+
+async def test_tokens_are_limited_by_the_usage_of_each_attempt(upstream: Upstream) -> None:
+    """A call reserves 1,034 tokens and uses 20: without what it gives back, the third call is refused."""
+    limit = {"tokens_per_minute": 2_200, "max_wait_s": 0}
+    chosen = settings(rate_limit=limit, enable_caching=False)
+    async with open_service(chosen, transport=httpx.MockTransport(upstream)) as service:
+        for _ in range(4):
+            await service.chat.complete(REQUEST)
+        with pytest.raises(TokenLimitError):
+            await service.chat.complete(replace(REQUEST, max_tokens=2_200))
+        streams = [service.chat.stream(REQUEST) for _ in range(3)]
+        await anext(streams[0])
+        await anext(streams[1])
+        with pytest.raises(LimitReachedError, match="calls or tokens per minute"):
+            await anext(streams[2])
+        for stream in streams:
+            await stream.aclose()
+        await service.chat.complete(REQUEST)
+    assert len(upstream.requests) == 7
+
+
+@pytest.mark.parametrize("tokens", [None, 0, 2_200])
+async def test_without_a_limit_of_tokens_no_guard_counts_them(
+    tokens: int | None, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[str] = []
+    monkeypatch.setattr(TokenLimited, "protect", lambda _guard, name: counted.append(name))
+    chosen = settings(rate_limit={"tokens_per_minute": tokens})
+    async with open_service(chosen, transport=httpx.MockTransport(upstream)):
+        pass
+    assert counted == (["openai", "anthropic"] if tokens else [])
 
 
 async def test_each_attempt_counts_for_the_limit(upstream: Upstream) -> None:
@@ -131,9 +163,11 @@ async def test_each_attempt_counts_for_the_limit(upstream: Upstream) -> None:
     async with open_service(
         settings(rate_limit=ONE_CALL), transport=httpx.MockTransport(upstream)
     ) as service:
-        with pytest.raises(LimitReached):
-            await service.chat.complete(REQUEST)
-    assert len(upstream.requests) == 1
+        answer = await service.chat.complete(REQUEST)
+    # The retry is refused by our limit. The provider is down all the same, so the next one is asked.
+    assert answer.provider == "anthropic"
+    called = [request.url.path.rpartition("/")[2] for request in upstream.requests]
+    assert called == ["completions", "messages"]
 
 
 async def test_an_answer_from_the_cache_takes_no_token(upstream: Upstream) -> None:

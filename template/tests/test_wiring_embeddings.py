@@ -2,9 +2,12 @@
 
 import asyncio
 import json
+from pathlib import Path
 
 import httpx2 as httpx
 
+from app.rag.answering import open_documents
+from app.rag.policy import DocumentsPolicy
 from app.settings import Settings
 from app.wiring import open_service
 
@@ -67,3 +70,29 @@ async def test_only_the_call_that_failed_is_made_again() -> None:
 async def test_the_first_provider_that_has_embeddings_is_asked() -> None:
     upstream = Upstream()
     assert await lengths(upstream, ["one"], llm_providers="anthropic,openai") == [3]
+
+
+async def test_documents_are_embedded_again_for_another_address(tmp_path: Path) -> None:
+    """Two servers may give different models the same name, and their vectors cannot be compared."""
+    folder = tmp_path / "documents"
+    folder.mkdir()
+    (folder / "a.md").write_text("# A\n\nA text.")
+    documents = DocumentsPolicy(dir=folder, index_path=tmp_path / "index", min_score=-1)
+    texts: dict[str, list[str]] = {}
+    for address in ("http://one.test/v1", "http://one.test/v1", "http://two.test/v1"):
+        upstream = texts.setdefault(address, [])
+        await _search(address, documents, upstream)
+    assert sum("A text." in text for text in texts["http://one.test/v1"]) == 1
+    assert sum("A text." in text for text in texts["http://two.test/v1"]) == 1
+
+
+async def _search(address: str, documents: DocumentsPolicy, seen: list[str]) -> None:
+    upstream = Upstream()
+    policy = {"base_url": address, "model": "m"}
+    settings = Settings(openai=policy)  # type: ignore[arg-type]  # by name
+    async with (
+        open_service(settings, transport=httpx.MockTransport(upstream)) as service,
+        open_documents(service.chat, service.embeddings, documents) as answering,
+    ):
+        await answering.library.search("A question", 1)
+    seen += [text for call in upstream.calls for text in call]

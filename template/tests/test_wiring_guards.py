@@ -2,14 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import aclosing, asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 import fakeredis
 import httpx2 as httpx
 import pytest
 
-from app.errors import CircuitOpen, NothingCanAnswer, ProviderUnavailable, TimedOut
+from app.errors import (
+    CircuitOpenError,
+    NothingCanAnswerError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+)
 from app.llm.types import ChatRequest, Message
+from app.redis.client import SharedRedis
 from app.settings import Settings
 from app.testing import CapturedLogs
 from app.wiring import Service, open_service
@@ -54,12 +60,12 @@ async def test_providers_that_keep_failing_are_left_alone(upstream: Upstream) ->
     upstream.status = 500
     async with service(upstream, breaker={"failures": 2}) as opened:
         for _ in range(2):
-            with pytest.raises(NothingCanAnswer):
+            with pytest.raises(NothingCanAnswerError):
                 await opened.chat.complete(REQUEST)
-        with pytest.raises(NothingCanAnswer) as raised:
+        with pytest.raises(NothingCanAnswerError) as raised:
             await opened.chat.complete(REQUEST)
     assert len(upstream.calls) == 2 * 2
-    assert [type(cause) for cause in raised.value.causes] == [CircuitOpen, CircuitOpen]
+    assert [type(cause) for cause in raised.value.causes] == [CircuitOpenError, CircuitOpenError]
     assert raised.value.retry_after_s == pytest.approx(30, abs=5)
     assert [health.report().state for health in opened.health.values()] == ["open", "open"]
 
@@ -67,16 +73,18 @@ async def test_providers_that_keep_failing_are_left_alone(upstream: Upstream) ->
 async def test_with_redis_other_processes_need_one_failure(
     upstream: Upstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    redis = fakeredis.FakeAsyncRedis()
-    monkeypatch.setattr("app.wiring.open_redis", lambda _url: aclosing(redis))
+    client = fakeredis.FakeAsyncRedis()
+    redis = SharedRedis(client)
+    monkeypatch.setattr("app.wiring.open_redis", lambda _url, _prefix: nullcontext(redis))
     upstream.status = 500
     values = {"breaker": {"failures": 2}, "llm_providers": "openai", "redis_url": "redis://fake"}
     async with service(upstream, **values) as one, service(upstream, **values) as two:
         for process in (one, one, two):
-            with pytest.raises(ProviderUnavailable):
+            with pytest.raises(ProviderUnavailableError):
                 await process.chat.complete(REQUEST)
-        with pytest.raises(CircuitOpen):
+        with pytest.raises(CircuitOpenError):
             await two.chat.complete(REQUEST)
+    await client.aclose()
 
 
 async def test_a_provider_that_hangs_is_left_alone_however_short_the_deadline_is(
@@ -86,9 +94,9 @@ async def test_a_provider_that_hangs_is_left_alone_however_short_the_deadline_is
     impatient = {"max_attempts": 1, "deadline_s": 0.5}
     values = {"retry": impatient, "breaker": {"failures": 1}, "llm_providers": "openai"}
     async with service(upstream, **values) as opened:
-        with pytest.raises(TimedOut):
+        with pytest.raises(ProviderTimeoutError):
             await opened.chat.complete(REQUEST)
-        with pytest.raises(CircuitOpen):
+        with pytest.raises(CircuitOpenError):
             await opened.chat.complete(REQUEST)
 
 
@@ -114,13 +122,11 @@ def all_unwell(opened: Service) -> bool:
     return all(health.report().probe_failed for health in opened.health.values())
 
 
-async def test_providers_that_nobody_calls_are_asked_whether_they_are_well(
-    upstream: Upstream, logs: CapturedLogs
-) -> None:
+async def test_providers_without_calls_are_probed(upstream: Upstream, logs: CapturedLogs) -> None:
     upstream.status = 503
     async with service(upstream, health_probe_interval_s=0.001) as opened, asyncio.timeout(5):
         while not all_unwell(opened):  # noqa: ASYNC110 - health has no event for it
             await asyncio.sleep(0.001)
     assert {*upstream.calls} == {"GET /v1/models"}
     assert {line["provider"] for line in logs.events("llm.probe")} == {"openai", "anthropic"}
-    assert logs.events("llm.probe")[0]["error"] == "ProviderUnavailable"
+    assert logs.events("llm.probe")[0]["error"] == "ProviderUnavailableError"

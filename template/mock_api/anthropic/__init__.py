@@ -1,1 +1,1 @@
-"""`/v1/messages` as Anthropic serves it."""
+"""`/v1/messages`, as Anthropic serves it."""

@@ -1,7 +1,7 @@
-"""Anthropic's way to say no."""
+"""Error answers in Anthropic's format."""
 
 from mock_api.anthropic.wire import ErrorBody
-from mock_api.refusal import Dialect, Refusal
+from mock_api.refusal import Dialect, RefusalError
 
 _WORDS = {
     400: ("invalid_request_error", "The request is invalid."),
@@ -18,7 +18,7 @@ _WORDS = {
 }
 
 
-def error_body(refusal: Refusal, request_id: str) -> ErrorBody:
+def error_body(refusal: RefusalError, request_id: str) -> ErrorBody:
     kind, message = _WORDS.get(refusal.status, _WORDS[refusal.kind])
     message = refusal.message or message
     field = ".".join(str(part) for part in refusal.field)
@@ -29,4 +29,4 @@ def error_body(refusal: Refusal, request_id: str) -> ErrorBody:
     }
 
 
-ANTHROPIC = Dialect("request-id", error_body)
+ANTHROPIC = Dialect("request-id", error_body, b'event: ping\ndata: {"type": "ping"}\n\n')

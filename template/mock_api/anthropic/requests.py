@@ -1,4 +1,4 @@
-"""What Anthropic accepts. A plain string becomes a list of one text block, as it does there."""
+"""Anthropic's request format. A plain string becomes a list of one text block, as at Anthropic."""
 
 from typing import Annotated, Literal, Self
 
@@ -12,7 +12,7 @@ def _blocks(value: object) -> object:
 
 
 class Block(Checked):
-    """Text, image, document, tool_use, tool_result, thinking …: what the mock reads of them."""
+    """The fields that the mock reads of a block: text, image, document, tool_use and others."""
 
     type: str
     text: str = ""
@@ -47,12 +47,13 @@ class Message(Checked):
 
 class Tool(Checked):
     name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,128}$")
-    input_schema: dict[str, JsonValue] | None = None  # Anthropic's own tools have none
+    input_schema: dict[str, JsonValue] | None = None  # None for Anthropic's own tools
 
 
 class ToolChoice(Checked):
     type: Literal["auto", "any", "tool", "none"]
     name: str | None = None
+    disable_parallel_tool_use: bool = False
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

@@ -1,4 +1,4 @@
-"""Anthropic's routes: who asks, for which model, and in one piece or as a stream."""
+"""Anthropic's routes: checks the key and the model, and answers as JSON or as a stream."""
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -14,7 +14,7 @@ from mock_api.anthropic.stream import frames
 from mock_api.anthropic.wire import Model, ModelList
 from mock_api.call import call_of
 from mock_api.keys import bearer, is_missing_model, is_refused
-from mock_api.refusal import Refusal
+from mock_api.refusal import RefusalError
 from mock_api.reply import Stream, Whole
 from mock_api.validation import check
 
@@ -27,8 +27,8 @@ async def create_message(request: Request) -> Response:
     call = call_of(request.scope)
     asked = check(MessagesRequest, call.body)
     if is_missing_model(asked.model):
-        raise Refusal(404, f"model: {asked.model}")
-    completion = complete(prompt_of(asked))
+        raise RefusalError(404, f"model: {asked.model}")
+    completion = complete(prompt_of(asked), endless_tools=call.oddity.endless_tools)
     if asked.stream:
         return Stream(list(frames(asked, completion, call.digest)))
     return Whole(answer(asked, completion, call.digest))
@@ -48,11 +48,11 @@ async def list_models(request: Request) -> Response:
 def _authorize(headers: Headers) -> None:
     key = headers.get("x-api-key") or bearer(headers.get("authorization"))
     if not key:
-        raise Refusal(401, "x-api-key header is required")
+        raise RefusalError(401, "x-api-key header is required")
     if is_refused(key):
-        raise Refusal(401)
+        raise RefusalError(401)
     if not headers.get("anthropic-version"):
-        raise Refusal(400, "header is required", field=("anthropic-version",))
+        raise RefusalError(400, "header is required", field=("anthropic-version",))
 
 
 def _model(name: str) -> Model:
@@ -60,7 +60,7 @@ def _model(name: str) -> Model:
 
 
 class _ForAnthropic(Route):
-    """A path that OpenAI has too: it is meant for whom the intake took the caller for."""
+    """A route for a path of both APIs: it matches if the intake chose Anthropic's dialect."""
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         match, child = super().matches(scope)

@@ -1,25 +1,28 @@
-"""A completion as Anthropic's stream: message_start, one block of deltas, message_delta, message_stop."""
+"""Anthropic's stream: message_start, one block of deltas, message_delta, message_stop."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import orjson
 
 from mock_api.answers import Completion
 from mock_api.anthropic.messages import answer, usage
 from mock_api.anthropic.requests import MessagesRequest
-from mock_api.anthropic.wire import Block, BlockDelta, Event, Message
-from mock_api.reply import Frame
+from mock_api.anthropic.wire import Block, BlockDelta, Event, InputJsonDelta, Message, TextDelta
+from mock_api.frames import Frame
 
 
 def frames(request: MessagesRequest, completion: Completion, digest: str) -> Iterator[Frame]:
     whole = answer(request, completion, digest)
     yield _frame({"type": "message_start", "message": _opening(whole)})
-    for block in whole["content"]:
-        yield _frame({"type": "content_block_start", "index": 0, "content_block": _emptied(block)})
+    pieces = [*([completion.pieces] if completion.pieces else []), *_arguments(completion)]
+    for index, (block, parts) in enumerate(zip(whole["content"], pieces, strict=True)):
+        start = _emptied(block)
+        yield _frame({"type": "content_block_start", "index": index, "content_block": start})
         yield _frame({"type": "ping"})
-        for piece in completion.pieces:
-            yield _frame(_delta(piece, completion), content=True)
-        yield _frame({"type": "content_block_stop", "index": 0})
+        for piece in parts:
+            yield _frame(_delta(index, piece, block["type"]), content=True)
+        yield _frame({"type": "content_block_stop", "index": index})
     yield _frame(_closing(whole))
     yield _frame({"type": "message_stop"})
 
@@ -40,22 +43,21 @@ def _emptied(block: Block) -> Block:
     return {"type": "tool_use", "id": block["id"], "name": block["name"], "input": {}}
 
 
-def _delta(piece: str, completion: Completion) -> BlockDelta:
-    if completion.tool is None:
-        return {
-            "type": "content_block_delta",
-            "index": 0,
-            "delta": {"type": "text_delta", "text": piece},
-        }
-    return {
-        "type": "content_block_delta",
-        "index": 0,
-        "delta": {"type": "input_json_delta", "partial_json": piece},
-    }
+def _arguments(completion: Completion) -> list[Sequence[str]]:
+    return [call.pieces for call in completion.calls]
+
+
+def _delta(index: int, piece: str, block: Literal["text", "tool_use"]) -> BlockDelta:
+    delta: TextDelta | InputJsonDelta = (
+        {"type": "text_delta", "text": piece}
+        if block == "text"
+        else {"type": "input_json_delta", "partial_json": piece}
+    )
+    return {"type": "content_block_delta", "index": index, "delta": delta}
 
 
 def _closing(whole: Message) -> Event:
-    assert whole["stop_reason"] is not None  # noqa: S101 - null only in an opening
+    assert whole["stop_reason"] is not None  # noqa: S101 - null only at the start of a stream
     return {
         "type": "message_delta",
         "delta": {"stop_reason": whole["stop_reason"], "stop_sequence": whole["stop_sequence"]},

@@ -1,4 +1,4 @@
-"""What Anthropic sends, exactly."""
+"""The types of Anthropic's answers."""
 
 from typing import Literal, NotRequired, TypedDict
 

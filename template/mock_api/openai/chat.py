@@ -1,15 +1,15 @@
-"""A chat request as a prompt, and a completion as OpenAI's answer."""
+"""Converts a chat request to a prompt, and a completion to OpenAI's answer."""
 
-from typing import Literal
+from collections.abc import Sequence
 
 from mock_api import tokens
-from mock_api.answers import Completion, Prompt, Tool, choose_tool, echo
+from mock_api.answers import Completion, Mode, Prompt, Tool, choose_tools, echo
 from mock_api.openai.requests import ChatRequest, Message, ResponseFormat
 from mock_api.openai.wire import ChatCompletion, FinishReason, ToolCall, Usage
 from mock_api.openai.wire import Message as Reply
 from mock_api.schemas import JsonObject
 
-CREATED = 1_700_000_000  # a real clock would make every answer different
+CREATED = 1_700_000_000  # fixed: with a real clock, each answer would be different
 FINGERPRINT = "fp_mock"
 FINISH_REASONS: dict[str, FinishReason] = {
     "done": "stop",
@@ -28,7 +28,8 @@ def prompt_of(request: ChatRequest) -> Prompt:
         tokens=max(1, sum(_count(message) for message in request.messages)),
         max_tokens=request.max_completion_tokens or request.max_tokens,
         stops=[stop for stop in request.stop or () if stop],
-        tool=_tool(request),
+        tools=_tools(request, question),
+        must_call=request.tool_choice is not None and request.tool_choice.type == "required",
         schema=_schema(request.response_format, question),
     )
 
@@ -60,15 +61,22 @@ def usage(completion: Completion) -> Usage:
     }
 
 
+def call_id(digest: str, index: int) -> str:
+    return f"call_{digest}" if index == 0 else f"call_{digest}_{index}"
+
+
 def _message(completion: Completion, digest: str) -> Reply:
-    if completion.tool is None:
+    if not completion.calls:
         return {"role": "assistant", "content": completion.text, "refusal": None}
-    call: ToolCall = {
-        "id": f"call_{digest}",
-        "type": "function",
-        "function": {"name": completion.tool, "arguments": completion.text},
-    }
-    return {"role": "assistant", "content": None, "refusal": None, "tool_calls": [call]}
+    calls: list[ToolCall] = [
+        {
+            "id": call_id(digest, index),
+            "type": "function",
+            "function": {"name": call.tool, "arguments": call.arguments},
+        }
+        for index, call in enumerate(completion.calls)
+    ]
+    return {"role": "assistant", "content": None, "refusal": None, "tool_calls": calls}
 
 
 def _count(message: Message) -> int:
@@ -76,14 +84,16 @@ def _count(message: Message) -> int:
     return tokens.count(message.text) + tokens.count(called)
 
 
-def _tool(request: ChatRequest) -> Tool | None:
+def _tools(request: ChatRequest, question: str) -> Sequence[Tool]:
     tools = [Tool(tool.function.name, tool.function.parameters) for tool in request.tools or ()]
+    parallel = request.parallel_tool_calls is not False
     choice = request.tool_choice
     if choice is None:
-        return choose_tool(tools, "auto", None)
-    modes: dict[str, Literal["auto", "none", "must"]] = {"auto": "auto", "none": "none"}
+        return choose_tools(tools, "auto", None, question, parallel=parallel)
+    modes: dict[str, Mode] = {"auto": "auto", "none": "none"}
     name = choice.function.name if choice.function else None
-    return choose_tool(tools, modes.get(choice.type, "must"), name)
+    mode = modes.get(choice.type, "must")
+    return choose_tools(tools, mode, name, question, parallel=parallel)
 
 
 def _schema(wanted: ResponseFormat | None, question: str) -> JsonObject | None:

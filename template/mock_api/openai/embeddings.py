@@ -1,4 +1,4 @@
-"""Embeddings in OpenAI's two encodings."""
+"""Embeddings, in OpenAI's two encodings."""
 
 import base64
 import struct
@@ -6,7 +6,7 @@ import struct
 from mock_api import tokens, vectors
 from mock_api.openai.requests import EmbeddingRequest
 from mock_api.openai.wire import Embedding, EmbeddingList
-from mock_api.refusal import Refusal
+from mock_api.refusal import RefusalError
 
 _DIMENSIONS = {"text-embedding-3-large": 3072}
 _DEFAULT_DIMENSIONS = 1536
@@ -29,7 +29,9 @@ def answer(request: EmbeddingRequest) -> EmbeddingList:
 def _size(request: EmbeddingRequest) -> int:
     native = _DIMENSIONS.get(request.model, _DEFAULT_DIMENSIONS)
     if request.dimensions is not None and request.dimensions > native:
-        raise Refusal(400, f"this model has {native}", field=("dimensions",), code="invalid_value")
+        raise RefusalError(
+            400, f"this model has {native}", field=("dimensions",), code="invalid_value"
+        )
     return request.dimensions or native
 
 
@@ -40,7 +42,7 @@ def _embedding(index: int, vector: list[float], encoding: str) -> Embedding:
 
 
 def _floats(packed: bytes) -> list[float]:
-    """Both encodings carry the same 32-bit numbers."""
+    """The 32-bit numbers, which both encodings contain."""
     return list(struct.unpack(f"<{len(packed) // 4}f", packed))
 
 

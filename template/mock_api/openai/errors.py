@@ -1,9 +1,9 @@
-"""OpenAI's way to say no."""
+"""Error answers in OpenAI's format."""
 
 from typing import NamedTuple
 
 from mock_api.openai.wire import ErrorBody
-from mock_api.refusal import Dialect, Refusal
+from mock_api.refusal import Dialect, RefusalError
 
 
 class _Words(NamedTuple):
@@ -25,7 +25,7 @@ _WORDS = {
 }
 
 
-def error_body(refusal: Refusal, _request_id: str) -> ErrorBody:
+def error_body(refusal: RefusalError, _request_id: str) -> ErrorBody:
     words = _WORDS.get(refusal.status, _WORDS[refusal.kind])
     field = _field(refusal.field)
     message = refusal.message or words.message
@@ -40,9 +40,9 @@ def error_body(refusal: Refusal, _request_id: str) -> ErrorBody:
 
 
 def _field(path: tuple[str | int, ...]) -> str:
-    """`messages[0].role`."""
+    """The path of a field as OpenAI writes it: `messages[0].role`."""
     text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
     return text.removeprefix(".")
 
 
-OPENAI = Dialect("x-request-id", error_body)
+OPENAI = Dialect("x-request-id", error_body, b": ping\n\n")

@@ -1,4 +1,4 @@
-"""What OpenAI accepts. Scalars that stand for lists become lists, so that errors name plain fields."""
+"""OpenAI's request format. A single value becomes a list, so that errors name plain fields."""
 
 from typing import Annotated, Literal, Self
 
@@ -20,7 +20,7 @@ def _typed(value: object) -> object:
 
 
 def _inputs(value: object) -> object:
-    """A text, texts, tokens or lists of tokens: always a list of inputs."""
+    """Convert a text, texts, tokens or lists of tokens to a list of inputs."""
     single = isinstance(value, list) and value and all(isinstance(item, int) for item in value)
     return [value] if single or isinstance(value, str) else value
 
@@ -109,7 +109,7 @@ class StreamOptions(Checked):
 class ChatRequest(Checked):
     model: str = Field(min_length=1)
     messages: list[Message] = Field(min_length=1)
-    n: Literal[1] | None = None  # the mock has one answer
+    n: Literal[1] | None = None  # the mock gives only one answer
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(None, ge=0, le=2)
@@ -121,6 +121,7 @@ class ChatRequest(Checked):
     stop: Annotated[list[str], Field(max_length=4), BeforeValidator(_list)] | None = None
     tools: list[Tool] | None = Field(None, min_length=1, max_length=128)
     tool_choice: Annotated[ToolChoice, BeforeValidator(_typed)] | None = None
+    parallel_tool_calls: bool | None = None
     response_format: ResponseFormat | None = None
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""OpenAI's routes: who asks, for which model, and which module answers."""
+"""OpenAI's routes: checks the key and the model, and calls the module that answers."""
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,7 +11,7 @@ from mock_api.openai import chat, embeddings
 from mock_api.openai.requests import ChatRequest, EmbeddingRequest
 from mock_api.openai.stream import ChatStream
 from mock_api.openai.wire import Model, ModelList
-from mock_api.refusal import Refusal
+from mock_api.refusal import RefusalError
 from mock_api.reply import Stream, Whole
 from mock_api.validation import check
 
@@ -23,7 +23,7 @@ async def chat_completions(request: Request) -> Response:
     call = call_of(request.scope)
     asked = check(ChatRequest, call.body)
     _model(asked.model)
-    completion = complete(chat.prompt_of(asked))
+    completion = complete(chat.prompt_of(asked), endless_tools=call.oddity.endless_tools)
     if asked.stream:
         return Stream(list(ChatStream(asked, completion, call.digest).frames()))
     return Whole(chat.answer(asked, completion, call.digest))
@@ -50,15 +50,15 @@ async def get_model(request: Request) -> Response:
 def _authorize(request: Request) -> None:
     key = bearer(request.headers.get("authorization"))
     if not key:
-        raise Refusal(401, "You didn't provide an API key (Authorization: Bearer YOUR_KEY).")
+        raise RefusalError(401, "You didn't provide an API key (Authorization: Bearer YOUR_KEY).")
     if is_refused(key):
-        raise Refusal(401)
+        raise RefusalError(401)
 
 
 def _model(name: str) -> Model:
     if is_missing_model(name):
         message = f"The model `{name}` does not exist or you do not have access to it."
-        raise Refusal(404, message, code="model_not_found")
+        raise RefusalError(404, message, code="model_not_found")
     return {"id": name, "object": "model", "created": chat.CREATED, "owned_by": "mock"}
 
 

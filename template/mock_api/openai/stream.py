@@ -1,14 +1,14 @@
-"""A completion as OpenAI's stream: the role, the pieces, the finish reason, the usage, [DONE]."""
+"""OpenAI's stream of a completion: the role, the pieces, the finish reason, the usage, [DONE]."""
 
 from collections.abc import Iterator
 
 import orjson
 
-from mock_api.answers import Completion
-from mock_api.openai.chat import CREATED, FINGERPRINT, FINISH_REASONS, usage
+from mock_api.answers import Call, Completion
+from mock_api.frames import Frame
+from mock_api.openai.chat import CREATED, FINGERPRINT, FINISH_REASONS, call_id, usage
 from mock_api.openai.requests import ChatRequest
 from mock_api.openai.wire import ChatCompletionChunk, Delta, FinishReason
-from mock_api.reply import Frame
 
 
 class ChatStream:
@@ -20,9 +20,14 @@ class ChatStream:
         self._with_usage = options is not None and options.include_usage is True
 
     def frames(self) -> Iterator[Frame]:
-        yield self._frame(self._opening())
+        has_calls = bool(self._completion.calls)
+        yield self._frame({"role": "assistant", "content": None if has_calls else ""})
         for piece in self._completion.pieces:
-            yield self._frame(self._delta(piece), content=True)
+            yield self._frame({"content": piece}, content=True)
+        for index, call in enumerate(self._completion.calls):
+            yield self._frame(self._begun(index, call))
+            for piece in call.pieces:
+                yield self._frame(_grown(index, piece), content=True)
         yield self._frame({}, finish=FINISH_REASONS[self._completion.ended])
         if self._with_usage:
             last = self._chunk()
@@ -30,26 +35,17 @@ class ChatStream:
             yield _frame(last)
         yield Frame(b"data: [DONE]\n\n")
 
-    def _opening(self) -> Delta:
-        if self._completion.tool is None:
-            return {"role": "assistant", "content": ""}
+    def _begun(self, index: int, call: Call) -> Delta:
         return {
-            "role": "assistant",
-            "content": None,
             "tool_calls": [
                 {
-                    "index": 0,
-                    "id": f"call_{self._digest}",
+                    "index": index,
+                    "id": call_id(self._digest, index),
                     "type": "function",
-                    "function": {"name": self._completion.tool, "arguments": ""},
+                    "function": {"name": call.tool, "arguments": ""},
                 }
             ],
         }
-
-    def _delta(self, piece: str) -> Delta:
-        if self._completion.tool is None:
-            return {"content": piece}
-        return {"tool_calls": [{"index": 0, "function": {"arguments": piece}}]}
 
     def _frame(
         self, delta: Delta, finish: FinishReason | None = None, *, content: bool = False
@@ -72,6 +68,10 @@ class ChatStream:
         if self._with_usage:
             chunk["usage"] = None
         return chunk
+
+
+def _grown(index: int, piece: str) -> Delta:
+    return {"tool_calls": [{"index": index, "function": {"arguments": piece}}]}
 
 
 def _frame(chunk: ChatCompletionChunk, *, content: bool = False) -> Frame:

@@ -1,4 +1,4 @@
-"""What OpenAI sends, exactly."""
+"""The types of OpenAI's answers."""
 
 from typing import Literal, NotRequired, TypedDict
 
@@ -89,7 +89,7 @@ class ChatCompletionChunk(TypedDict):
     model: str
     system_fingerprint: str
     choices: list[ChunkChoice]
-    usage: NotRequired[Usage | None]  # present when asked for, and null until the last chunk
+    usage: NotRequired[Usage | None]  # only if requested; null until the last chunk
 
 
 class Embedding(TypedDict):

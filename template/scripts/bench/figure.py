@@ -3,7 +3,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Figure:
-    """One measured value; with a `limit`, one that must stay below it."""
+    """A measured value. With a `limit`, the value must stay below it."""
 
     name: str
     value: float

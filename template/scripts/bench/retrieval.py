@@ -1,7 +1,7 @@
-"""The search, beside what it cannot do without: one matrix product, and finding the largest.
+"""Compares the search with its necessary parts: one matrix product, and finding the largest.
 
-Both take turns on the same numbers, and of each its quickest round counts. A hundred of the vectors
-are there twice or more, so that ties are decided as well as found.
+Both run in turn on the same numbers, and the fastest round of each counts. A hundred of the vectors
+exist twice or more, so that the order of equal scores is tested too.
 """
 
 import time
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from app.retrieval.vectors import Nearest, Vectors, normalised, scores_of, top_k
+from app.rag.vectors import Nearest, Vectors, cosine, normalised, top_k
 from scripts.bench.figure import Figure
 
 VECTORS = 100_000
@@ -35,7 +35,7 @@ def _data() -> tuple[Vectors, Vectors]:
     random = np.random.default_rng(7)
     vectors = normalised(random.standard_normal((VECTORS, DIMENSION), dtype=np.float32))
     queries = normalised(random.standard_normal((QUERIES, DIMENSION), dtype=np.float32))
-    for query in queries:  # three copies of what is best, and of what is tenth
+    for query in queries:  # three copies of the best vector, and of the tenth
         best = top_k(query[np.newaxis], vectors, K).rows[0]
         for row in (best[0], best[-1]):
             vectors[random.integers(0, VECTORS, 3)] = vectors[row]
@@ -66,8 +66,8 @@ def _mistakes(queries: Vectors, vectors: Vectors) -> int:
 
 
 def _brute_force(query: Vectors, vectors: Vectors) -> Nearest:
-    """Score every vector by itself, and sort all of them."""
-    blocks = [scores_of(query, vectors[row : row + 1000]) for row in range(0, VECTORS, 1000)]
+    """Score each vector by itself, and sort all of them."""
+    blocks = [cosine(query, vectors[row : row + 1000]) for row in range(0, VECTORS, 1000)]
     scores = np.concatenate(blocks)
     best = np.lexsort((np.arange(VECTORS), -scores))[:K]
     return Nearest(best, scores[best])

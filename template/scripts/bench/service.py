@@ -1,15 +1,16 @@
-"""The service as `make bench` runs it: `with` its logs and metrics, or `without`.
+"""Runs the service for `make bench`, `with` its logs and metrics or `without` them.
 
-Nobody switches these off in earnest, so the service has no switch. What follows takes them out of
-this one process, before anything of it is imported that would have them built in.
+The service has no switch for them, because no deployment turns them off. This program removes them
+from its own process before it imports the modules that use them.
 """
 
 import gc
 import os
 import sys
 import time
+from typing import Any
 
-gc.disable()  # as `app.__main__` does; `create_app` switches it on again
+gc.disable()  # as in `app.__main__`; `create_app` switches it on again
 
 import uvicorn  # noqa: E402
 from fastapi import FastAPI  # noqa: E402
@@ -26,7 +27,6 @@ from app import main as assembly  # noqa: E402
 from app import wiring  # noqa: E402
 from app.api import middleware  # noqa: E402
 from app.telemetry.metrics import Metrics  # noqa: E402
-from app.telemetry.tracing import Tracer  # noqa: E402
 
 
 def main() -> None:
@@ -39,14 +39,15 @@ def main() -> None:
 
 def blind() -> FastAPI:
     assembly.__dict__["stack"] = unmeasured
+    wiring.__dict__["Billed"] = lambda model, *_args: model
     wiring.__dict__["Instrumented"] = lambda model, *_args, **_kwargs: model
-    for name in ("breaker_state", "cache", "fallback", "limiter_wait", "retry"):
+    for name in ("cache", "fallback", "limiter_wait", "retry"):
         setattr(Metrics, name, lambda *_args, **_kwargs: None)
     return assembly.create_app()
 
 
-def unmeasured(metrics: Metrics, *, debug: bool, tracer: Tracer) -> list[Middleware]:
-    layers = middleware.stack(metrics, debug=debug, tracer=tracer)
+def unmeasured(metrics: Metrics, **choices: Any) -> list[Middleware]:  # noqa: ANN401 - passed on
+    layers = middleware.stack(metrics, **choices)
     return [layer for layer in layers if "metrics" not in layer.kwargs]
 
 

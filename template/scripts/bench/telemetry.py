@@ -1,10 +1,10 @@
-"""What logs and metrics cost: the CPU time of the service per request, with them and without.
+"""Measures the CPU time of logs and metrics: the service per request, with them and without.
 
-The same service runs twice, each in a process of its own, before the same mock API. Both answer in
-short turns, so that whatever else happens on the machine happens to both: a busy neighbour empties the
-processor's caches, and makes all code slower. So each turn is compared with the one beside it, and the
-median of these comparisons counts. Two processes of one program differ by some percent, as their memory
-happens to lie: there are several of each.
+The same service runs with and without them, in separate processes, with the same mock API. Both
+answer in short turns, so that other load on the machine affects both: a busy neighbour empties the
+processor's caches and slows down all code. Each turn is compared with the turn next to it, and the
+median of these comparisons counts. Two processes of the same program differ by some percent,
+depending on their memory layout, so there are several of each.
 """
 
 import asyncio
@@ -50,34 +50,35 @@ def share_of_a_request() -> Iterator[Figure]:
 
 
 def share_percent(dear_ms: list[float], cheap_ms: list[float]) -> float:
-    """What the difference is of the dear one: the median over rounds that were side by side."""
+    """The difference as a share of the expensive one: the median over neighbouring rounds."""
     pairs = zip(dear_ms, cheap_ms, strict=True)
     return statistics.median((dear - cheap) / dear * 100 for dear, cheap in pairs)
 
 
 def rounds_ms(*services: str) -> list[list[float]]:
-    """What a request costs each of these services, in milliseconds of CPU, round by round."""
+    """The CPU time per request of each of these services, in milliseconds, round by round."""
     return asyncio.run(_measure(*services))
 
 
 async def _measure(*services: str) -> list[list[float]]:
     costs_ms: list[list[float]] = [[] for _ in services]
     turns = list(zip(services, costs_ms, strict=True))
-    async with httpx2.AsyncClient(timeout=30) as client:
+    # Both are on this machine, and a proxy cannot reach them.
+    async with httpx2.AsyncClient(timeout=30, trust_env=False) as client:
         for number in range(WARM_UP + ROUNDS):
-            turns.reverse()  # who comes first finds other caches than who comes second
+            turns.reverse()  # the first one finds other CPU caches than the second one
             for service, rounds in turns:
                 rounds.append(await _round(client, service, number) * 1000)
     return [rounds[WARM_UP:] for rounds in costs_ms]
 
 
 async def _round(client: httpx2.AsyncClient, service: str, number: int) -> float:
-    """The seconds of CPU per request."""
+    """The CPU seconds per request of one round."""
     before = await _cpu_s(client, service)
     questions = iter([f"Question {number}.{index}" for index in range(REQUESTS)])
 
     async def ask() -> None:
-        for question in questions:  # each its own, so that none is answered from the cache
+        for question in questions:  # all different, so that none is answered from the cache
             body = {"messages": [{"role": "user", "content": question}]}
             (await client.post(f"{service}/v1/chat", json=body)).raise_for_status()
 
@@ -91,17 +92,17 @@ async def _cpu_s(client: httpx2.AsyncClient, service: str) -> float:
 
 @contextmanager
 def running(module: str, *arguments: str, mock: str = "", **more: str) -> Iterator[str]:
-    """Run a program on a free port; its address."""
+    """Run a program on a free port, and yield its address."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": "src",
-        "PYTHONHASHSEED": "0",  # or the same dictionaries collide in one process and not in the other
+        "PYTHONHASHSEED": "0",  # otherwise a dictionary may have collisions in one process only
         "PORT": str(port),
         "OPENAI_BASE_URL": f"{mock}/v1",
         "ANTHROPIC_BASE_URL": mock,
-        "RATE_LIMIT_REQUESTS_PER_MINUTE": "1000000",  # the default would make this take an hour
+        "RATE_LIMIT_REQUESTS_PER_MINUTE": "1000000",  # with the default, this would take an hour
         **more,
     }
     command = [sys.executable, "-m", module, *arguments]

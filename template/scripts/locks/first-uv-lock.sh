@@ -1,6 +1,6 @@
 #!/bin/sh
-# Write the first uv.lock, at the versions of requirements-dev.txt: those that this project was made and tested with.
-# It does not come with the project, because it holds the address of an index, and that shall be yours.
+# Write the first uv.lock, with the versions of requirements-dev.txt, with which this project was made and tested.
+# The file is not part of the template, because it contains the address of a package index, which should be yours.
 set -eu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -12,6 +12,6 @@ trap 'rm -rf "$work"' EXIT
 } >"$work/pyproject.toml"
 .venv/bin/uv lock --quiet --project "$work"
 cp "$work/uv.lock" uv.lock
-# Once more, without the constraints: uv keeps what is locked.
+# Once more, without the constraints: uv keeps locked versions.
 .venv/bin/uv lock --quiet
 echo "uv.lock is new: commit it"

@@ -1,17 +1,18 @@
-# poetry.lock is the lock, and .venv holds what it names. The requirements files name the same versions:
-# the image is built from them, without Poetry. Poetry's own lock is requirements-poetry.txt.
+# poetry.lock is the lock, and .venv has its versions. The requirements files have the same versions: the image is built from them,
+# without Poetry. Poetry itself is locked in requirements-poetry.txt.
 LOCKS := poetry.lock requirements-dev.txt
 POETRY ?= .venv/poetry/bin/poetry
-IN_VENV := VIRTUAL_ENV="$(CURDIR)/.venv"
+IN_VENV := VIRTUAL_ENV="$$PWD/.venv"
 AGED = $(if $(and $(UPGRADE),$(MIN_AGE_DAYS)),POETRY_SOLVER_MIN_RELEASE_AGE=$(MIN_AGE_DAYS))
 
 define sync
 	@$(if $(filter .venv/%,$(POETRY)),sh scripts/locks/poetry.sh)
-	@$(IN_VENV) $(POETRY) sync --quiet --no-root $(addprefix --extras ,$(EXTRAS))
+	@$(IN_VENV) $(STEP) $(POETRY) sync --no-root $(addprefix --extras ,$(EXTRAS))
 endef
 
 define relock
 	$(AGED) $(IN_VENV) $(POETRY) lock $(if $(UPGRADE),--regenerate)
+	@sed -E -f scripts/locks/poetry.sed poetry.lock >.venv/poetry.lock && cp .venv/poetry.lock poetry.lock
 	$(BIN)/python scripts/locks/versions.py poetry.lock >.venv/versions.txt
 	$(COMPILE) --output-file requirements.txt --constraint .venv/versions.txt
 	$(COMPILE) --output-file requirements-dev.txt --group dev --constraint .venv/versions.txt
@@ -19,6 +20,6 @@ define relock
 endef
 
 define check-locks
-	$(IN_VENV) $(POETRY) check --lock --quiet
+	$(IN_VENV) $(STEP) $(POETRY) check --lock
 	$(BIN)/python scripts/locks/versions.py poetry.lock requirements-dev.txt
 endef

@@ -1,8 +1,8 @@
-# The requirements files are the lock: uv makes them; uv, pip-tools and pip install them.
+# The requirements files are the lock: uv writes them; uv, pip-tools and pip can install from them.
 LOCKS := requirements-dev.txt
 
 define sync
-	@VIRTUAL_ENV=.venv $(BIN)/uv pip sync --quiet --require-hashes requirements-dev.txt
+	@$(STEP) $(UV_PIP) sync $(TO_VENV) --require-hashes requirements-dev.txt
 endef
 
 define relock

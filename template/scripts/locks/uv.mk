@@ -1,17 +1,17 @@
-# uv.lock is the lock, and .venv holds what it names. The requirements files name the same versions: the image
-# is built from them, and the first uv.lock is made from them.
+# uv.lock is the lock, and .venv has its versions. The requirements files have the same versions: the image is built from them, and
+# the first uv.lock is made from them.
 LOCKS := $(wildcard uv.lock) requirements-dev.txt
-# The Python of .venv, also where it is not the one of .python-version.
+# The Python of .venv, even if .python-version names another one.
 export UV_PYTHON := $(CURDIR)/.venv/bin/python
 
 define sync
 	@[ -e uv.lock ] || sh scripts/locks/first-uv-lock.sh
-	@$(BIN)/uv sync --quiet --frozen --no-install-project $(addprefix --extra ,$(EXTRAS))
+	@$(STEP) $(BIN)/uv sync --frozen --no-install-project $(addprefix --extra ,$(EXTRAS))
 endef
 
 define relock
 	$(BIN)/uv lock --quiet $(UPGRADE)
-	@# Once more: uv keeps what is locked, but not that a release had to be of some age.
+	@# Once more, without the age: uv keeps locked versions, but must not store the minimum age in the lock.
 	@$(if $(UPGRADE),$(BIN)/uv lock --quiet)
 	$(BIN)/python scripts/locks/versions.py uv.lock >.venv/versions.txt
 	$(COMPILE) --output-file requirements.txt --constraint .venv/versions.txt
@@ -19,6 +19,6 @@ define relock
 endef
 
 define check-locks
-	$(BIN)/uv lock --quiet --check
+	$(STEP) $(BIN)/uv lock --check
 	$(BIN)/python scripts/locks/versions.py uv.lock requirements-dev.txt
 endef

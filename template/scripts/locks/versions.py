@@ -1,7 +1,7 @@
-"""The versions that poetry.lock or uv.lock names, for the requirements files: to make them, or to compare.
+"""Lists the versions in poetry.lock or uv.lock, to make the requirements files or to compare them.
 
 Usage: versions.py LOCK                 print them as constraints
-       versions.py LOCK REQUIREMENTS    fail when the requirements file names another version
+       versions.py LOCK REQUIREMENTS    fail if the requirements file has another version
 """
 
 import re
@@ -16,7 +16,7 @@ PIN = re.compile(r"^([a-z0-9.-]+)(?:\[.*\])?==([^\s;]+)", re.MULTILINE)
 
 
 def constraints(lock: Path) -> Iterator[str]:
-    """A package with several versions has each of them for some platforms, or Pythons, only."""
+    """One line per package version; a package may have several, for some platforms or Pythons."""
     packages = locked(lock)
     times = Counter(package["name"] for package in packages)
     for package in packages:
@@ -25,7 +25,7 @@ def constraints(lock: Path) -> Iterator[str]:
 
 
 def locked(lock: Path) -> list[dict[str, Any]]:
-    """Without the project itself, which uv.lock names too."""
+    """The packages in the lock, without the project itself, which uv.lock contains too."""
     packages = tomllib.loads(lock.read_text())["package"]
     return [package for package in packages if "editable" not in package.get("source", {})]
 
@@ -35,7 +35,7 @@ def pair(package: dict[str, Any]) -> tuple[str, str]:
 
 
 def marker(package: dict[str, Any]) -> str:
-    """A list of uv's; of Poetry's one text for all groups, or one for each."""
+    """The marker of a package: uv has a list; Poetry one for all groups, or one per group."""
     found = package.get("resolution-markers") or package["markers"]
     if isinstance(found, dict):
         found = list(found.values())

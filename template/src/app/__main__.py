@@ -1,12 +1,12 @@
-"""`python -m app` serves; `--reload` serves what is saved; `config` shows what it would serve with."""
+"""`python -m app` serves; `--reload` reloads after changes; `config` shows the configuration."""
 
 import gc
 
-# Nothing that is made while the program is imported is garbage; looking for some takes a fifth of
-# the start. `app.main` switches it on again.
+# Objects created by imports are not garbage, and searching them would take a fifth of the start
+# time. `app.main` switches garbage collection on again.
 gc.disable()
 
-from app.command import main  # noqa: E402 - after the line above, or it is too late
+from app.cli import main  # noqa: E402 - must come after the line above
 
 if __name__ == "__main__":
     main()

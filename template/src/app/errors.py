@@ -1,43 +1,56 @@
-"""Everything that can go wrong with a model call, as one tree.
+"""All errors of a model call, as one tree.
 
 LLMError
-├── RetryableError                the same call may succeed a little later
-│   ├── ConnectionFailed          refused, reset, hung up in the middle of an answer
-│   ├── TimedOut                  no answer, or no next chunk, in time
-│   │   └── NoConnectionFree      all connections were busy for too long; nothing was sent
-│   ├── RateLimited               429: the provider asks for a pause
-│   ├── ProviderUnavailable       5xx, 529, 408, 409
-│   ├── DocumentsNotReady         what the answer shall be made from is still being read
-│   └── StreamInterrupted         a stream ended before its end; carries the text so far
-└── NonRetryableError             the same call, at once, would fail again
-    ├── LimitReached              our own rate limit; nothing was sent
-    ├── CircuitOpen               the provider failed too often of late; nothing was sent
-    ├── AuthenticationFailed      401, 403
-    ├── ModelNotFound             404
-    ├── RequestRefused            400, 413, 422: the provider does not accept this request
-    │   └── UnsupportedRequest    known beforehand, so it was never sent
-    ├── QuotaExhausted            429 because the money is spent, not because of the pace
-    ├── MalformedAnswer           an answer that is not what the provider's API promises
-    ├── NoValidAnswer             the model did not produce what was asked for, in several attempts
-    ├── UnknownProvider           a provider that is not configured
-    └── NothingCanAnswer          every provider was tried
+├── RetryableError                    the same call may succeed a little later
+│   ├── ProviderConnectionError       refused, reset, or closed in the middle of an answer
+│   ├── ProviderTimeoutError          no answer, or no next chunk, in time
+│   ├── RateLimitError                429: the provider asks for a pause
+│   ├── ProviderUnavailableError      5xx, 529, 408, 409
+│   ├── DocumentsNotReadyError        the documents for the answer are still being read
+│   └── StreamInterruptedError        a stream ended before its end; carries the text so far
+└── NonRetryableError                 the same call would fail again at once
+    ├── LimitReachedError             our own rate limit; nothing was sent
+    ├── OverloadedError               all connections are busy, and the queue is full; nothing was sent
+    ├── CircuitOpenError              the provider failed repeatedly; nothing was sent
+    ├── ClientLimitError              a limit of the client is reached; nothing was sent
+    │   └── BudgetSpentError          the client's budget of the day is spent
+    ├── ModelNotAllowedError          the caller named a model that is not in ALLOWED_MODELS
+    ├── MaxTokensError                the caller asked for more tokens than MAX_TOKENS_LIMIT
+    ├── AuthenticationError           401, 403
+    ├── ModelNotFoundError            404
+    │   └── UnknownModelError         the model was named by the caller
+    ├── RequestRefusedError           400, 413, 422: the provider does not accept this request
+    │   ├── ContextTooLongError       the request has more tokens than the model accepts
+    │   ├── TokenLimitError           the request has more tokens than we send in a minute; nothing was sent
+    │   └── UnsupportedRequestError   refused before it was sent: the provider lacks the feature
+    ├── QuotaExhaustedError           429 because the money is spent, not because of the rate
+    ├── MalformedAnswerError          an answer that violates the provider's API
+    ├── NoValidAnswerError            no attempt produced the requested structure
+    ├── NoFinalAnswerError            a bound of tool calls is reached, and the model still calls tools
+    ├── UnknownProviderError          a provider that is not configured
+    └── NothingCanAnswerError         all providers failed
 
-Errors carry facts (`provider`, `status`, `retry_after_s` …), so that one handler can turn any of
-them into an HTTP answer and one policy can decide whether to try again.
+Errors have attributes (`provider`, `status`, `retry_after_s` …), so that one handler can convert
+any of them to an HTTP answer, and one policy can decide on retries.
 """
 
 import math
 from collections.abc import Sequence
 
-# When no provider says how long it will be away. A circuit is closed again after about as long.
+# Used if no provider sends a pause. It is about the time for which a circuit stays open.
 _DEFAULT_PAUSE_S = 30.0
 
 
 class LLMError(Exception):
-    """Root of the tree. `message` is safe to show to a user: it never holds a key or a URL.
+    """Root of the tree. `message` is safe to show to a user: it never contains a key or a URL.
 
-    `should_retry` is the provider's own word on whether to try again, for when it gives one.
+    `should_retry` is the provider's own instruction on retries, if it sends one.
+    `provider_request_id` is the provider's id of the failed call, for its support.
+    `text` is the part of a streamed answer that arrived before the failure.
+    `nothing_sent`: the provider did not receive the request, so it cannot have charged for it.
     """
+
+    nothing_sent = False
 
     def __init__(
         self,
@@ -47,6 +60,7 @@ class LLMError(Exception):
         status: int | None = None,
         retry_after_s: float | None = None,
         should_retry: bool | None = None,
+        provider_request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -54,84 +68,145 @@ class LLMError(Exception):
         self.status = status
         self.retry_after_s = retry_after_s
         self.should_retry = should_retry
+        self.provider_request_id = provider_request_id
+        self.text = ""
 
 
 class RetryableError(LLMError):
     """Another attempt may succeed."""
 
 
-class ConnectionFailed(RetryableError):
-    """The provider could not be reached, or hung up."""
+class ProviderConnectionError(RetryableError):
+    """The provider could not be reached, or closed the connection."""
 
 
-class TimedOut(RetryableError):
-    """The provider did not answer, or stopped sending, in time."""
+class ProviderTimeoutError(RetryableError):
+    """The provider did not answer in time, or stopped sending."""
 
 
-class NoConnectionFree(TimedOut):
-    """Too many calls were waiting. It says nothing about the provider, which was never asked."""
+class RateLimitError(RetryableError):
+    """The provider requests a pause, of `retry_after_s` if it sends the duration."""
 
 
-class RateLimited(RetryableError):
-    """The provider asks for a pause of `retry_after_s`, when it says how long."""
+class ProviderUnavailableError(RetryableError):
+    """The provider answered that it is temporarily unavailable."""
 
 
-class ProviderUnavailable(RetryableError):
-    """The provider answered that it cannot answer now."""
-
-
-class StreamInterrupted(RetryableError):
-    """A stream ended without its end. `text` is what had arrived; it is never thrown away."""
+class StreamInterruptedError(RetryableError):
+    """A stream ended too early. `text` is the text that had arrived; it is never discarded."""
 
     def __init__(self, message: str, *, text: str, provider: str | None = None) -> None:
         super().__init__(message, provider=provider)
         self.text = text
 
 
-class DocumentsNotReady(RetryableError):
-    """The documents to answer from are still being read, which goes on without the caller."""
+class DocumentsNotReadyError(RetryableError):
+    """The documents are still being read; this continues after the caller has left."""
 
 
 class NonRetryableError(LLMError):
     """Another attempt at once would fail in the same way."""
 
 
-class LimitReached(NonRetryableError):
-    """No more calls are made for now. There is room again after `retry_after_s`."""
+class LimitReachedError(NonRetryableError):
+    """Our own rate limit is reached. A call is possible again after `retry_after_s`."""
+
+    nothing_sent = True
 
 
-class CircuitOpen(NonRetryableError):
-    """The provider is left alone after a series of failures, for `retry_after_s` more."""
+class OverloadedError(NonRetryableError):
+    """All connections to the provider are busy, and too many calls wait for one (load shedding).
+
+    Nothing was sent, so the provider's health is not affected. Trying again at once would add to the
+    load: a call is likely to be accepted after `retry_after_s`.
+    """
+
+    nothing_sent = True
 
 
-class AuthenticationFailed(NonRetryableError):
-    """The key is missing, wrong or not allowed to do this."""
+class CircuitOpenError(NonRetryableError):
+    """The circuit breaker is open after repeated failures, for another `retry_after_s`."""
+
+    nothing_sent = True
 
 
-class ModelNotFound(NonRetryableError):
+class ClientLimitError(NonRetryableError):
+    """A limit of the client is reached: of requests, tokens, or requests at the same time."""
+
+    nothing_sent = True
+
+    def __init__(self, message: str, *, limit: str, retry_after_s: float | None = None) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.limit = limit
+
+
+class BudgetSpentError(ClientLimitError):
+    """The client's budget is spent until `renews_at`, a time in ISO 8601."""
+
+    def __init__(
+        self, message: str, *, limit: str, renews_at: str, retry_after_s: float | None = None
+    ) -> None:
+        super().__init__(message, limit=limit, retry_after_s=retry_after_s)
+        self.renews_at = renews_at
+
+
+class ModelNotAllowedError(NonRetryableError):
+    """The caller named a model that the service does not offer."""
+
+    nothing_sent = True
+
+
+class MaxTokensError(NonRetryableError):
+    """The caller asked for a longer answer than the service allows."""
+
+    nothing_sent = True
+
+
+class AuthenticationError(NonRetryableError):
+    """The key is missing, wrong, or has no permission for the call."""
+
+
+class ModelNotFoundError(NonRetryableError):
     """The provider does not know the model."""
 
 
-class RequestRefused(NonRetryableError):
-    """The provider does not accept the request as it is."""
+class UnknownModelError(ModelNotFoundError):
+    """The provider does not know the model, which the caller named."""
 
 
-class UnsupportedRequest(RequestRefused):
-    """The caller asks for something that this provider does not have. Nothing was sent."""
+class RequestRefusedError(NonRetryableError):
+    """The provider does not accept the request in this form."""
 
 
-class QuotaExhausted(NonRetryableError):
+class ContextTooLongError(RequestRefusedError):
+    """The messages, or they and `max_tokens`, exceed the model's context window."""
+
+
+class TokenLimitError(RequestRefusedError):
+    """The request may need more tokens than RATE_LIMIT_TOKENS_PER_MINUTE. Waiting does not help."""
+
+    nothing_sent = True
+
+
+class UnsupportedRequestError(RequestRefusedError):
+    """The request needs a feature that this provider does not have. Nothing was sent."""
+
+    nothing_sent = True
+
+
+class QuotaExhaustedError(NonRetryableError):
     """The account's spending limit is reached; waiting does not help."""
 
 
-class MalformedAnswer(NonRetryableError):
-    """The answer does not have the promised shape. It was paid for: asking again pays again."""
+class MalformedAnswerError(NonRetryableError):
+    """The answer violates the provider's API. It was paid for, and another one costs again."""
 
 
-class NoValidAnswer(NonRetryableError):
-    """No answer had the wanted structure. `problems` is what was wrong with the last one.
+class NoValidAnswerError(NonRetryableError):
+    """No answer had the requested structure. `problems` are the errors of the last one.
 
-    The model was told, and asked again, where that could help: `attempts` is how often in all.
+    If another attempt could help, the model was asked again with its errors: `attempts` is the
+    total number of attempts.
     """
 
     def __init__(
@@ -142,14 +217,25 @@ class NoValidAnswer(NonRetryableError):
         self.problems = tuple(problems)
 
 
-class UnknownProvider(NonRetryableError):
-    """The caller named a provider that this service does not have."""
+class NoFinalAnswerError(NonRetryableError):
+    """The model was asked to answer without tools, and called a tool again instead.
+
+    `bound` is the bound that the tool calls had reached: rounds, time or cost.
+    """
+
+    def __init__(self, message: str, *, bound: str, provider: str | None = None) -> None:
+        super().__init__(message, provider=provider)
+        self.bound = bound
 
 
-class NothingCanAnswer(NonRetryableError):
-    """Every provider of the chain failed. `causes` are their errors, in the order of the chain.
+class UnknownProviderError(NonRetryableError):
+    """The caller named a provider that is not configured in this service."""
 
-    `retry_after_s` is when the first of them may be back.
+
+class NothingCanAnswerError(NonRetryableError):
+    """All providers of the chain failed. `causes` are their errors, in the order of the chain.
+
+    `retry_after_s` is the time until the first of them may be available again.
     """
 
     def __init__(self, causes: Sequence[LLMError]) -> None:

@@ -1,28 +1,44 @@
-"""The only place where the service becomes a FastAPI application."""
+"""Builds the FastAPI application; no other module does."""
 
 import gc
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from fastapi import FastAPI
+from opentelemetry.trace import Tracer
 
-from app.api import ask, chat, docs, embeddings, extract, health, metrics
-from app.api.documentation import DocumentedAPI
-from app.api.middleware import stack
+from app.api import health, metrics, swagger_ui
+from app.api.middleware import Access, stack
+from app.api.middleware.body_limit import ByteBudget
+from app.api.openai.models import Catalogue, ProviderModels
+from app.api.openai.router import openai_router
+from app.api.openapi import DocumentedAPI
 from app.api.problems import HANDLERS
-from app.api.state import State
+from app.api.services import Check, Services
+from app.clients.keys import KeyRing
+from app.configuration.confidential import mask_secrets, secrets_masked
+from app.features.ask.router import documents_router  # feature: ask
+from app.features.chat.router import router as chat  # feature: chat
+from app.features.embeddings.router import router as embeddings  # feature: embeddings
+from app.features.extract.router import router as extract  # feature: extract
 from app.llm.http import Transport
+from app.project import project
 from app.settings import Settings, load
 from app.telemetry.logging import configure
 from app.telemetry.metrics import Metrics
-from app.telemetry.tracing import OFF, Tracer
+from app.telemetry.tracing import OFF
 from app.wiring import Service, open_service
 
 _log = structlog.get_logger(__name__)
 
+# A key that expires within this time is logged at each start.
+_EXPIRY_NOTICE = timedelta(days=14)
+
 Opener = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
+Exporting = Callable[[], AbstractAsyncContextManager[None]]
 
 
 def create_app(
@@ -32,20 +48,22 @@ def create_app(
     opener: Opener | None = None,
     tracer: Tracer | None = None,
 ) -> FastAPI:
-    """Without settings the application is the whole process: it reads them and sets up the log.
+    """Create the application. Without settings it reads them and configures logging.
 
-    Tests give `settings`, and a `transport` or an `opener` to stand in for the world outside, or a
-    `tracer` that keeps its spans.
+    Tests pass `settings`, and a `transport` or an `opener` as a fake for the outside world, or a
+    `tracer` that records its spans.
     """
     if settings is None:
         settings = load()
+        mask_secrets(settings)
         _set_up_log(settings)
         _collect_garbage()
+    exporting: Exporting = nullcontext
     if tracer is None:
-        tracer = _tracer(settings)
+        tracer, exporting = _tracing(settings)
     if opener is None:
         opener = _opener(transport, tracer)
-    return _assemble(settings, opener, tracer)
+    return _assemble(settings, opener, tracer, exporting)
 
 
 def _set_up_log(settings: Settings) -> None:
@@ -53,17 +71,19 @@ def _set_up_log(settings: Settings) -> None:
 
 
 def _collect_garbage() -> None:
-    """Begin what `app.__main__` put off; what is imported by now is never looked at again."""
+    """Switch garbage collection on again (see `app.__main__`); ignore the objects so far."""
     gc.freeze()
     gc.enable()
 
 
-def _tracer(settings: Settings) -> Tracer:
+def _tracing(settings: Settings) -> tuple[Tracer, Exporting]:
+    """The tracer, and a block in which its spans are exported."""
     if not settings.enable_tracing:
-        return OFF
-    from app.telemetry.otel import OTelTracer  # noqa: PLC0415 - an extra, and 0.13 s of the start
+        return OFF, nullcontext
+    from app.telemetry.otel import Export  # noqa: PLC0415 - optional; the import takes 0.13 s
 
-    return OTelTracer()
+    export = Export()
+    return export.tracer, export.running
 
 
 def _opener(transport: Transport | None, tracer: Tracer) -> Opener:
@@ -73,43 +93,87 @@ def _opener(transport: Transport | None, tracer: Tracer) -> Opener:
     return open_it
 
 
-def _assemble(settings: Settings, opener: Opener, tracer: Tracer) -> FastAPI:
+def _assemble(settings: Settings, opener: Opener, tracer: Tracer, exporting: Exporting) -> FastAPI:
     registry = Metrics()
+    budget = ByteBudget(settings.max_bytes_in_flight, on_refused=registry.bytes_refused)
+    registry.watch_bytes(lambda: budget.used)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with tracer.exporting(), opener(settings, registry) as service:
-            app.state.door = State(
+        async with (
+            secrets_masked(settings),
+            exporting(),
+            opener(settings, registry) as service,
+        ):
+            app.state.services = Services(
                 chat=service.chat,
                 embeddings=service.embeddings,
-                grounded=service.grounded,
                 metrics=registry,
-                checks={
-                    "cache": service.cache.ping,
-                    "documents": service.grounded.library.is_ready,
-                },
+                checks=_checks(service),
                 providers=service.health,
+                mock=service.mock,
+                tracer=tracer,
+                previews=settings.previews,
                 debug=settings.debug_mode,
             )
+            app.state.accounts = service.accounts
             _announce(settings, service)
             yield
         _log.info("service.stopped")
 
+    documented = project()
     app = DocumentedAPI(
-        title="AI service",
-        version="1",
+        providers=settings.llm_providers,
+        needs_key=settings.client.is_key_required,
+        title=documented.name,
+        version=documented.version,
+        description=documented.description,
         lifespan=lifespan,
-        middleware=stack(registry, debug=settings.debug_mode, tracer=tracer),
+        middleware=stack(
+            registry,
+            debug=settings.debug_mode,
+            budget=budget,
+            tracer=tracer,
+            access=_access(settings),
+        ),
         exception_handlers=dict(HANDLERS),
-        docs_url=None,  # app.api.docs has its own
+        docs_url=None,  # `app.api.swagger_ui` serves this page
         redoc_url=None,
-        redirect_slashes=False,  # a redirect names the scheme and host of the wrong side of a proxy
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # 14% of a request's time
+        redirect_slashes=False,  # behind a proxy, a redirect would have the wrong scheme and host
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # they take 14% of a request
     )
-    for feature in (ask, chat, docs, embeddings, extract, health, metrics):
-        app.include_router(feature.router)
-    app.routes.append(docs.assets())
+    # A feature is a directory in `app/features` and the lines that are marked with its name.
+    app.include_router(documents_router(settings.documents.of(settings.app_env)))  # feature: ask
+    app.include_router(chat)  # feature: chat
+    app.include_router(embeddings)  # feature: embeddings
+    app.include_router(extract)  # feature: extract
+    app.include_router(openai_router(_catalogue(settings)))
+    for own in (health, metrics, swagger_ui):
+        app.include_router(own.router)
+    app.routes.append(swagger_ui.assets())
     return app
+
+
+def _access(settings: Settings) -> Access:
+    client = settings.client
+    return Access(
+        keys=KeyRing(client.keys or ()) if client.is_key_required else None,
+        cors_origins=settings.cors_origins or (),
+        admin_port=settings.admin_port,
+        pages_on_main_port=settings.app_env == "dev",
+        has_accounts=client.has_accounts,
+    )
+
+
+def _catalogue(settings: Settings) -> Catalogue:
+    policies = [settings.provider(name) for name in settings.llm_providers]
+    return Catalogue([ProviderModels(p.name, p.model, p.embedding_model) for p in policies])
+
+
+def _checks(service: Service) -> dict[str, Check]:
+    """Redis is checked even without a cache, because rate limits and circuits are shared in it."""
+    redis = {} if service.redis is None else {"redis": service.redis.check}
+    return {"cache": service.cache.ping, **redis}
 
 
 def _announce(settings: Settings, service: Service) -> None:
@@ -120,7 +184,16 @@ def _announce(settings: Settings, service: Service) -> None:
         env=settings.app_env,
         providers=",".join(service.providers),
         cache=_cache_kind(settings),
+        client_auth="required" if settings.client.is_key_required else "off",
     )
+    _warn_of_expiry(settings)
+
+
+def _warn_of_expiry(settings: Settings) -> None:
+    soon = datetime.now(UTC).date() + _EXPIRY_NOTICE
+    for key in settings.client.keys or ():
+        if key.expires_on is not None and key.expires_on <= soon:
+            _log.warning("client.key_expires", name=key.name, on=key.expires_on.isoformat())
 
 
 def _cache_kind(settings: Settings) -> str:

@@ -1,9 +1,9 @@
-"""Development only: a saved change is served in a quarter of a second.
+"""The reloader for development: serves a saved change in a quarter of a second.
 
-A reloader that starts a new Python imports FastAPI and the rest again for each saved line. Here
-the parent imports everything once and never serves; each version of the service is a fork of it
-that imports `app`, and nothing else, anew. All of them listen at the same socket, so that nobody is
-refused between two versions.
+Other reloaders start a new Python, which imports FastAPI and all other libraries again, for each
+change. Here the parent process imports the libraries once and never serves. Each version of the
+service is a fork of the parent that imports only `app` again. All versions listen on the same
+socket, so no connection is refused between two of them.
 """
 
 import importlib
@@ -22,23 +22,24 @@ import structlog
 
 _log = structlog.get_logger(__name__)
 
-# Looking at a hundred files takes a millisecond and, unlike notifications from the kernel, also
-# sees changes that come through a container's bind mount.
+# Checking a hundred files takes a millisecond. Unlike notifications from the kernel, it also sees
+# changes through a container's bind mount.
 _LOOK_EVERY_S = 0.1
 
 Serve = Callable[[], None]
 Seen = dict[Path, tuple[int, int]]
 
 
-def serve_what_is_saved(serve: Serve, sources: Sequence[Path]) -> None:
-    with suppress(Exception):  # a mistake in it is for the child to report
+def serve_with_reload(serve: Serve, sources: Sequence[Path]) -> None:
+    with suppress(Exception):  # the child reports errors in the service's code
         importlib.import_module("app.main")
     seen = _look(sources)
-    child = _fork(serve)
+    child: int | None = _fork(serve)
     try:
         while True:
             time.sleep(_LOOK_EVERY_S)
-            _report_end_of(child)
+            if _has_ended(child):
+                child = None
             now = _look(sources)
             if now != seen:
                 _forget_bytecode(changed := _changed(seen, now))
@@ -53,7 +54,7 @@ def serve_what_is_saved(serve: Serve, sources: Sequence[Path]) -> None:
 def _look(sources: Sequence[Path]) -> Seen:
     seen = {}
     for path in _files(sources):
-        with suppress(OSError):  # an editor replaces a file by another
+        with suppress(OSError):  # an editor replaces a file with a new one
             status = path.stat()
             seen[path] = (status.st_mtime_ns, status.st_size)
     return seen
@@ -69,7 +70,7 @@ def _changed(before: Seen, after: Seen) -> list[Path]:
 
 
 def _forget_bytecode(paths: Sequence[Path]) -> None:
-    """Python takes bytecode for current when second and size agree; two edits can do that."""
+    """Delete bytecode: Python uses it if time (in seconds) and size match, even after two edits."""
     for path in paths:
         with suppress(OSError):
             Path(cache_from_source(str(path))).unlink()
@@ -83,7 +84,7 @@ def _fork(serve: Serve) -> int:
 
 
 def _become_the_service(serve: Serve) -> NoReturn:
-    """Import the code as it is now, and never return into the parent's stack."""
+    """Import the current code and serve; never return into the parent's stack."""
     for name in [name for name in sys.modules if name.partition(".")[0] == "app"]:
         del sys.modules[name]
     importlib.invalidate_caches()
@@ -92,26 +93,29 @@ def _become_the_service(serve: Serve) -> NoReturn:
         serve()
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
-    except BaseException:  # noqa: BLE001 - a mistake in the code that was saved, whatever it is
+    except BaseException:  # noqa: BLE001 - any error in the saved code
         traceback.print_exc()
         code = 1
     sys.stdout.flush()
     os._exit(code)
 
 
-def _stop(child: int) -> None:
-    with suppress(ProcessLookupError):
-        os.kill(child, signal.SIGTERM)
+def _stop(child: int | None) -> None:
+    """Stop a child, unless it has ended: another process may have its number by then."""
+    if child is not None:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGTERM)
 
 
-def _report_end_of(child: int) -> None:
+def _has_ended(child: int | None) -> bool:
+    """Reap children that have ended; return whether `child` is one of them (True only once)."""
+    has_ended = False
     with suppress(ChildProcessError):
-        while True:
-            ended, status = os.waitpid(-1, os.WNOHANG)
-            if ended == 0:
-                return
-            if ended == child:
-                _log.error("reload.waiting", exit_code=os.waitstatus_to_exitcode(status))
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            if ended[0] == child:
+                has_ended = True
+                _log.error("reload.waiting", exit_code=os.waitstatus_to_exitcode(ended[1]))
+    return has_ended
 
 
 def _wait_for_all() -> None:

@@ -1,4 +1,4 @@
-"""The process: its signals, its socket, and uvicorn on top of that."""
+"""The process: its signals, its socket, and the HTTP server."""
 
 import os
 import signal
@@ -10,19 +10,31 @@ import structlog
 import uvicorn
 
 from app.configuration import sources
-from app.reload import serve_what_is_saved
+from app.configuration.confidential import mask_secrets
+from app.connections import Connections
+from app.http_server import Server
+from app.reload import serve_with_reload
 from app.settings import Settings, load
-from app.telemetry.logging import configure
+from app.telemetry.logging import configure, log_crashes
 
 _log = structlog.get_logger(__name__)
 
-# Open connections, idle ones included. Beyond it uvicorn answers 503 by itself, which keeps the
-# memory of waiting requests bounded.
+# Beyond it, new connections get answers to probes only, which bounds the memory of requests.
 _MAX_CONNECTIONS = 2_000
 
-# Kubernetes kills 30 s after it asks. What is answered by then is answered in full.
-_DRAIN_S = 25
-_DRAIN_BEFORE_RELOAD_S = 1
+# The kernel takes no more of an answer than this beyond what it has sent. Its own limit is 4 MB for each
+# client that does not read, which counts as memory of the container.
+_MAX_UNSENT_BYTES = 128 * 1024
+
+_GRACE_BEFORE_RELOAD_S = 1
+
+# Browsers take no other type for an answer than the one it has, and show none inside a page.
+_HEADERS = [
+    ("x-content-type-options", "nosniff"),
+    ("content-security-policy", "frame-ancestors 'none'"),
+    ("x-frame-options", "DENY"),  # the same for old browsers
+    ("referrer-policy", "no-referrer"),
+]
 
 
 def serve(*, reload: bool) -> None:
@@ -30,29 +42,43 @@ def serve(*, reload: bool) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
     settings = load()
+    mask_secrets(settings)
     configure(settings.log)
+    log_crashes()
     for name, meant in sources.mistyped(Settings).items():
         _log.warning("config.mistyped", variable=name, meant=meant)
-    listener = _listen(settings)
+    listeners = _listen(settings)
     if reload:
-        serve_what_is_saved(lambda: _serve(listener, _DRAIN_BEFORE_RELOAD_S), _sources())
+        settings = settings.model_copy(
+            update={"shutdown_delay_s": 0.0, "shutdown_grace_s": _GRACE_BEFORE_RELOAD_S}
+        )
+        serve_with_reload(lambda: _serve(listeners, settings), _sources())
     else:
-        _serve(listener, _DRAIN_S)
+        _serve(listeners, settings)
 
 
-def _listen(settings: Settings) -> socket.socket:
-    """Take the port before anything else: that it is in use should not take a second to learn."""
+def _listen(settings: Settings) -> list[socket.socket]:
+    """Take the ports before anything else: that one is in use should not take a second to learn."""
+    listener = _bound(settings.host, settings.port, "PORT")
+    os.environ["PORT"] = str(listener.getsockname()[1])  # for PORT=0: the one that was free
+    if settings.admin_port is None:
+        return [listener]
+    return [listener, _bound(settings.host, settings.admin_port, "ADMIN_PORT")]
+
+
+def _bound(host: str, port: int, variable: str) -> socket.socket:
     try:
         listener = socket.create_server(
-            (settings.host, settings.port),
-            family=socket.AF_INET6 if ":" in settings.host else socket.AF_INET,
+            (host, port),
+            family=socket.AF_INET6 if ":" in host else socket.AF_INET,
             backlog=_MAX_CONNECTIONS,
         )
     except OSError as error:
-        sys.stderr.write(f"Cannot listen at {settings.host}:{settings.port}: {error.strerror}\n")
-        sys.stderr.write("Set HOST and PORT to an address that is free.\n")
+        sys.stderr.write(f"Cannot listen at {host}:{port}: {error.strerror}\n")
+        sys.stderr.write(f"Set HOST and {variable} to an address that is free.\n")
         raise SystemExit(1) from None
-    os.environ["PORT"] = str(listener.getsockname()[1])  # for PORT=0: the one that was free
+    # Connections inherit it.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _MAX_UNSENT_BYTES)
     return listener
 
 
@@ -60,18 +86,20 @@ def _sources() -> list[Path]:
     return [Path(__file__).parent, *sources.files(Settings)]
 
 
-def _serve(listener: socket.socket, drain_s: int) -> None:
+def _serve(listeners: list[socket.socket], settings: Settings) -> None:
     config = uvicorn.Config(
         "app.main:create_app",
         factory=True,
-        http="httptools",
+        http="app.http_protocol:HTTPProtocol",
         ws="none",
         lifespan="on",
         log_config=None,  # its lines take the way of ours
         access_log=False,  # ours says more and costs half
         server_header=False,
-        proxy_headers=False,  # nothing here asks who the caller is, so nobody can be fooled
-        limit_concurrency=_MAX_CONNECTIONS,
-        timeout_graceful_shutdown=drain_s,
+        headers=_HEADERS,
+        proxy_headers=False,  # no code here asks for the caller's address, so none can be forged
+        timeout_keep_alive=settings.keep_alive_s,
+        timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    places = Connections(total=_MAX_CONNECTIONS, per_address=settings.max_connections_per_address)
+    Server(config, places, shutdown_delay_s=settings.delay_of_shutdown_s).run(sockets=listeners)

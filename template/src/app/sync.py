@@ -1,4 +1,4 @@
-"""The way from plain code into asynchronous code, for scripts and notebooks."""
+"""Runs asynchronous code from synchronous code, in scripts and notebooks."""
 
 import asyncio
 from collections.abc import Coroutine, Iterator
@@ -10,12 +10,12 @@ T = TypeVar("T")
 
 
 def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run to the end and return the result, where `asyncio.run` works and where it does not.
+    """Run a coroutine and return its result, also where `asyncio.run` does not work.
 
-    A notebook has a running loop, and `asyncio.run` refuses to start a second one there. Then the
-    coroutine gets a loop in a thread of its own, and sees the caller's context variables (a request
-    id, for one). Interrupting the caller cancels the coroutine. What belongs to the running loop
-    (an open client, a lock) cannot be used inside.
+    A notebook has a running event loop, in which `asyncio.run` fails. There the coroutine runs in a
+    loop in another thread and sees the caller's context variables (such as the request id).
+    Interrupting the caller cancels the coroutine. Objects of the running loop (an open client, a
+    lock) cannot be used inside.
     """
     try:
         asyncio.get_running_loop()
@@ -28,7 +28,7 @@ def run_sync(coroutine: Coroutine[Any, Any, T]) -> T:
 
 @contextmanager
 def _loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
-    """At the end the runner cancels what is left in the loop, and waits for it."""
+    """At the end, the runner cancels the remaining tasks in the loop and waits for them."""
     loop = asyncio.new_event_loop()
 
     def serve() -> None:

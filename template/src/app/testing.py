@@ -1,7 +1,7 @@
-"""The fakes that the service ships, for tests to use instead of mocks.
+"""Fakes for tests, shipped with the service, to be used instead of mocks.
 
-A fake keeps the promises of what it stands for, so a test cannot pass against something that does
-not exist.
+A fake implements the whole protocol of the real object, so a test cannot pass with an interface
+that does not exist.
 """
 
 import asyncio
@@ -25,21 +25,22 @@ from app.llm.types import (
     LLMResponse,
     StreamEvent,
     TextDelta,
+    ToolCall,
     Usage,
 )
 from app.telemetry.logging import Level, LogPolicy, configure
 from app.telemetry.metrics import Metrics
 
 Pause = Callable[[], Awaitable[object]]
-Piece = str | Exception | Pause
+Piece = str | ToolCall | Exception | Pause
 Turn = str | Exception | Sequence[Piece]
 
 
 class FakeChatModel:
-    """A model that says what it is told to.
+    """A chat model that gives prepared answers.
 
-    Each call takes the next turn; the last one repeats. A turn is a text, an error, or a sequence
-    of texts, pauses (something to call and await) and errors: the chunks of a stream.
+    Each call takes the next turn; the last turn repeats. A turn is a text, an error, or a sequence
+    of texts, tool calls, pauses (functions to call and await) and errors: the chunks of a stream.
     """
 
     def __init__(
@@ -52,22 +53,22 @@ class FakeChatModel:
         self._turns = list(turns or ("Hello!",))
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
-        texts = [text async for text in self._texts(request)]
-        return self.response("".join(texts))
+        return self._response([piece async for piece in self._pieces(request)])
 
     async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         self.open_streams += 1
         try:
-            texts = []
-            async for text in self._texts(request):
-                texts.append(text)
-                yield TextDelta(text)
-            yield Done(self.response("".join(texts)))
+            pieces = []
+            async for piece in self._pieces(request):
+                pieces.append(piece)
+                if isinstance(piece, str):
+                    yield TextDelta(piece)
+            yield Done(self._response(pieces))
         finally:
             self.open_streams -= 1
 
     async def embed(self, request: EmbeddingRequest, /) -> Embeddings:
-        """Vectors that depend on the text alone."""
+        """Vectors that depend only on the text."""
         vectors = tuple((float(len(text)), 1.0) for text in request.texts)
         return Embeddings(model="fake-1", vectors=vectors, prompt_tokens=len(vectors))
 
@@ -81,10 +82,16 @@ class FakeChatModel:
             usage=Usage(prompt_tokens=3, completion_tokens=5, total_tokens=8),
         )
 
-    async def _texts(self, request: ChatRequest) -> AsyncGenerator[str, None]:
+    def _response(self, pieces: Sequence[str | ToolCall]) -> LLMResponse:
+        response = self.response("".join(piece for piece in pieces if isinstance(piece, str)))
+        calls = tuple([piece for piece in pieces if isinstance(piece, ToolCall)])
+        called = {"tool_calls": calls, "finish_reason": "tool_calls"} if calls else {}
+        return response.model_copy(update=called)
+
+    async def _pieces(self, request: ChatRequest) -> AsyncGenerator[str | ToolCall, None]:
         self.requests.append(request)
         for piece in self._next_turn():
-            if isinstance(piece, str):
+            if isinstance(piece, str | ToolCall):
                 yield piece
             elif isinstance(piece, Exception):
                 raise piece
@@ -98,7 +105,7 @@ class FakeChatModel:
 
 @dataclass
 class FakeClock:
-    """Time that passes only when somebody sleeps."""
+    """A clock that only advances during `sleep`."""
 
     now: float = 1000.0
     sleeps: list[float] = field(default_factory=list)
@@ -113,7 +120,7 @@ class FakeClock:
 
 
 class CapturedLogs:
-    """What was logged, exactly as it would have left the process."""
+    """The captured log lines, exactly as the process would have written them."""
 
     def __init__(self, stream: io.BytesIO) -> None:
         self._stream = stream
@@ -131,17 +138,17 @@ class CapturedLogs:
 
 
 class CapturedMetrics(Metrics):
-    """Counts for a test to read: give it to what counts, or to `open_service`."""
+    """Metrics for tests to read: pass this to the code under test, or to `open_service`."""
 
     def value(self, sample: str, **labels: str) -> float:
-        """Add up a sample over all labels that are not given: `value("llm_requests_total")`.
+        """The sum of a sample over all labels that are not given: `value("llm_requests_total")`.
 
-        What was never counted is 0. Raises `LookupError` for a name that nothing is counted as, and
-        for a label that what was counted does not have.
+        A metric without samples is 0. Raises `LookupError` for the name of a metric that does not
+        exist, and for a label that the metric does not have.
         """
         families = [family for family in self.registry.collect() if _has(family, sample)]
         if not families:
-            raise LookupError(f"nothing is counted as {sample}")
+            raise LookupError(f"there is no metric with the sample {sample}")
         samples = [s for family in families for s in family.samples if s.name == sample]
         unknown = [name for name in labels if samples and name not in samples[0].labels]
         if unknown:
@@ -149,7 +156,7 @@ class CapturedMetrics(Metrics):
         return sum(s.value for s in samples if labels.items() <= s.labels.items())
 
 
-# What a family's samples are called: one that nobody has counted yet has a name, and no sample.
+# The suffixes of sample names by kind of metric: a metric without a sample yet has only a name.
 _SUFFIXES = {"counter": {"_total"}, "gauge": {""}, "histogram": {"_bucket", "_count", "_sum"}}
 
 
@@ -159,7 +166,7 @@ def _has(family: Metric, sample: str) -> bool:
 
 @contextmanager
 def captured_logs(level: Level = "DEBUG") -> Iterator[CapturedLogs]:
-    """Send the log, all of the service's processing included, to memory for a while."""
+    """Write the log, after all processing, to memory inside the block."""
     root = logging.getLogger()
     handlers, root_level, config = root.handlers, root.level, structlog.get_config()
     stream = io.BytesIO()

@@ -1,95 +1,79 @@
-"""Settings in, a working service out: the one place that decides what stands in front of what.
+"""Builds the service from its settings: the only place that decides which guard stands in front of which.
 
 No web framework here, so evaluations, notebooks and tests open the same service as the API does.
 
-From the outside in, with the reasons for the order:
+A chat request takes this way:
 
-    Shared                      equal requests at the same time are one call (where equal ones may
-                                share an answer at all: with ENABLE_CACHING)
-    Hedged                      with HEDGE_AFTER_S: a slow question is asked a second time, of the
-                                next provider first, with all of its guards
-    Fallback                    a provider is given up only after all its guards have tried
-    ├─ for each provider
-    │  Defaulted                everything below sees the model that is really asked
-    │  Traced                   with ENABLE_TRACING: one span around all of this
-    │  Instrumented             one line and one measurement per call, as its caller lived it:
-    │                           with cache hits, waits and all attempts (each retry has its own line)
-    │  Cached                   a hit costs no attempt, no wait and no connection. Per provider,
-    │                           because an answer belongs to the model that gave it
-    │  Retrying                 each attempt passes the guards below; what they refuse is not tried
-    │                           again, so an open circuit and a reached limit cost no wait
-    │  TracedAttempts           with ENABLE_TRACING: one span per attempt
-    │  CircuitBreaking          a provider that is away costs no token and no connection. Who finds
-    │                           out tells the other processes, through Redis when there is one
-    │  RateLimited              each attempt counts, because the provider counts each. One limit per
-    │                           provider, shared through Redis when there is one
-    │  OpenAI, …                one HTTP call
-    └─ and when all have failed
-       Stale                    what `Cached` of each provider still has, in the same order
+    Deduplicated, Hedged        guards of the whole chain: see `_chain`
+    Fallback                    asks the next provider when all guards of one have failed
+    +- for each provider: its guards, see `_guarded`, and its client
+    +- when all have failed: the earlier answers that `Cached` of each provider still has, in the same
+       order, each with the defaults of its provider
 
-Batches of texts go through the same chain: a call that fails is tried again alone. Questions about
-documents are such a batch, a search, and a question of the chain; with ENABLE_TRACING, the first two
-are a span.
+Batches of texts take the same way: a call that fails is repeated alone.
 
-`MAX_CONCURRENCY` is the size of the connection pool that all providers share. A call that finds it
-full queues for a bounded time and then fails with `TimedOut`; an abandoned call gives its place back.
+`MAX_CONCURRENCY` is the size of each provider's own connection pool (a bulkhead): a provider that
+hangs takes no connection from another one. A call that finds its pool full goes to the next provider
+if that one has a free connection; otherwise it waits in a short queue, fair between clients, or
+fails with `OverloadedError` at once. An abandoned call gives its place back. Probes have connections of
+their own.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 import structlog
-from redis.asyncio import Redis
+from opentelemetry.trace import Tracer
 
-from app.cache.base import Cache
-from app.cache.memory import MemoryCache
-from app.cache.off import NoCache
-from app.cache.redis import RedisCache
-from app.llm.grounded import Grounded, GroundedAnswer, Searchable, embedding_by
+from app.cache import Cache, MemoryCache, NoCache
+from app.clients.account import Accounts
+from app.clients.ledger import Ledger, LocalLedger
+from app.configuration import rules
+from app.configuration.confidential import secrets_masked
+from app.errors import ProviderConnectionError
+from app.llm.embedding_batches import EmbeddingBatches
+from app.llm.estimates import Estimator
+from app.llm.fallback import Fallback
+from app.llm.guards.billed import Billed
+from app.llm.guards.cached import Cached
+from app.llm.guards.circuit_breaking import CircuitBreaking
+from app.llm.guards.deduplicated import Deduplicated
+from app.llm.guards.guard import Guard, stacked
+from app.llm.guards.hedged import Hedged
+from app.llm.guards.instrumented import Instrumented
+from app.llm.guards.rate_limited import RateLimited
+from app.llm.guards.retrying import Retrying
+from app.llm.guards.traced import Traced, TracedAttempts
+from app.llm.guards.with_defaults import WithDefaults
 from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model, Provider
 from app.llm.prices import PriceList
-from app.llm.providers.anthropic.client import AnthropicChat
-from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.providers.sdk import anthropic_sdk, openai_sdk
-from app.llm.traced_library import TracedLibrary
-from app.llm.wrappers.batches import EmbeddingBatches
-from app.llm.wrappers.cached import Cached
-from app.llm.wrappers.circuit_breaking import CircuitBreaking
-from app.llm.wrappers.defaulted import Defaulted
-from app.llm.wrappers.fallback import Fallback
-from app.llm.wrappers.hedged import Hedged
-from app.llm.wrappers.instrumented import Instrumented
-from app.llm.wrappers.rate_limited import RateLimited
-from app.llm.wrappers.retrying import Retrying
-from app.llm.wrappers.shared import Shared
-from app.llm.wrappers.stale import Stale
-from app.llm.wrappers.traced import Traced, TracedAttempts
-from app.resilience.circuit_breaker import NOT_SHARED, SharedCircuit
-from app.resilience.circuit_redis import RedisCircuit
-from app.resilience.health import Health
-from app.resilience.probing import Patient, probing
+from app.llm.providers.registry import APIS
+from app.llm.providers.renamed import Renamed
+from app.llm.spending import Ceilings, Charged, Reserved
+from app.llm.stale_answers import StaleAnswers
+from app.llm.token_limited import TokenLimited
+from app.redis.cache import RedisCache
+from app.redis.circuit import RedisCircuit
+from app.redis.client import SharedRedis, open_redis, provider_tag
+from app.redis.ledger import RedisLedger
+from app.redis.rate_limit import RedisLimiter
+from app.resilience.bulkhead import Bulkhead
+from app.resilience.circuit_breaker import SharedCircuit
+from app.resilience.health import Health, ProbeTarget, probing
 from app.resilience.rate_limit import LocalLimiter, RateLimiter
-from app.resilience.rate_limit_redis import RedisLimiter
-from app.retrieval.library import Library
-from app.settings import ProviderName, Settings
-from app.shared_redis import open_redis
+from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from app.telemetry.tracing import OFF, Tracer
+from app.telemetry.tracing import OFF
 
 _log = structlog.get_logger(__name__)
 
-# A new provider is a directory in `llm/providers`, a line here, and its name in the settings.
-PROVIDERS: dict[ProviderName, Callable[[ProviderPolicy, Connections], Provider]] = {
-    "openai": OpenAI,
-    "anthropic": AnthropicChat,
-    "openai-sdk": openai_sdk,
-    "anthropic-sdk": anthropic_sdk,
-}
+Check = Callable[[], Awaitable[bool]]
 
-# One batch of texts leaves three quarters of the connections to everybody else.
+# One batch of texts leaves three quarters of the connections of its provider to other calls.
 _BATCH_SHARE = 4
 
 
@@ -97,39 +81,38 @@ _BATCH_SHARE = 4
 class Service:
     chat: Model
     embeddings: EmbeddingBatches
-    grounded: Grounded
     cache: Cache
     health: Mapping[str, Health]  # of each provider, in the order of the chain
+    redis: SharedRedis | None = None
+    accounts: Accounts | None = None  # of clients; without them no limits are enforced
+    mock: Check | None = None  # whether the mock API answers, if no real provider is configured
 
     @property
     def providers(self) -> tuple[str, ...]:
         return tuple(self.health)
 
-    async def ask(self, question: str, *, top_k: int | None = None) -> GroundedAnswer:
-        """Answer from the documents of `DOCUMENTS_DIR`, as `/v1/ask` does."""
-        return await self.grounded.ask(question, top_k=top_k)
-
 
 @dataclass(frozen=True, slots=True)
 class _Common:
-    """What the guards of all providers share."""
+    """The parts that the guards of all providers share."""
 
     settings: Settings
     connections: Connections
-    redis: Redis | None
+    redis: SharedRedis | None
     cache: Cache
     metrics: Metrics
     prices: PriceList
     tracer: Tracer
+    spending: Estimator | None  # `None`: neither keys nor limits of clients
 
 
 @dataclass(frozen=True, slots=True)
 class _Guarded:
-    """A provider behind its guards, its last resort, and how it is doing."""
+    """A provider behind its guards, its earlier answers, and its health."""
 
     model: Model
     stale: Model
-    patient: Patient
+    target: ProbeTarget
 
 
 @asynccontextmanager
@@ -143,106 +126,195 @@ async def open_service(
     """Everything that has to be closed again is closed when this ends."""
     metrics = metrics or Metrics()
     async with (
-        open_connections(settings.http, transport) as connections,
+        secrets_masked(settings),
+        open_connections(settings.http, transport, metrics) as connections,
         _redis(settings) as redis,
         aclosing(_cache(settings, redis)) as cache,
     ):
         prices = PriceList.current(settings.prices_file)
-        common = _Common(settings, connections, redis, cache, metrics, prices, tracer)
+        spending = _estimator(settings, prices) if settings.client.has_accounts else None
+        common = _Common(settings, connections, redis, cache, metrics, prices, tracer, spending)
         guarded = [_guarded(name, common) for name in settings.llm_providers]
-        patients = {each.model.name: each.patient for each in guarded}
+        targets = {each.model.name: each.target for each in guarded}
         chat = _chain(guarded, common)
-        embeddings = EmbeddingBatches(chat, limit=max(1, settings.max_concurrency // _BATCH_SHARE))
-        async with (
-            probing(patients, settings.health_probe_interval_s, report=_unwell),
-            aclosing(_library(embeddings, settings)) as library,
-        ):
+        async with probing(targets, settings.health_probe_interval_s, report=_log_probe_failure):
             yield Service(
                 chat=chat,
-                embeddings=embeddings,
-                grounded=Grounded(chat, _searched(library, common), settings.documents),
+                embeddings=_batches(chat, settings),
                 cache=cache,
-                health={name: patient.health for name, patient in patients.items()},
+                health={name: target.health for name, target in targets.items()},
+                redis=redis,
+                accounts=_accounts(common),
+                mock=_mock_check(targets.values(), settings),
             )
 
 
-def _guarded(name: ProviderName, common: _Common) -> _Guarded:
+def _guarded(name: str, common: _Common) -> _Guarded:
+    """Put a provider behind its guards. The list goes from the outside in."""
     settings, metrics, tracer = common.settings, common.metrics, common.tracer
     policy = settings.provider(name)
-    previews = _previews(settings)
-    provider = PROVIDERS[name](policy, common.connections)
-    limited = RateLimited(provider, _limiter(name, common), meter=metrics)
+    previews = settings.previews
+    provider = _provider(policy, common.connections)
+    cached = Cached(common.cache, settings.cache, address=policy.base_url, metrics=metrics)
     breaking = CircuitBreaking(
-        limited, settings.breaker, shared=_circuit(name, common), meter=metrics
+        settings.breaker, models=policy.models, shared=_circuit(name, common), metrics=metrics
     )
-    attempts = TracedAttempts(breaking, tracer) if tracer.is_on else breaking
-    retrying = Retrying(attempts, settings.retrying, meter=metrics)
-    cached = Cached(retrying, common.cache, settings.cache, meter=metrics)
-    seen = Instrumented(
+    guards: list[Guard] = [
+        # Every guard below knows the model and the parameters of the call.
+        WithDefaults(policy),
+        # One span around the whole call.
+        *([Traced(tracer, vendor=policy.vendor, previews=previews)] if tracer is not OFF else []),
+        # One log line and one measurement per call as its caller sees it: with cache hits, waits and
+        # all attempts. Each retry has a line of its own.
+        Instrumented(metrics, models=policy.models, previews=previews),
+        # A hit costs no attempt, no wait and no connection. Per provider, because an answer belongs
+        # to the model that gave it.
         cached,
-        metrics,
-        prices=common.prices,
-        models=policy.models,
-        previews=previews,
-    )
-    traced = Traced(seen, tracer, previews=previews) if tracer.is_on else seen
+        # Each attempt passes the guards below. What these refuse is not retried, so an open circuit
+        # and a reached limit cost no wait.
+        Retrying(settings.retrying, metrics=metrics),
+        # One span per attempt.
+        *([TracedAttempts(tracer, vendor=policy.vendor)] if tracer is not OFF else []),
+        # While a provider is down, calls fail fast without using a rate-limit token or a connection.
+        # The open state is shared through Redis, if configured.
+        breaking,
+        # Each attempt counts, because the provider counts each. One limit per provider, shared
+        # through Redis, if configured.
+        _limited(name, common),
+        # The client pays for each attempt, by the receipt of the guard below.
+        *([Charged(common.spending)] if common.spending is not None else []),
+        # The time and cost of each attempt, answered or broken off, goes to the receipt that
+        # `Instrumented` sends down with the request.
+        Billed(common.prices, vendor=policy.vendor),
+    ]
     return _Guarded(
-        Defaulted(traced, policy),
-        Defaulted(Stale(cached), policy),
-        Patient(breaking.health, provider.ping),
+        stacked(provider, guards),
+        stacked(StaleAnswers(cached), [WithDefaults(policy)]),
+        ProbeTarget(breaking.health, provider.ping),
     )
+
+
+def _mock_check(targets: Iterable[ProbeTarget], settings: Settings) -> Check | None:
+    """The check that the mock API answers; `None` if a real provider is configured.
+
+    A real provider that is down may come back. The mock API exists in development only: elsewhere
+    a service without configuration would be ready, and never answer a request.
+    """
+    addresses = [settings.provider(name).base_url for name in settings.llm_providers]
+    if not all(map(rules.is_mock, addresses)):
+        return None
+    pings = [target.ping for target in targets]
+
+    async def answers() -> bool:
+        results = await asyncio.gather(*(ping() for ping in pings), return_exceptions=True)
+        return not all(isinstance(result, ProviderConnectionError) for result in results)
+
+    return answers
+
+
+def _provider(policy: ProviderPolicy, connections: Connections) -> Provider:
+    """The client of the provider's language, under the provider's own name."""
+    client = APIS[policy.api].client(policy, connections)
+    return client if client.name == policy.name else Renamed(policy.name, client, client.name)
 
 
 def _chain(guarded: Sequence[_Guarded], common: _Common) -> Model:
+    """Put all providers behind the guards of the whole chain, from the outside in."""
     settings, metrics = common.settings, common.metrics
-    chain: Model = _fallback(guarded, metrics)
+    bulkheads = common.connections.bulkheads(settings.llm_providers)
+    guards: list[Guard] = [*_ceilings(settings)]
+    if common.spending is not None:
+        # Each call is covered by a reservation of its client.
+        guards.append(Reserved(common.spending))
+    if settings.enable_caching:
+        # Identical requests at the same time are one call. Without a cache each is its own call.
+        guards.append(Deduplicated(metrics=metrics))
     if settings.hedge.after_s is not None:
-        rotated = _fallback([*guarded[1:], guarded[0]], metrics)
-        chain = Hedged(chain, settings.hedge, alternative=rotated, meter=metrics)
-    return Shared(chain) if settings.enable_caching else chain
+        # A slow request is sent a second time, to the next provider first, with all of its guards.
+        rotated = _fallback([*guarded[1:], guarded[0]], bulkheads, metrics)
+        guards.append(Hedged(settings.hedge, alternative=rotated, metrics=metrics))
+    return stacked(_fallback(guarded, bulkheads, metrics), guards)
 
 
-def _fallback(guarded: Sequence[_Guarded], metrics: Metrics) -> Fallback:
+def _ceilings(settings: Settings) -> list[Guard]:
+    """What no caller may ask for, if the settings restrict it."""
+    if settings.max_tokens_limit is None and settings.allowed_models is None:
+        return []
+    configured = [settings.provider(name).models for name in settings.llm_providers]
+    allowed = settings.allowed_models
+    models = None if allowed is None else frozenset(allowed).union(*configured)
+    return [Ceilings(max_tokens=settings.max_tokens_limit, models=models)]
+
+
+def _estimator(settings: Settings, prices: PriceList) -> Estimator:
+    return Estimator(prices, [settings.provider(name) for name in settings.llm_providers])
+
+
+def _accounts(common: _Common) -> Accounts | None:
+    if common.spending is None:
+        return None
+    settings = common.settings
+    ledger: Ledger = LocalLedger() if common.redis is None else RedisLedger(common.redis)
+    return Accounts(
+        ledger,
+        defaults=settings.client,
+        clients=settings.clients,
+        estimate=common.spending.of_body,
+    )
+
+
+def _fallback(
+    guarded: Sequence[_Guarded], bulkheads: Mapping[str, Bulkhead], metrics: Metrics
+) -> Fallback:
     models, stale = [each.model for each in guarded], [each.stale for each in guarded]
-    return Fallback(models, stale, meter=metrics)
+    return Fallback(models, stale, bulkheads=bulkheads, metrics=metrics)
 
 
-def _limiter(name: ProviderName, common: _Common) -> RateLimiter:
+def _limited(name: str, common: _Common) -> Guard:
+    limiter, policy = _limiter(name, common), common.settings.rate_limit
+    if not policy.tokens_per_minute:
+        return RateLimited(limiter, metrics=common.metrics)
+    return TokenLimited(
+        limiter,
+        common.spending or _estimator(common.settings, common.prices),
+        tokens_per_minute=policy.tokens_per_minute,
+        metrics=common.metrics,
+    )
+
+
+def _limiter(name: str, common: _Common) -> RateLimiter:
     if common.redis is None:
         return LocalLimiter(common.settings.rate_limit)
-    return RedisLimiter(name, common.settings.rate_limit, common.redis)
+    return RedisLimiter(_tag(name, common), common.settings.rate_limit, common.redis)
 
 
-def _circuit(name: ProviderName, common: _Common) -> SharedCircuit:
-    return NOT_SHARED if common.redis is None else RedisCircuit(name, common.redis)
+def _circuit(name: str, common: _Common) -> SharedCircuit | None:
+    return None if common.redis is None else RedisCircuit(_tag(name, common), common.redis)
 
 
-def _redis(settings: Settings) -> AbstractAsyncContextManager[Redis | None]:
+def _tag(name: str, common: _Common) -> str:
+    return provider_tag(name, common.settings.provider(name).base_url)
+
+
+def _redis(settings: Settings) -> AbstractAsyncContextManager[SharedRedis | None]:
     if settings.redis_url is None:
         return nullcontext()
-    return open_redis(settings.redis_url.get_secret_value())
+    return open_redis(settings.redis_url.get_secret_value(), settings.redis_key_prefix)
 
 
-def _cache(settings: Settings, redis: Redis | None) -> Cache:
+def _cache(settings: Settings, redis: SharedRedis | None) -> Cache:
     if not settings.enable_caching:
         return NoCache()
     return MemoryCache() if redis is None else RedisCache(redis)
 
 
-def _library(embeddings: EmbeddingBatches, settings: Settings) -> Library:
-    embed = embedding_by(embeddings)
-    return Library(settings.documents, embed, previews=_previews(settings))
+def _batches(chat: Model, settings: Settings) -> EmbeddingBatches:
+    """The batches of texts. Stored vectors belong to the address of the provider that made them."""
+    policies = map(settings.provider, settings.llm_providers)
+    address = next((policy.base_url for policy in policies if policy.embedding_model), "")
+    limit = max(1, settings.max_concurrency // _BATCH_SHARE)
+    return EmbeddingBatches(chat, limit=limit, address=address)
 
 
-def _searched(library: Library, common: _Common) -> Searchable:
-    if not common.tracer.is_on:
-        return library
-    return TracedLibrary(library, common.tracer, previews=_previews(common.settings))
-
-
-def _previews(settings: Settings) -> bool:
-    return settings.log.previews or settings.debug_mode
-
-
-def _unwell(provider: str, error: Exception, /) -> None:
+def _log_probe_failure(provider: str, error: Exception, /) -> None:
     _log.warning("llm.probe", provider=provider, error=type(error).__name__)

@@ -1,25 +1,25 @@
-"""Rounds of as many calls as the pool has places, through the whole service, to see what is left behind."""
+"""Rounds of calls that fill the pool, through the whole service, to find leaks."""
 
 import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import get_args
 
 import httpx2
 
+from app.configuration.providers import BUILT_IN
+from app.llm.providers.anthropic.policy import AnthropicPolicy
 from app.llm.providers.openai.policy import OpenAIPolicy
-from app.llm.providers.policy import ProviderPolicy
 from app.resilience.circuit_breaker import BreakerPolicy
 from app.resilience.rate_limit import RateLimitPolicy
 from app.resilience.retry import RetryPolicy
-from app.settings import ProviderName, Settings
+from app.settings import Settings
 from app.testing import CapturedLogs
-from tests.door import QUESTION, events_of
 from tests.llm.faults import EVENTS, JSON
 from tests.llm.loopback import Reply, sends, whole
 from tests.llm.samples import TEXT, Sample
+from tests.running_service import QUESTION, events_of
 
 CALLS = 25
 
@@ -32,9 +32,9 @@ def settings_for(
     The pool has one place per call, so that a single lost one is missed.
     """
     return Settings(
-        llm_providers=get_args(ProviderName),
+        llm_providers=tuple(BUILT_IN),
         openai=OpenAIPolicy(base_url, model="m"),
-        anthropic=ProviderPolicy(base_url, model="m"),
+        anthropic=AnthropicPolicy(base_url, model="m"),
         max_concurrency=CALLS,
         request_timeout_s=request_timeout_s,
         stream_chunk_timeout_s=stream_chunk_timeout_s,
@@ -57,7 +57,7 @@ async def ask_a_round(
 
 
 def answers_full_rounds(sample: Sample, *, stream: bool) -> Reply:
-    """Answer when all calls of a round are there: a place that was lost is waited for in vain."""
+    """Answer when all calls of a round have arrived: with a lost place in the pool this never happens."""
     answer = sends(whole(EVENTS, sample.stream) if stream else whole(JSON, sample.body))
     round_is_full = asyncio.Barrier(CALLS)
 
@@ -77,7 +77,7 @@ async def assert_serves_a_round(http: httpx2.AsyncClient, sample: Sample, *, str
 
 @asynccontextmanager
 async def nothing_left_behind(logs: CapturedLogs) -> AsyncIterator[None]:
-    """No task, no open file, and no error that nobody expected."""
+    """Check that no task and no open file remain, and that no unexpected error was logged."""
     tasks, files = asyncio.all_tasks(), open_files()
     yield
     assert asyncio.all_tasks() == tasks

@@ -5,7 +5,7 @@ import json
 import httpx2
 import pytest
 
-from tests.door import QUESTION, events_of
+from tests.running_service import QUESTION, events_of
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])

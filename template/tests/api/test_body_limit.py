@@ -5,12 +5,14 @@ import httpx2
 
 from app.api.middleware.body_limit import MAX_BODY_BYTES
 from app.testing import CapturedLogs, FakeChatModel
-from tests.door import Door, listening, service_with
+from tests.running_service import RunningService, listening, service_with
 
 _JSON = {"Content-Type": "application/json"}
 
 
-async def test_a_body_that_says_it_is_too_large_is_not_read(door: Door) -> None:
+async def test_a_body_with_a_content_length_above_the_limit_is_not_read(
+    service: RunningService,
+) -> None:
     read = []
 
     async def body() -> AsyncIterator[bytes]:
@@ -18,11 +20,11 @@ async def test_a_body_that_says_it_is_too_large_is_not_read(door: Door) -> None:
         yield b" "
 
     headers = {**_JSON, "Content-Length": str(MAX_BODY_BYTES + 1)}
-    request = door.http.build_request("POST", "/v1/chat", content=body(), headers=headers)
-    _is_refused(await door.http.send(request))
+    request = service.http.build_request("POST", "/v1/chat", content=body(), headers=headers)
+    _is_refused(await service.http.send(request))
 
 
-async def test_a_body_that_does_not_say_is_read_no_further_than_the_limit(
+async def test_a_body_without_a_content_length_is_read_up_to_the_limit(
     logs: CapturedLogs,
 ) -> None:
     read = 0
@@ -38,10 +40,12 @@ async def test_a_body_that_does_not_say_is_read_no_further_than_the_limit(
     assert logs.events("http.failed") == []
 
 
-async def test_the_longest_allowed_message_fits_however_it_is_escaped(door: Door) -> None:
+async def test_the_longest_allowed_message_fits_however_it_is_escaped(
+    service: RunningService,
+) -> None:
     body = json.dumps({"messages": [{"role": "user", "content": "🙂" * 100_000}]})
     assert "\\ud83d" in body
-    answer = await door.http.post("/v1/chat", content=body, headers=_JSON)
+    answer = await service.http.post("/v1/chat", content=body, headers=_JSON)
     assert answer.status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""Callers who leave, with real sockets on both sides: what was open for them is closed at once."""
+"""Callers that disconnect, with real sockets on both sides: all their resources are closed at once."""
 
 import asyncio
 import random
@@ -19,22 +19,22 @@ from tests.api.rounds import (
     nothing_left_behind,
     settings_for,
 )
-from tests.door import listening
 from tests.llm.faults import EVENTS
 from tests.llm.loopback import Loopback, Reply, head, loopback, sends
 from tests.llm.samples import SAMPLES, Sample
+from tests.running_service import listening
 
 DISCONNECTS = 500
 
 
 def talks_on(sample: Sample) -> Reply:
-    """An answer that begins at once and does not end while anybody would wait for it."""
+    """An answer that begins at once and does not end during the test."""
     frames = sample.frames[: sample.silent + 1]
     return sends(head(EVENTS), *frames, *[sample.frames[sample.silent]] * 1000, every_s=0.01)
 
 
 class Caller:
-    """A bare socket: it can leave as rudely as callers do."""
+    """A bare socket: it can disconnect as abruptly as real callers."""
 
     def __init__(self, http: httpx2.AsyncClient, sample: Sample) -> None:
         self._address = (http.base_url.host, http.base_url.port)
@@ -58,7 +58,7 @@ class Caller:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-async def test_a_caller_who_hangs_up_hangs_up_on_the_provider(sample: Sample) -> None:
+async def test_a_callers_disconnect_closes_the_connection_to_the_provider(sample: Sample) -> None:
     async with (
         loopback(talks_on(sample)) as server,
         listening(create_app(settings_for(server.base_url))) as http,
@@ -74,7 +74,7 @@ async def test_a_caller_who_hangs_up_hangs_up_on_the_provider(sample: Sample) ->
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-async def test_many_who_leave_at_any_moment_leave_nothing_behind(
+async def test_disconnects_at_random_moments_leave_no_task_and_no_connection(
     sample: Sample, logs: CapturedLogs
 ) -> None:
     async with (
@@ -93,4 +93,4 @@ async def leave_at_any_moment(caller: Caller, server: Loopback) -> None:
         moments = [(chance.choice([0, 0, 1, 3]), chance.uniform(0, 0.05)) for _ in range(CALLS)]
         await asyncio.gather(*(caller.leave_after(*moment) for moment in moments))
     await server.until_idle()
-    assert len(server.requests) > DISCONNECTS / 4  # who left at once may never have got so far
+    assert len(server.requests) > DISCONNECTS / 4  # early disconnects may never reach the provider

@@ -5,25 +5,36 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable
 import httpx2
 import pytest
 
-from app.api.chat import _frames
-from app.api.event_stream import EventStream, frame
-from app.errors import StreamInterrupted, TimedOut
+from app.api.event_stream import EventStream
+from app.errors import ProviderTimeoutError, StreamInterruptedError
+from app.features.chat.router import _frames
 from app.llm.types import ChatRequest
 from app.testing import CapturedLogs, FakeChatModel
-from tests.door import STREAMED, Door, events_of, listening, opened, service_with, serving
+from tests.running_service import (
+    STREAMED,
+    RunningService,
+    events_of,
+    listening,
+    opened,
+    service_with,
+    serving,
+)
+
+_DELTA = b"event: delta\ndata: {}\n\n"
+_DONE = b"event: done\ndata: {}\n\n"
 
 
 async def test_an_answer_comes_as_deltas_and_one_done() -> None:
-    async with opened(FakeChatModel(["Hel", "lo"])) as door:
-        answer = await door.ask(stream=True)
+    async with opened(FakeChatModel(["Hel", "lo"])) as service:
+        answer = await service.ask(stream=True)
     names, data = zip(*events_of(answer.text), strict=True)
     assert names == ("delta", "delta", "done")
     assert [json.loads(text) for text in data[:2]] == [{"text": "Hel"}, {"text": "lo"}]
     assert json.loads(data[2])["content"] == "Hello"
 
 
-async def test_nobody_stores_or_collects_a_stream(door: Door) -> None:
-    answer = await door.ask(stream=True)
+async def test_a_stream_has_headers_against_caching_and_buffering(service: RunningService) -> None:
+    answer = await service.ask(stream=True)
     assert answer.headers["content-type"].startswith("text/event-stream")
     assert answer.headers["cache-control"] == "no-store"
     assert answer.headers["x-accel-buffering"] == "no"
@@ -34,17 +45,17 @@ async def test_nobody_stores_or_collects_a_stream(door: Door) -> None:
     ["a\nb", "a\r\nb", "a\u2028b\u2029c\x85d", "data: x\n\nevent: done", "🙂", '"\\', "\x00"],
     ids=["newline", "crlf", "exotic line ends", "an event in an event", "emoji", "quotes", "nul"],
 )
-async def test_text_survives_the_way(text: str) -> None:
-    async with opened(FakeChatModel([text])) as door:
-        events = events_of((await door.ask(stream=True)).text)
+async def test_text_arrives_unchanged(text: str) -> None:
+    async with opened(FakeChatModel([text])) as service:
+        events = events_of((await service.ask(stream=True)).text)
     assert json.loads(events[0][1]) == {"text": text}
     assert json.loads(events[1][1])["content"] == text
 
 
 async def test_a_stream_that_breaks_ends_in_one_error_with_the_text_so_far() -> None:
-    broken = StreamInterrupted("openai hung up", text="Hello", provider="openai")
-    async with opened(FakeChatModel(["Hel", "lo", broken])) as door:
-        answer = await door.ask(stream=True)
+    broken = StreamInterruptedError("openai hung up", text="Hello", provider="openai")
+    async with opened(FakeChatModel(["Hel", "lo", broken])) as service:
+        answer = await service.ask(stream=True)
     events = events_of(answer.text)
     assert [name for name, _ in events] == ["delta", "delta", "error"]
     assert json.loads(events[-1][1]) == {
@@ -57,18 +68,18 @@ async def test_a_stream_that_breaks_ends_in_one_error_with_the_text_so_far() -> 
     }
 
 
-async def test_a_mistake_of_ours_in_mid_stream_tells_the_caller_nothing(
+async def test_an_unexpected_error_in_a_stream_shows_no_details_to_the_caller(
     logs: CapturedLogs,
 ) -> None:
-    async with opened(FakeChatModel(["Hel", ValueError("confidential")])) as door:
-        answer = await door.ask(stream=True)
+    async with opened(FakeChatModel(["Hel", ValueError("confidential")])) as service:
+        answer = await service.ask(stream=True)
     name, problem = events_of(answer.text)[-1]
     assert (name, json.loads(problem)["status"]) == ("error", 500)
     assert "confidential" not in answer.text
     assert len(logs.events("http.failed")) == 1
 
 
-async def test_the_events_come_one_by_one() -> None:
+async def test_each_event_is_sent_as_soon_as_it_arrives() -> None:
     go_on = asyncio.Event()
     app = service_with(FakeChatModel(["first", go_on.wait, "second"]))
     async with listening(app) as client, client.stream("POST", "/v1/chat", json=STREAMED) as answer:
@@ -80,7 +91,7 @@ async def test_the_events_come_one_by_one() -> None:
 
 
 @pytest.mark.parametrize("sent", [["Hi"], []], ids=["after the first event", "before it"])
-async def test_a_caller_who_leaves_takes_the_upstream_along(
+async def test_a_callers_disconnect_closes_the_upstream(
     sent: list[str], logs: CapturedLogs
 ) -> None:
     model = FakeChatModel([*sent, asyncio.Event().wait])
@@ -95,7 +106,7 @@ async def test_a_caller_who_leaves_takes_the_upstream_along(
     assert logs.events("http.failed") == []
 
 
-async def test_closing_the_frames_closes_what_is_behind_them_at_once() -> None:
+async def test_closing_the_frames_closes_the_upstream_at_once() -> None:
     model = FakeChatModel(["Hel", "lo"])
     frames = _frames(model.stream(ChatRequest(())), [], debug=False)
     await anext(frames)
@@ -103,15 +114,15 @@ async def test_closing_the_frames_closes_what_is_behind_them_at_once() -> None:
     assert model.open_streams == 0
 
 
-async def test_a_caller_who_does_not_read_is_not_read_for() -> None:
-    """Backpressure: what the caller does not take is not asked of the provider."""
+async def test_a_caller_that_does_not_read_stops_reads_from_the_provider() -> None:
+    """Backpressure: the service reads from the provider only as fast as the caller reads."""
     asked_for = 0
 
     async def count() -> None:
         nonlocal asked_for
         asked_for += 1
 
-    # Some 130 MB. The system's own buffers may hold 30 of them before anybody notices.
+    # Some 130 MB. The system's own buffers may hold 30 MB before the sender has to wait.
     model = FakeChatModel([count, "x" * 65_536] * 2_000)
     async with (
         listening(service_with(model)) as client,
@@ -123,22 +134,22 @@ async def test_a_caller_who_does_not_read_is_not_read_for() -> None:
     assert 0 < asked_for < 2_000
 
 
-async def test_an_upstream_that_never_waits_does_not_hide_that_the_caller_has_gone() -> None:
+async def test_an_upstream_that_never_waits_does_not_hide_a_disconnect() -> None:
     asked_for = 0
 
     async def frames() -> AsyncGenerator[bytes, None]:
         nonlocal asked_for
         for asked_for in range(1_000):  # noqa: B007 - counted for the test
-            yield frame("delta", b"{}")
+            yield _DELTA
 
     await _sent_by(EventStream(frames()), leaves=True)
     assert asked_for < 100
 
 
-async def test_an_upstream_that_never_waits_lets_others_run() -> None:
+async def test_an_upstream_that_never_waits_does_not_block_other_tasks() -> None:
     turns = 0
 
-    async def somebody_else() -> None:
+    async def another_task() -> None:
         nonlocal turns
         while True:
             await asyncio.sleep(0)
@@ -146,15 +157,15 @@ async def test_an_upstream_that_never_waits_lets_others_run() -> None:
 
     async def frames() -> AsyncGenerator[bytes, None]:
         for _ in range(1_000):
-            yield frame("delta", b"{}")
+            yield _DELTA
 
-    other = asyncio.create_task(somebody_else())
+    other = asyncio.create_task(another_task())
     await _sent_by(EventStream(frames()))
     other.cancel()
     assert turns > 10
 
 
-async def test_a_stream_that_a_shutdown_cuts_off_says_so_with_the_text_so_far() -> None:
+async def test_a_stream_cut_off_by_a_shutdown_ends_with_an_error_and_the_text_so_far() -> None:
     model = FakeChatModel(["Hel", "lo", asyncio.Event().wait])
     async with serving(service_with(model), drain_s=0) as (server, url):
         text = ""
@@ -171,13 +182,13 @@ async def test_a_stream_that_a_shutdown_cuts_off_says_so_with_the_text_so_far() 
     assert model.open_streams == 0
 
 
-async def test_a_stream_that_is_cut_off_before_its_first_event_says_nothing() -> None:
+async def test_a_stream_cut_off_before_its_first_event_sends_nothing() -> None:
     async def frames() -> AsyncGenerator[bytes, None]:
         await asyncio.Event().wait()
         yield b""
 
     sent: list[bytes] = []
-    stream = EventStream(frames(), last_words=lambda: b"the end")
+    stream = EventStream(frames(), final_frame=lambda: b"the end")
     call = asyncio.create_task(_sent_by(stream, sent))
     await asyncio.sleep(0)
     call.cancel()
@@ -186,11 +197,11 @@ async def test_a_stream_that_is_cut_off_before_its_first_event_says_nothing() ->
     assert sent == []
 
 
-async def test_silence_is_filled_with_comments() -> None:
+async def test_a_silent_stream_sends_keep_alive_comments() -> None:
     async def frames() -> AsyncGenerator[bytes, None]:
-        yield frame("delta", b"{}")
+        yield _DELTA
         await asyncio.sleep(0.1)
-        yield frame("done", b"{}")
+        yield _DONE
 
     sent = await _sent_by(EventStream(frames(), keep_alive_s=0.02))
     assert sent.count(b": keep-alive\n\n") >= 2
@@ -201,7 +212,7 @@ async def test_a_busy_stream_has_no_comments() -> None:
     async def frames() -> AsyncGenerator[bytes, None]:
         for _ in range(10):
             await asyncio.sleep(0.01)
-            yield frame("delta", b"{}")
+            yield _DELTA
 
     assert b": keep-alive\n\n" not in await _sent_by(EventStream(frames(), keep_alive_s=0.08))
 
@@ -209,11 +220,11 @@ async def test_a_busy_stream_has_no_comments() -> None:
 async def test_before_the_first_event_nothing_is_sent() -> None:
     async def frames() -> AsyncGenerator[bytes, None]:
         await asyncio.sleep(0.05)
-        raise TimedOut("too slow")
+        raise ProviderTimeoutError("too slow")
         yield b""
 
     sent: list[bytes] = []
-    with pytest.raises(TimedOut):
+    with pytest.raises(ProviderTimeoutError):
         await _sent_by(EventStream(frames(), keep_alive_s=0.01), sent)
     assert sent == []
 

@@ -1,6 +1,6 @@
 """Every fault of the wire, both providers, whole and streamed, many at a time, through the service.
 
-Whatever happens out there, a caller gets a problem that is the provider's and not ours, and nothing
+In every case the caller gets a problem that names the provider as the cause, and nothing
 stays behind: no place in the pool, no task, no open file.
 """
 
@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 import httpx2
 import pytest
 
-from app.errors import ConnectionFailed, TimedOut
+from app.errors import ProviderConnectionError, ProviderTimeoutError
 from app.main import create_app
 from app.settings import Settings
 from app.testing import CapturedLogs
@@ -23,22 +23,22 @@ from tests.api.rounds import (
     nothing_left_behind,
     settings_for,
 )
-from tests.door import events_of
 from tests.llm.faults import EVENTS, FAULTS, JSON, Fault, Kind
 from tests.llm.loopback import Loopback, loopback
 from tests.llm.samples import SAMPLES, TEXT, Sample
+from tests.running_service import events_of
 
 pytestmark = pytest.mark.slow
 
-HURRIED_S = 1.5  # what hangs, or drips, does so for longer
+HURRIED_S = 1.5  # servers that hang, or drip, do so for longer
 
 
 def settings_to_meet(base_url: str, expected: Kind, *, stream: bool) -> Settings:
-    """Impatient with what is asked for, where time is the point; patient with the other kind.
+    """Short timeouts for the kind of call under test, if it is about time; long ones for the other.
 
     So the round that shows that all is well again does not depend on how busy the machine is.
     """
-    if expected is not TimedOut:
+    if expected is not ProviderTimeoutError:
         return settings_for(base_url)
     if stream:
         return settings_for(base_url, stream_chunk_timeout_s=HURRIED_S)
@@ -61,7 +61,7 @@ def assert_blames_the_provider(answer: httpx2.Response, expected: Kind) -> None:
     else:
         problem = answer.json()
         assert problem["status"] == answer.status_code
-    assert problem["status"] == (504 if expected is TimedOut else 502)
+    assert problem["status"] == (504 if expected is ProviderTimeoutError else 502)
 
 
 def error_after_text(stream: str) -> dict[str, object]:
@@ -89,7 +89,7 @@ async def meet(server: Loopback, fault: Fault, sample: Sample, *, stream: bool) 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 @pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
-async def test_a_fault_of_the_wire_is_the_providers_problem_and_leaves_nothing_behind(
+async def test_a_fault_of_the_wire_is_a_problem_of_the_provider_and_leaks_nothing(
     fault: Fault, sample: Sample, logs: CapturedLogs, *, stream: bool
 ) -> None:
     body, content_type = (sample.stream, EVENTS) if stream else (sample.body, JSON)
@@ -99,12 +99,12 @@ async def test_a_fault_of_the_wire_is_the_providers_problem_and_leaves_nothing_b
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-async def test_a_provider_that_is_not_there_leaves_nothing_behind_either(
+async def test_a_provider_that_does_not_listen_leaks_nothing(
     sample: Sample, logs: CapturedLogs, unused_tcp_port: int, *, stream: bool
 ) -> None:
     base_url = f"http://127.0.0.1:{unused_tcp_port}/v1"
     async with nothing_left_behind(logs), door_with(settings_for(base_url)) as http:
         for answer in await ask_a_round(http, sample, stream=stream):
-            assert_blames_the_provider(answer, ConnectionFailed)
+            assert_blames_the_provider(answer, ProviderConnectionError)
         async with loopback(answers_full_rounds(sample, stream=stream), unused_tcp_port):
             await assert_serves_a_round(http, sample, stream=stream)

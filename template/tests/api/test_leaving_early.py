@@ -1,22 +1,22 @@
-"""Callers who do not wait for their answer: what is called for them ends, and costs no more."""
+"""Callers that disconnect before their answer: their calls end, and cost no more."""
 
 import asyncio
 
 import pytest
 
 from app.testing import CapturedLogs, FakeChatModel
-from tests.door import QUESTION, listening, service_with
+from tests.running_service import QUESTION, listening, service_with
 
 
 @pytest.mark.parametrize(
     ("path", "body"),
     [
         pytest.param("/v1/chat", QUESTION, id="chat"),
-        pytest.param("/v1/extract", {"text": "An invoice"}, id="extract"),
-        pytest.param("/v1/ask", {"question": "How do I add a provider?"}, id="ask"),
+        pytest.param("/v1/extract", {"text": "An invoice"}, id="extract"),  # feature: extract
+        pytest.param("/v1/ask", {"question": "How do I add a provider?"}, id="ask"),  # feature: ask
     ],
 )
-async def test_who_leaves_takes_the_call_along(
+async def test_a_callers_disconnect_cancels_the_call(
     path: str, body: dict[str, object], logs: CapturedLogs
 ) -> None:
     asked, ended = asyncio.Event(), asyncio.Event()

@@ -6,33 +6,33 @@ import structlog
 
 from app.llm.types import ChatRequest, LLMResponse
 from app.testing import CapturedLogs, FakeChatModel
-from tests.door import QUESTION, Door, opened
+from tests.running_service import QUESTION, RunningService, opened
 
 
 @pytest.mark.parametrize(
     "path", ["/healthz", "/nowhere", "/v1/chat"], ids=["an answer", "a 404", "a 405"]
 )
-async def test_every_answer_carries_an_id(door: Door, path: str) -> None:
-    first, second = await door.http.get(path), await door.http.get(path)
+async def test_every_answer_carries_an_id(service: RunningService, path: str) -> None:
+    first, second = await service.http.get(path), await service.http.get(path)
     assert len(first.headers["x-request-id"]) == 32
     assert first.headers["x-request-id"] != second.headers["x-request-id"]
 
 
-async def test_the_callers_id_is_kept(door: Door) -> None:
-    answer = await door.http.get("/healthz", headers={"X-Request-ID": "checkout-42"})
+async def test_the_callers_id_is_kept(service: RunningService) -> None:
+    answer = await service.http.get("/healthz", headers={"X-Request-ID": "checkout-42"})
     assert answer.headers.get_list("x-request-id") == ["checkout-42"]
 
 
 async def test_the_callers_id_is_kept_when_the_service_fails() -> None:
-    async with opened(FakeChatModel(ValueError("boom"))) as door:
-        door.http.headers["X-Request-ID"] = "checkout-42"
-        answer = await door.ask()
+    async with opened(FakeChatModel(ValueError("boom"))) as service:
+        service.http.headers["X-Request-ID"] = "checkout-42"
+        answer = await service.ask()
     assert answer.headers["x-request-id"] == answer.json()["request_id"] == "checkout-42"
 
 
 @pytest.mark.parametrize("value", ["x" * 129, "a b", 'a"b', "{}", "é", ""], ids=repr)
-async def test_an_id_that_could_do_harm_is_replaced(door: Door, value: str) -> None:
-    answer = await door.http.get("/healthz", headers=[(b"X-Request-ID", value.encode())])
+async def test_an_unsafe_id_is_replaced(service: RunningService, value: str) -> None:
+    answer = await service.http.get("/healthz", headers=[(b"X-Request-ID", value.encode())])
     assert len(answer.headers["x-request-id"]) == 32
 
 
@@ -50,9 +50,9 @@ class Talkative(FakeChatModel):
 
 
 async def test_every_line_of_a_request_carries_its_id(logs: CapturedLogs) -> None:
-    async with opened(Talkative()) as door:
+    async with opened(Talkative()) as service:
         ids = [f"request-{number}" for number in range(20)]
-        await asyncio.gather(*(_ask(door, name) for name in ids))
+        await asyncio.gather(*(_ask(service, name) for name in ids))
     for name in ids:
         events = [line["event"] for line in logs.lines if line.get("request_id") == name]
         assert events == [
@@ -63,11 +63,13 @@ async def test_every_line_of_a_request_carries_its_id(logs: CapturedLogs) -> Non
         ]
 
 
-async def test_lines_outside_of_a_request_have_no_id(door: Door, logs: CapturedLogs) -> None:
-    await door.ask()
+async def test_lines_outside_of_a_request_have_no_id(
+    service: RunningService, logs: CapturedLogs
+) -> None:
+    await service.ask()
     structlog.get_logger("ours").info("outside")
     assert "request_id" not in logs.events("outside")[0]
 
 
-async def _ask(door: Door, name: str) -> None:
-    await door.http.post("/v1/chat", json=QUESTION, headers={"X-Request-ID": name})
+async def _ask(service: RunningService, name: str) -> None:
+    await service.http.post("/v1/chat", json=QUESTION, headers={"X-Request-ID": name})

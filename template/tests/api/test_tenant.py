@@ -2,7 +2,7 @@ import httpx2
 import pytest
 
 from app.testing import FakeChatModel
-from tests.door import QUESTION, Door
+from tests.running_service import QUESTION, RunningService
 
 
 async def asked(http: httpx2.AsyncClient, tenant: str | None) -> httpx2.Response:
@@ -11,27 +11,34 @@ async def asked(http: httpx2.AsyncClient, tenant: str | None) -> httpx2.Response
 
 
 @pytest.mark.parametrize("tenant", [None, "acme", "a", "x" * 128, "A-1_b.c:d@e"])
-async def test_on_whose_behalf_is_part_of_the_question(
-    door: Door, model: FakeChatModel, tenant: str | None
+async def test_the_tenant_is_part_of_the_request(
+    service: RunningService, model: FakeChatModel, tenant: str | None
 ) -> None:
-    assert (await asked(door.http, tenant)).status_code == 200
+    assert (await asked(service.http, tenant)).status_code == 200
     assert [request.tenant for request in model.requests] == [tenant]
 
 
 @pytest.mark.parametrize("tenant", ["", "a b", "a/b", "x" * 129, "é", "a,b"], ids=repr)
-async def test_a_tenant_that_is_no_name_is_refused(
-    door: Door, model: FakeChatModel, tenant: str
+async def test_an_invalid_tenant_is_refused(
+    service: RunningService, model: FakeChatModel, tenant: str
 ) -> None:
-    answer = await asked(door.http, tenant)
+    answer = await asked(service.http, tenant)
     assert answer.status_code == 422
     assert answer.json()["errors"][0]["loc"] == ["header", "X-Tenant-ID"]
     assert answer.json()["detail"].startswith("X-Tenant-ID: String should match pattern")
     assert model.requests == []
 
 
-@pytest.mark.parametrize("path", ["/v1/chat", "/v1/extract"])
-async def test_a_tenant_is_documented(door: Door, path: str) -> None:
-    operation = (await door.http.get("/openapi.json")).json()["paths"][path]["post"]
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat",
+        "/v1/extract",  # feature: extract
+        "/v1/ask",  # feature: ask
+    ],
+)
+async def test_a_tenant_is_documented(service: RunningService, path: str) -> None:
+    operation = (await service.http.get("/openapi.json")).json()["paths"][path]["post"]
     (parameter,) = operation["parameters"]
     assert (parameter["name"], parameter["in"], parameter["required"]) == (
         "X-Tenant-ID",

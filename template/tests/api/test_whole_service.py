@@ -1,4 +1,4 @@
-"""From the door to the wire: the real wiring, with a provider that is a function."""
+"""The whole service with its real wiring, and a provider that is a function."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,7 +11,7 @@ from app.llm.providers.openai.policy import OpenAIPolicy
 from app.main import create_app
 from app.settings import Settings
 from app.testing import CapturedLogs
-from tests.door import QUESTION
+from tests.running_service import QUESTION
 
 KEY = "sk-canary-0123456789abcdef"
 
@@ -57,7 +57,7 @@ async def test_a_question_goes_to_the_provider_and_back(
     assert provider.requests[0].url.path == "/v1/chat/completions"
 
 
-async def test_the_id_goes_all_the_way(
+async def test_the_request_id_is_in_the_call_to_the_provider(
     client: httpx2.AsyncClient, provider: Provider, logs: CapturedLogs
 ) -> None:
     ids = [f"request-{number}" for number in range(10)]
@@ -68,7 +68,7 @@ async def test_the_id_goes_all_the_way(
         assert events[-2:] == ["llm.call", "http.request"]
 
 
-async def test_a_trace_goes_all_the_way(
+async def test_the_traceparent_is_in_the_call_to_the_provider(
     client: httpx2.AsyncClient, provider: Provider, logs: CapturedLogs
 ) -> None:
     trace = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -79,7 +79,7 @@ async def test_a_trace_goes_all_the_way(
     assert {line["trace_id"] for line in logs.events("llm.call")} == {trace}
 
 
-async def test_without_a_trace_none_is_made_up(
+async def test_without_a_traceparent_none_is_sent(
     client: httpx2.AsyncClient, provider: Provider, logs: CapturedLogs
 ) -> None:
     await client.post("/v1/chat", json=QUESTION, headers={"traceparent": "garbage"})
@@ -88,7 +88,7 @@ async def test_without_a_trace_none_is_made_up(
 
 
 @pytest.mark.parametrize("status", [200, 400, 401, 404])
-async def test_the_key_reaches_the_provider_and_nobody_else(
+async def test_the_key_is_sent_to_its_provider_only(
     client: httpx2.AsyncClient, provider: Provider, logs: CapturedLogs, status: int
 ) -> None:
     provider.status = status
@@ -109,9 +109,7 @@ async def test_calls_are_counted_by_provider_and_outcome(
     assert (
         'llm_requests_total{model="m",operation="chat",outcome="ok",provider="openai"} 1.0' in text
     )
-    assert (
-        'model="m",operation="chat",outcome="AuthenticationFailed",provider="openai"} 1.0' in text
-    )
+    assert 'model="m",operation="chat",outcome="AuthenticationError",provider="openai"} 1.0' in text
 
 
 async def _ask(client: httpx2.AsyncClient, name: str) -> None:

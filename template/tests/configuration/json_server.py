@@ -18,7 +18,7 @@ class Asked:
 
 @dataclass
 class JSONServer:
-    """`answers` by "METHOD /path": a status and an object. What is not there is a 404."""
+    """`answers` by "METHOD /path": a status and an object. Any other path is a 404."""
 
     answers: dict[str, tuple[int, object]] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
@@ -47,7 +47,7 @@ def json_server() -> Iterator[JSONServer]:
         do_POST = do_GET  # noqa: N815 - the name that http.server looks for
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing: the test says what it wants to know."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
         server.url = f"http://127.0.0.1:{http.server_port}"

@@ -9,7 +9,7 @@ import pytest
 
 from app.configuration.secrets.aws import read
 from app.configuration.secrets.policy import AWSPolicy
-from app.configuration.unreadable import Unreachable, Unreadable
+from app.configuration.text_file import SourceError, SourceUnavailableError
 from app.testing import CapturedLogs
 
 FRANKFURT = AWSPolicy(region="eu-central-1")
@@ -23,7 +23,7 @@ SECRETS: dict[str, dict[str, str | bytes]] = {
 
 
 @pytest.fixture(autouse=True)
-def _nobodys_account(monkeypatch: pytest.MonkeyPatch) -> None:
+def _fake_account(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIACANARY")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary")
     monkeypatch.setenv("AWS_CONFIG_FILE", "none")
@@ -64,25 +64,25 @@ def test_the_secret_is_read_and_not_written_into_the_log(logs: CapturedLogs) -> 
         pytest.param("binary", FRANKFURT, "^SECRETS_NAME: ", id="no text"),
     ],
 )
-def test_what_cannot_be_read_is_said_without_a_secret(
+def test_an_unreadable_secret_is_an_error_without_its_content(
     name: str, policy: AWSPolicy, reason: str
 ) -> None:
-    with pytest.raises(Unreadable, match=reason) as error:
+    with pytest.raises(SourceError, match=reason) as error:
         read(name, policy, 2)
-    assert type(error.value) is Unreadable
+    assert type(error.value) is SourceError
     assert "canary" not in str(error.value).lower()
 
 
-def test_nobody_there_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_manager_that_does_not_listen_is_an_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     monkeypatch.setenv("AWS_ENDPOINT_URL_SECRETS_MANAGER", f"http://127.0.0.1:{port}")
-    with pytest.raises(Unreachable, match="EndpointConnectionError"):
+    with pytest.raises(SourceUnavailableError, match="EndpointConnectionError"):
         read("my-service", FRANKFURT, 0.2)
 
 
 def test_without_credentials_it_is_no_outage(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
-    with pytest.raises(Unreadable, match="NoCredentialsError") as error:
+    with pytest.raises(SourceError, match="NoCredentialsError") as error:
         read("my-service", FRANKFURT, 2)
-    assert type(error.value) is Unreadable
+    assert type(error.value) is SourceError

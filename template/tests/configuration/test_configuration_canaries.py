@@ -1,4 +1,4 @@
-"""A canary in every secret, in every place: no way of showing the configuration makes one sing."""
+"""A canary in every secret, in every source: no output of the configuration contains one."""
 
 import json
 import sys
@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from app.command import main
+from app.cli import main
 from app.configuration.layer import put
 from app.configuration.names import variables
 from app.settings import Settings, load
@@ -75,7 +75,7 @@ def test_settings_that_are_shown_keep_their_secrets(place: Place) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]], ids=["table", "json"])
-def test_the_command_that_shows_them_does_too(
+def test_the_config_command_keeps_secrets(
     arguments: list[str],
     place: Place,
     monkeypatch: pytest.MonkeyPatch,
@@ -89,7 +89,7 @@ def test_the_command_that_shows_them_does_too(
     assert "canary" not in shown
 
 
-def test_a_refusal_names_what_is_wrong_with_a_secret_and_not_the_secret(
+def test_a_refusal_names_the_fault_of_a_secret_and_not_its_value(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
     place({name: f"{value}-ключ" for name, value in SECRETS.items()} | {"REDIS_URL": "canary"})
@@ -104,7 +104,7 @@ def test_a_refusal_names_what_is_wrong_with_a_secret_and_not_the_secret(
 def test_a_secret_in_the_wrong_variable_is_not_repeated(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Somebody pasted the key into the line above."""
+    """The user pasted the key into the line above."""
     monkeypatch.setenv(name, "sk canary ключ")
     shown = []
     try:

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from app.configuration.secrets.google import read
 from app.configuration.secrets.policy import GooglePolicy
-from app.configuration.unreadable import Unreachable, Unreadable
+from app.configuration.text_file import SourceError, SourceUnavailableError
 from tests.configuration.json_server import JSONServer, json_server
 
 SECRET = "GET /v1/projects/a-project/secrets/my-service/versions/latest:access"
@@ -64,19 +64,19 @@ def test_the_secret_of_another_project_can_be_read(google: JSONServer) -> None:
 @pytest.mark.parametrize(
     ("where", "status", "answer", "kind"),
     [
-        pytest.param(SECRET, 403, {"error": "ya29.canary"}, Unreadable, id="denied"),
-        pytest.param(SECRET, 503, {}, Unreachable, id="overloaded"),
-        pytest.param(SECRET, 200, payload(b"sk-canary"), Unreadable, id="no JSON"),
-        pytest.param(SECRET, 200, payload(b"\xff"), Unreadable, id="no text"),
-        pytest.param(SECRET, 200, {}, Unreadable, id="no payload"),
-        pytest.param("POST /token", 401, {"error": "canary"}, Unreadable, id="no token"),
+        pytest.param(SECRET, 403, {"error": "ya29.canary"}, SourceError, id="denied"),
+        pytest.param(SECRET, 503, {}, SourceUnavailableError, id="overloaded"),
+        pytest.param(SECRET, 200, payload(b"sk-canary"), SourceError, id="no JSON"),
+        pytest.param(SECRET, 200, payload(b"\xff"), SourceError, id="no text"),
+        pytest.param(SECRET, 200, {}, SourceError, id="no payload"),
+        pytest.param("POST /token", 401, {"error": "canary"}, SourceError, id="no token"),
     ],
 )
-def test_a_refusal_is_told_from_an_outage_and_repeats_no_secret(
-    where: str, status: int, answer: object, kind: type[Unreadable], google: JSONServer
+def test_a_refusal_differs_from_an_outage_and_repeats_no_secret(
+    where: str, status: int, answer: object, kind: type[SourceError], google: JSONServer
 ) -> None:
     google.answers[where] = (status, answer)
-    with pytest.raises(Unreadable) as error:
+    with pytest.raises(SourceError) as error:
         ask(google)
     assert type(error.value) is kind
     assert "canary" not in str(error.value)
@@ -86,6 +86,6 @@ def test_a_file_of_credentials_that_is_not_there_is_no_outage(
     google: JSONServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", "nowhere.json")
-    with pytest.raises(Unreadable, match="no credentials for Google") as error:
+    with pytest.raises(SourceError, match="no credentials for Google") as error:
         ask(google)
-    assert type(error.value) is Unreadable
+    assert type(error.value) is SourceError

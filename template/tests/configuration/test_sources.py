@@ -1,4 +1,4 @@
-"""Seven places, one order."""
+"""The order of the seven sources of settings."""
 
 from pathlib import Path
 
@@ -27,7 +27,8 @@ def written(directory: Path, name: str, text: str) -> Path:
 @pytest.fixture
 def _staging(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_ENV", "staging")
-    written(tmp_path, "mounted/somebody-elses", "file")
+    monkeypatch.setenv("CLIENT_AUTH", "off")
+    written(tmp_path, "mounted/another-programs", "file")
     monkeypatch.setenv("SECRETS_DIR", str(tmp_path / "mounted"))
 
 
@@ -70,7 +71,7 @@ def test_the_documented_spelling_wins_over_the_explicit_one(
 
 
 def test_the_file_of_another_environment_is_not_read(tmp_path: Path) -> None:
-    written(tmp_path, ".env", "APP_ENV=staging")
+    written(tmp_path, ".env", "APP_ENV=staging\nCLIENT_AUTH=off")
     written(tmp_path, ".env.prod", "PORT=1111")
     written(tmp_path, "config.prod.yaml", "port: 1111")
     assert load().port == DEFAULT_PORT
@@ -85,7 +86,7 @@ def test_the_file_of_another_environment_is_not_read(tmp_path: Path) -> None:
         ("config.yaml", "config_file: other.yaml"),
     ],
 )
-def test_what_decides_which_files_are_read_is_not_in_one_of_them(
+def test_a_file_cannot_set_the_variables_that_select_files(
     name: str,
     text: str,
     tmp_path: Path,
@@ -96,14 +97,12 @@ def test_what_decides_which_files_are_read_is_not_in_one_of_them(
     written(tmp_path, name, text)
     with pytest.raises(SystemExit):
         load()
-    assert f"belongs in the environment or in .env, not in {name}" in capsys.readouterr().err
+    assert f"must be set in the environment or in .env, not in {name}" in capsys.readouterr().err
 
 
-def test_a_file_may_repeat_for_which_environment_it_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_may_repeat_its_app_env(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("APP_ENV", "staging")
-    written(tmp_path, ".env.staging", "APP_ENV=Staging\nPORT=1111")
+    written(tmp_path, ".env.staging", "APP_ENV=Staging\nPORT=1111\nCLIENT_AUTH=off")
     assert load().port == 1111
 
 

@@ -1,4 +1,4 @@
-"""The secrets manager as a source of settings: when it is asked, and what happens when it is not there."""
+"""The secrets manager as a source of settings: when it is called, and its outages."""
 
 import socket
 import sys
@@ -37,8 +37,8 @@ def vault(monkeypatch: pytest.MonkeyPatch) -> Iterator[JSONServer]:
 
 
 @pytest.fixture
-def _nobody(vault: JSONServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert vault.url  # configured, and then gone
+def _stopped(vault: JSONServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert vault.url  # configured, and then stopped
     with socket.create_server(("127.0.0.1", 0)) as taken:
         monkeypatch.setenv("VAULT_ADDR", f"http://127.0.0.1:{taken.getsockname()[1]}")
 
@@ -59,7 +59,7 @@ def test_the_secret_holds_variables_of_any_kind_and_others(vault: JSONServer) ->
     assert settings.retry.max_attempts == 5
 
 
-def test_it_stands_between_dotenv_and_yaml(vault: JSONServer, tmp_path: Path) -> None:
+def test_the_manager_ranks_between_dotenv_and_yaml(vault: JSONServer, tmp_path: Path) -> None:
     vault.answers[SECRET] = holding(MAX_TOKENS=2, PORT=2)
     (tmp_path / ".env").write_text("PORT=1")
     (tmp_path / "config.yaml").write_text("max_tokens: 3")
@@ -82,7 +82,7 @@ def test_a_process_asks_once(vault: JSONServer) -> None:
     assert len(vault.asked) == 1
 
 
-def test_a_wrong_value_is_said_with_the_secret_it_is_in(
+def test_an_invalid_value_is_reported_with_the_name_of_its_secret(
     vault: JSONServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     vault.answers[SECRET] = holding(PORT="canary")
@@ -110,9 +110,9 @@ def test_a_manager_without_a_secret_is_refused(
     assert "SECRETS_NAME: must name a secret" in refused(capsys)
 
 
-@pytest.mark.usefixtures("_nobody")
+@pytest.mark.usefixtures("_stopped")
 @pytest.mark.parametrize("app_env", ["staging", "prod"])
-def test_nothing_starts_without_its_secrets(
+def test_prod_and_staging_do_not_start_without_the_secrets_manager(
     app_env: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("APP_ENV", app_env)
@@ -121,22 +121,22 @@ def test_nothing_starts_without_its_secrets(
     assert "Traceback" not in message
 
 
-@pytest.mark.usefixtures("_nobody")
-def test_a_laptop_without_network_goes_on_and_says_so_once(logs: CapturedLogs) -> None:
+@pytest.mark.usefixtures("_stopped")
+def test_dev_starts_without_network_and_warns_once(logs: CapturedLogs) -> None:
     assert load().openai == load().openai == untouched().openai
     warnings = [line for line in logs.lines if line["level"] == "warning"]
     assert len(warnings) == 1
-    assert "going on without it" in str(warnings[0]["event"])
+    assert "the start continues without it" in str(warnings[0]["event"])
 
 
-def test_a_refusal_is_no_missing_network(
+def test_a_refusal_of_the_manager_stops_dev_too(
     vault: JSONServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     vault.answers[SECRET] = (403, {})
     assert "answers 403" in refused(capsys)
 
 
-def test_nobody_is_asked_for_a_test(vault: JSONServer) -> None:
+def test_tests_do_not_call_a_secrets_manager(vault: JSONServer) -> None:
     untouched()
     assert vault.asked == []
 

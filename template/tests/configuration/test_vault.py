@@ -9,7 +9,7 @@ from pydantic import SecretStr
 
 from app.configuration.secrets.policy import VaultPolicy
 from app.configuration.secrets.vault import read
-from app.configuration.unreadable import Unreachable, Unreadable
+from app.configuration.text_file import SourceError, SourceUnavailableError
 from tests.configuration.json_server import JSONServer, json_server
 
 SECRET = "GET /v1/secret/data/team/my-service"
@@ -59,18 +59,18 @@ def test_a_namespace_is_sent_along(vault: JSONServer) -> None:
 @pytest.mark.parametrize(
     ("status", "answer", "kind"),
     [
-        pytest.param(403, {"errors": ["hvs.canary-token is denied"]}, Unreadable, id="denied"),
-        pytest.param(404, {"errors": []}, Unreadable, id="not there"),
-        pytest.param(200, b"<html>hvs.canary-token", Unreadable, id="something else answers"),
-        pytest.param(503, {"errors": ["Vault is sealed"]}, Unreachable, id="sealed"),
-        pytest.param(429, {"errors": []}, Unreachable, id="overloaded"),
+        pytest.param(403, {"errors": ["hvs.canary-token is denied"]}, SourceError, id="denied"),
+        pytest.param(404, {"errors": []}, SourceError, id="not there"),
+        pytest.param(200, b"<html>hvs.canary-token", SourceError, id="something else answers"),
+        pytest.param(503, {"errors": ["Vault is sealed"]}, SourceUnavailableError, id="sealed"),
+        pytest.param(429, {"errors": []}, SourceUnavailableError, id="overloaded"),
     ],
 )
-def test_a_refusal_is_told_from_an_outage_and_repeats_no_secret(
-    status: int, answer: object, kind: type[Unreadable], vault: JSONServer
+def test_a_refusal_differs_from_an_outage_and_repeats_no_secret(
+    status: int, answer: object, kind: type[SourceError], vault: JSONServer
 ) -> None:
     vault.answers[SECRET] = (status, answer)
-    with pytest.raises(Unreadable) as error:
+    with pytest.raises(SourceError) as error:
         ask(vault, token=TOKEN)
     assert type(error.value) is kind
     assert "canary" not in str(error.value)
@@ -78,22 +78,22 @@ def test_a_refusal_is_told_from_an_outage_and_repeats_no_secret(
 
 def test_a_login_that_is_refused_is_not_an_outage(vault: JSONServer) -> None:
     vault.answers[LOGIN] = (400, {"errors": ["invalid secret id canary-id"]})
-    with pytest.raises(Unreadable, match="POST /v1/auth/approle/login") as error:
+    with pytest.raises(SourceError, match="POST /v1/auth/approle/login") as error:
         ask(vault, role_id=SecretStr("a-role"), secret_id=SecretStr("canary-id"))
     assert "canary" not in str(error.value)
 
 
-def test_nobody_there_is_an_outage() -> None:
+def test_a_manager_that_does_not_listen_is_an_outage() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         addr = f"http://127.0.0.1:{taken.getsockname()[1]}"
-    with pytest.raises(Unreachable, match="does not answer"):
+    with pytest.raises(SourceUnavailableError, match="does not answer"):
         read("secret/x", VaultPolicy(addr=addr, token=TOKEN), 2)
 
 
 def test_silence_is_an_outage_after_the_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         addr = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        with pytest.raises(Unreachable, match="ReadTimeout"):
+        with pytest.raises(SourceUnavailableError, match="ReadTimeout"):
             read("secret/x", VaultPolicy(addr=addr, token=TOKEN), 0.05)
 
 
@@ -102,7 +102,7 @@ def test_silence_is_an_outage_after_the_timeout() -> None:
     [
         pytest.param("secret/x", VaultPolicy(token=TOKEN), "VAULT_ADDR", id="no address"),
         pytest.param(
-            "secret/x", VaultPolicy(addr="http://127.0.0.1:1"), "VAULT_TOKEN", id="nobody"
+            "secret/x", VaultPolicy(addr="http://127.0.0.1:1"), "VAULT_TOKEN", id="no login"
         ),
         pytest.param(
             "secret/x",
@@ -118,9 +118,9 @@ def test_silence_is_an_outage_after_the_timeout() -> None:
         ),
     ],
 )
-def test_what_is_missing_is_named_before_anybody_is_asked(
+def test_missing_settings_are_named_before_vault_is_called(
     name: str, policy: VaultPolicy, variable: str
 ) -> None:
-    with pytest.raises(Unreadable, match=f"^{variable}: ") as error:
+    with pytest.raises(SourceError, match=f"^{variable}: ") as error:
         read(name, policy, 2)
-    assert type(error.value) is Unreadable
+    assert type(error.value) is SourceError

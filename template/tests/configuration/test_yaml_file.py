@@ -32,7 +32,7 @@ def test_groups_are_nested_and_values_have_their_own_types(config: Path) -> None
 
 
 @pytest.mark.parametrize("text", ["", "# nothing yet", "temperature:\nretry: {}\nlog:"])
-def test_what_has_no_value_is_the_default(text: str, config: Path) -> None:
+def test_a_key_without_a_value_means_the_default(text: str, config: Path) -> None:
     config.write_text(text)
     assert load() == untouched()
 
@@ -42,24 +42,26 @@ def test_what_has_no_value_is_the_default(text: str, config: Path) -> None:
     [
         pytest.param(
             "retry: {max_atempts: 4}",
-            "retry.max_atempts: is no setting; did you mean retry.max_attempts?",
+            "retry.max_atempts: is not a setting; did you mean retry.max_attempts?",
             id="in a group",
         ),
-        pytest.param("prot: 1", "prot: is no setting; did you mean port?", id="alone"),
-        pytest.param("colour: red", "colour: is no setting; see .env.example", id="like nothing"),
+        pytest.param("prot: 1", "prot: is not a setting; did you mean port?", id="alone"),
         pytest.param(
-            "PORT: 1111", "PORT: is no setting; did you mean port?", id="a variable's spelling"
+            "colour: red", "colour: is not a setting; see .env.example", id="like nothing"
+        ),
+        pytest.param(
+            "PORT: 1111", "PORT: is not a setting; did you mean port?", id="a variable's spelling"
         ),
     ],
 )
-def test_a_mistyped_key_is_not_silent(
+def test_a_mistyped_key_is_refused(
     text: str, problem: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config.write_text(text)
     assert refused(capsys)[0].startswith(problem)
 
 
-def test_all_that_is_wrong_is_said_with_file_and_key(
+def test_every_fault_is_reported_with_file_and_key(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config.write_text("retry: {max_attempts: 0, typo: 1}\nmax_tokens: 0")
@@ -76,19 +78,21 @@ def test_all_that_is_wrong_is_said_with_file_and_key(
     ("text", "reason"),
     [
         pytest.param(b"port: 1\nhost: [", "line 2 of config.yaml", id="no YAML"),
-        pytest.param(b"port: 1\nport: 2", "line 2 of config.yaml: the key port is", id="twice"),
         pytest.param(
-            b"log: {level: INFO, level: ERROR}", "the key level is there", id="in a group"
+            b"port: 1\nport: 2", "line 2 of config.yaml: the key port occurs twice", id="twice"
+        ),
+        pytest.param(
+            b"log: {level: INFO, level: ERROR}", "the key level occurs twice", id="in a group"
         ),
         pytest.param(
             b"port: 1\n[host]: 2", "line 2 of config.yaml: a key must", id="a list as key"
         ),
         pytest.param(b"log: &log {level: *log}", "cannot read config.yaml", id="endless"),
         pytest.param(b"- port", "must consist of keys and values", id="a list"),
-        pytest.param(b"host: \xff", "cannot read config.yaml", id="no text"),
+        pytest.param(b"host: \xff", "config.yaml line 1 is not UTF-8", id="no text"),
     ],
 )
-def test_a_file_that_cannot_be_understood_ends_the_start(
+def test_an_unreadable_file_stops_the_start(
     text: bytes, reason: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config.write_bytes(text)
@@ -97,7 +101,9 @@ def test_a_file_that_cannot_be_understood_ends_the_start(
     assert reason in line
 
 
-def test_an_object_of_python_is_not_made(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_tag_for_a_python_object_is_refused(
+    config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     config.write_text("host: !!python/object/apply:os.getcwd []")
     assert refused(capsys)
 

@@ -1,4 +1,4 @@
-"""`make scan` tells apart: clean, not clean, and not known."""
+"""`make scan` has three verdicts: clean, not clean, and unknown."""
 
 import json
 import subprocess
@@ -29,7 +29,7 @@ FLAW = {
 
 @contextmanager
 def osv(answer: object) -> Iterator[str]:
-    """A database of vulnerabilities that says the same of everything."""
+    """A database of vulnerabilities with one answer for every package."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -38,7 +38,7 @@ def osv(answer: object) -> Iterator[str]:
             self.wfile.write(json.dumps(answer).encode())
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         Thread(target=server.serve_forever, daemon=True).start()
@@ -66,17 +66,17 @@ def scan(url: str, directory: Path) -> subprocess.CompletedProcess[str]:
         pytest.param({"vulns": [FLAW]}, FOUND, "one 1.0: PYSEC-2026-1, fixed in 1.1", id="not"),
     ],
 )
-def test_a_verdict_is_given(tmp_path: Path, answer: object, code: int, said: str) -> None:
+def test_a_scan_ends_with_a_verdict(tmp_path: Path, answer: object, code: int, said: str) -> None:
     with osv(answer) as url:
         done = scan(url, tmp_path)
     assert (done.returncode, said in done.stdout) == (code, True), done
 
 
 @pytest.mark.slow
-def test_without_a_database_nothing_is_said_to_be_well(tmp_path: Path) -> None:
+def test_without_a_database_there_is_no_verdict(tmp_path: Path) -> None:
     done = scan("http://127.0.0.1:1/query", tmp_path)
     assert done.returncode == NO_VERDICT
-    assert "no verdict" in done.stderr
+    assert "no result" in done.stderr
     assert "127.0.0.1" in done.stderr
 
 
@@ -85,13 +85,13 @@ def test_without_a_database_nothing_is_said_to_be_well(tmp_path: Path) -> None:
     [
         pytest.param("trivy", 0, 0, "no severe", id="clean"),
         pytest.param("trivy", 10, FOUND, "has severe", id="not-clean"),
-        pytest.param("trivy", 1, NO_VERDICT, "no verdict", id="trivy-without-database"),
+        pytest.param("trivy", 1, NO_VERDICT, "no result", id="trivy-without-database"),
         pytest.param("grype", 2, FOUND, "has severe", id="not-clean-for-grype"),
-        pytest.param("grype", 1, NO_VERDICT, "no verdict", id="grype-without-database"),
+        pytest.param("grype", 1, NO_VERDICT, "no result", id="grype-without-database"),
         pytest.param("none", 0, NO_VERDICT, "install trivy or grype", id="no-scanner"),
     ],
 )
-def test_an_image_is_scanned_by_who_is_there(
+def test_an_image_is_scanned_by_an_installed_scanner(
     tmp_path: Path, scanner: str, ends: int, code: int, said: str
 ) -> None:
     fake = tmp_path / scanner

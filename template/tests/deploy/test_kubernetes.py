@@ -8,9 +8,9 @@ import yaml
 
 from app.api import health
 from app.configuration.names import variables
-from app.server import _DRAIN_S
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from tests.client_keys import CLIENT_KEYS
 
 PROJECT = Path(__file__).parent.parent.parent
 MANIFESTS = PROJECT / "deploy/kubernetes"
@@ -32,11 +32,25 @@ def variables_of(environment: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def test_a_pod_may_finish_what_it_answers_before_it_is_killed() -> None:
-    until_nobody_sends_more = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
-    patience = POD["terminationGracePeriodSeconds"]
-    assert until_nobody_sends_more > 0
-    assert patience == until_nobody_sends_more + _DRAIN_S + 5
+MARGIN_S = 5  # to close connections and write the last lines of the log
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_pod_may_finish_its_requests_before_it_is_killed(
+    environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(environment, monkeypatch)
+    needed_s = settings.delay_of_shutdown_s + settings.shutdown_grace_s + MARGIN_S
+    assert POD["terminationGracePeriodSeconds"] >= needed_s
+    assert "preStop" not in CONTAINER.get("lifecycle", {})  # or its seconds belong into the sum
+
+
+@pytest.mark.parametrize("environment", ["staging", "prod"])
+def test_a_stopping_pod_accepts_until_its_probe_has_failed(
+    environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_of(environment, monkeypatch)
+    assert settings.delay_of_shutdown_s >= CONTAINER["readinessProbe"]["periodSeconds"]
 
 
 def test_a_rolling_update_takes_nothing_away_before_the_new_is_there() -> None:
@@ -54,13 +68,29 @@ def test_a_rolling_update_takes_nothing_away_before_the_new_is_there() -> None:
         pytest.param("readinessProbe", "/readyz", id="ready"),
     ],
 )
-def test_each_probe_asks_what_the_service_answers(probe: str, path: str) -> None:
+def test_each_probe_has_a_path_of_the_service(probe: str, path: str) -> None:
     assert CONTAINER[probe]["httpGet"] == {"path": path, "port": "http"}
     assert path in {getattr(route, "path", None) for route in health.router.routes}
 
 
 def test_readiness_waits_longer_than_its_own_checks_take() -> None:
     assert CONTAINER["readinessProbe"]["timeoutSeconds"] > 2 * health._CHECK_TIMEOUT_S
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_prometheus_finds_the_metrics_at_the_port_for_operators(
+    environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = settings_of(environment, monkeypatch).admin_port
+    annotations = base("deployment")["spec"]["template"]["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == str(port)
+    assert {"name": "admin", "containerPort": port} in CONTAINER["ports"]
+    rules = base("network-policy")["spec"]["ingress"]
+    assert {"protocol": "TCP", "port": port} in [port for rule in rules for port in rule["ports"]]
+
+
+def test_the_service_of_the_cluster_does_not_expose_the_port_for_operators() -> None:
+    assert [port["targetPort"] for port in base("service")["spec"]["ports"]] == ["http"]
 
 
 def test_the_autoscaler_reads_a_metric_that_the_service_exports() -> None:
@@ -78,15 +108,20 @@ def test_the_pod_is_the_user_that_the_image_was_made_for() -> None:
     )
 
 
-@pytest.mark.parametrize("environment", ENVIRONMENTS)
-def test_the_service_starts_with_the_settings_of(
-    environment: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def settings_of(environment: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
     for name, value in variables_of(environment).items():
         monkeypatch.setenv(name, value)
     monkeypatch.setenv("OPENAI_API_KEY", "from-the-secret")
     monkeypatch.setenv("ANTHROPIC_API_KEY", "from-the-secret")
-    assert Settings().app_env == environment
+    monkeypatch.setenv("CLIENT_KEYS", CLIENT_KEYS)
+    return Settings()
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_service_starts_with_the_settings_of(
+    environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert settings_of(environment, monkeypatch).app_env == environment
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)

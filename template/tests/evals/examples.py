@@ -1,8 +1,10 @@
-"""Cases, answers and runs that differ from usual ones in what a test is about."""
+"""Cases, answers and runs with defaults; a test sets only the fields it is about."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.llm.types import LLMResponse
+from app.testing import FakeChatModel
 from evals.answers import Answer
 from evals.cases import Case, Expect, Kind
 from evals.runs import Beginning, Conditions, Run
@@ -46,7 +48,9 @@ def answer(
 
 
 def failure(to: Case, *, paid: bool) -> Answer:
-    return answer(to, "").model_copy(update={"error": "TimedOut: too slow", "paid": paid})
+    return answer(to, "").model_copy(
+        update={"error": "ProviderTimeoutError: too slow", "paid": paid}
+    )
 
 
 def results(signs: str) -> list[Result]:
@@ -60,3 +64,10 @@ def results(signs: str) -> list[Result]:
 
 def run(path: Path, *answers: Answer) -> Run:
     return Run(path, BEGINNING, {each.id: each for each in answers})
+
+
+class Priced(FakeChatModel):
+    """Each answer costs a cent."""
+
+    def response(self, content: str) -> LLMResponse:
+        return super().response(content).model_copy(update={"cost_usd": 0.01})

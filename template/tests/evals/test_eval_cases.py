@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from evals.__main__ import HERE
-from evals.cases import BadDataSet, read_cases
+from evals.cases import BadDataSetError, read_cases
 from tests.evals.examples import case
 
 GOOD = '{"id": "one", "question": "Which?", "expect": {"contains": ["yes"]}}'
@@ -46,9 +46,9 @@ def test_a_case_is_a_line_and_empty_lines_are_none(data_set: Path) -> None:
         pytest.param(GOOD, "id: one is there already", id="twice"),
     ],
 )
-def test_a_bad_line_is_named_with_what_is_wrong(data_set: Path, line: str, reason: str) -> None:
+def test_a_bad_line_is_named_with_the_reason(data_set: Path, line: str, reason: str) -> None:
     data_set.write_text(f"{GOOD}\n\n{line}\n", encoding="utf-8")
-    with pytest.raises(BadDataSet) as refusal:
+    with pytest.raises(BadDataSetError) as refusal:
         read_cases(data_set)
     assert str(refusal.value).startswith(f"{data_set}:3: ")
     assert reason in str(refusal.value)
@@ -56,7 +56,7 @@ def test_a_bad_line_is_named_with_what_is_wrong(data_set: Path, line: str, reaso
 
 def test_all_bad_lines_are_named_at_once(data_set: Path) -> None:
     data_set.write_text("{\n" * 30, encoding="utf-8")
-    with pytest.raises(BadDataSet) as refusal:
+    with pytest.raises(BadDataSetError) as refusal:
         read_cases(data_set)
     lines = str(refusal.value).splitlines()
     assert lines[1].startswith(f"{data_set}:2: ")
@@ -76,11 +76,11 @@ def test_a_file_without_cases_is_refused(
 ) -> None:
     if content is not None:
         data_set.write_bytes(content)
-    with pytest.raises(BadDataSet, match=reason):
+    with pytest.raises(BadDataSetError, match=reason):
         read_cases(data_set)
 
 
-def test_what_is_asked_has_a_fingerprint_and_what_is_expected_has_not() -> None:
+def test_the_fingerprint_of_a_case_covers_its_question_and_not_its_expectation() -> None:
     assert case("a").fingerprint == case("b", tags=["x"]).fingerprint
     assert case("a").fingerprint != case("a", question="Really?").fingerprint
 

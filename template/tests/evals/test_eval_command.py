@@ -1,4 +1,4 @@
-"""`python -m evals`, in this process and, for the hard end, in one of its own."""
+"""`python -m evals`, in this process and, when it gets killed, in one of its own."""
 
 import json
 import os
@@ -28,7 +28,7 @@ def line(name: str, question: str) -> str:
 
 @pytest.fixture
 def data_set(tmp_path: Path) -> Path:
-    """Two of three pass: the mock says what it was told."""
+    """Two of three pass: the mock repeats the question."""
     path = tmp_path / "some.jsonl"
     path.write_text(line("a", "Yes!") + line("b", "Yes, sir.") + line("c", "No."))
     return path
@@ -45,7 +45,9 @@ def test_the_data_set_of_the_service_passes_against_the_mock(
     assert main(["--runs", str(tmp_path), "--name", "first", "--min-pass", "0.9"]) == 0
     assert "Report: " in capsys.readouterr().out
     assert (tmp_path / "first.html").exists()
-    assert any(each.contexts for each in read_run(tmp_path / "first.jsonl").answers.values())
+    answers = read_run(tmp_path / "first.jsonl").answers.values()
+    assert answers
+    assert any(each.contexts for each in answers)  # feature: ask
     assert '"event":"llm.call"' in (tmp_path / "first.log").read_text()
 
 
@@ -72,7 +74,7 @@ def test_two_runs_say_the_same(evaluate: Evaluate, tmp_path: Path) -> None:
         pytest.param(["--against", "monday"], 2, id="no-such-run"),
     ],
 )
-def test_the_exit_code_says_whether_it_was_good_enough(
+def test_the_exit_code_depends_on_the_gates(
     evaluate: Evaluate, arguments: list[str], code: int
 ) -> None:
     assert evaluate(*arguments) == code
@@ -104,7 +106,7 @@ def test_a_bad_data_set_is_refused_before_anything_is_asked(
     assert not (tmp_path / "runs").exists()
 
 
-def test_what_passes_no_longer_is_a_gate(evaluate: Evaluate, tmp_path: Path) -> None:
+def test_a_case_that_no_longer_passes_fails_the_gate(evaluate: Evaluate, tmp_path: Path) -> None:
     assert evaluate("--name", "monday") == 0
     run = tmp_path / "runs/monday.jsonl"
     (tmp_path / "runs/tuesday.jsonl").write_text(run.read_text().replace("Yes, sir.", "Well."))
@@ -124,7 +126,7 @@ def test_a_run_that_was_broken_off_is_continued_and_a_finished_one_is_not(
     assert len([*run.parent.glob("*.jsonl")]) == 2
 
 
-def test_where_nothing_is_answered_nothing_is_good_enough(
+def test_a_run_without_answers_fails_its_gates(
     evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("LLM_PROVIDERS", "openai")
@@ -141,13 +143,13 @@ def mock() -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_killed_halfway_nothing_is_paid_for_twice(mock: str, tmp_path: Path) -> None:
+def test_a_run_killed_halfway_pays_for_no_answer_twice(mock: str, tmp_path: Path) -> None:
     questions = [f"Yes, {number}." for number in range(20)]
     data_set, run = tmp_path / "some.jsonl", tmp_path / "runs/monday.jsonl"
     data_set.write_text("".join(line(str(n), text) for n, text in enumerate(questions)))
     arguments = [str(data_set), "--runs", str(run.parent), "--name", "monday", "--concurrency", "4"]
 
-    # Ten are answered; then the provider is silent, so that nothing is on its way when the end comes.
+    # Ten are answered; then the provider is silent, so that no answer is in transit at the kill.
     faults = [{"latency_ms": 1, "times": 10}, {"stall_after_chunks": 0}]
     httpx2.put(f"{mock}/_mock/faults", json=faults)
     process = started(mock, arguments)

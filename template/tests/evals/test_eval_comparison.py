@@ -10,7 +10,7 @@ def ids(them: tuple[Result, ...]) -> list[str]:
     return [result.case.id for result in them]
 
 
-def test_what_got_better_and_what_got_worse() -> None:
+def test_improved_and_worsened_cases_are_listed() -> None:
     before, now = results("++--"), results("+-++")
     comparison = compare(now, before, against="monday")
     assert ids(comparison.better) == ["2", "3"]
@@ -64,7 +64,7 @@ def test_few_cases_prove_little(better: int, worse: int, cases: int, *, sure: bo
         ),
     ],
 )
-def test_gates(gates: Gates, missed: list[str]) -> None:
+def test_the_missed_gates_are_reported(gates: Gates, missed: list[str]) -> None:
     now, before = results("+++-"), results("++-+")
     assert gates.missed(now, compare(now, before, against="monday")) == missed
 

@@ -55,7 +55,7 @@ def test_a_tag_has_the_means_of_its_cases() -> None:
     assert table["cost_usd"].tolist() == pytest.approx([0.003, 0.001, 0.002])
     assert table.loc[EVERYTHING, "mrr"] == pytest.approx(0.5)
     assert table["json"].isna().tolist() == [False, True, False]
-    assert "exact" not in table  # nobody expected it
+    assert "exact" not in table  # no case expects it
 
 
 def test_an_unknown_price_is_no_price_of_zero() -> None:
@@ -70,11 +70,11 @@ def test_the_report_needs_nothing_but_itself(ended: Outcome) -> None:
     assert "default-src 'none'" in text
 
 
-def test_what_a_model_says_is_no_markup(ended: Outcome) -> None:
+def test_a_models_text_is_escaped_in_the_report(ended: Outcome) -> None:
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page(ended)
 
 
-def test_every_picture_is_well_formed_and_says_what_it_shows(ended: Outcome) -> None:
+def test_every_picture_is_well_formed_and_has_a_description(ended: Outcome) -> None:
     texts = re.findall(r"<svg.*?</svg>", page(ended))
     pictures = [ET.fromstring(text) for text in texts]  # noqa: S314 - our own
     assert [picture.get("aria-label", "").partition(",")[0] for picture in pictures] == [
@@ -86,8 +86,8 @@ def test_every_picture_is_well_formed_and_says_what_it_shows(ended: Outcome) -> 
     assert len(pictures[1].findall("circle")) == len(CASES)
 
 
-def test_the_report_shows_what_got_worse_before_what_got_better(ended: Outcome) -> None:
-    changes = page(ended).partition("What got worse, and what got better")[2]
+def test_the_report_lists_worsened_cases_before_improved_ones(ended: Outcome) -> None:
+    changes = page(ended).partition("Worse and better than before")[2]
     rows = re.findall(r"<td>(worse|better)</td><td>(\w+)</td>", changes)
     assert rows == [("worse", "json"), ("better", "greeting")]
 
@@ -108,7 +108,7 @@ def test_a_report_of_failures_alone_can_be_drawn(tmp_path: Path) -> None:
     failed = run(tmp_path / "run.jsonl", failure(GREETING, paid=False))
     ended = outcome(failed, [GREETING], [], None, Gates())
     assert ended.is_empty
-    assert "TimedOut: too slow" in page(ended)
+    assert "ProviderTimeoutError: too slow" in page(ended)
 
 
 def test_the_terminal_shows_the_table_the_failures_and_the_changes(ended: Outcome) -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from evals.runs import Conditions, UnusableRun, continued, read_run, runs_of
+from evals.runs import Conditions, UnusableRunError, continued, read_run, runs_of
 from tests.evals.examples import BEGINNING, answer, case, failure
 
 ONE, TWO = case("one"), case("two", question="Really?")
@@ -13,7 +13,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "runs/monday.jsonl"
 
 
-def test_what_was_added_is_there_for_the_next_process(path: Path) -> None:
+def test_an_added_answer_is_read_by_the_next_process(path: Path) -> None:
     with continued(path, BEGINNING) as run:
         run.add(answer(ONE))
         assert read_run(path).answers == {"one": answer(ONE)}
@@ -21,7 +21,7 @@ def test_what_was_added_is_there_for_the_next_process(path: Path) -> None:
         assert run.missing([ONE, TWO]) == [TWO]
 
 
-def test_half_a_line_is_dropped_and_its_question_asked_again(path: Path) -> None:
+def test_a_truncated_line_is_dropped_and_its_question_asked_again(path: Path) -> None:
     with continued(path, BEGINNING) as run:
         run.add(answer(ONE))
         run.add(answer(TWO))
@@ -40,7 +40,7 @@ def test_a_question_that_was_changed_is_asked_again(path: Path) -> None:
         assert run.known([changed]) == {}
 
 
-def test_what_got_no_answer_is_asked_again_and_what_was_paid_for_is_not(path: Path) -> None:
+def test_only_questions_without_an_answer_are_asked_again(path: Path) -> None:
     with continued(path, BEGINNING) as run:
         run.add(failure(ONE, paid=False))
         run.add(failure(TWO, paid=True))
@@ -52,7 +52,9 @@ def test_a_run_is_not_continued_under_other_conditions(path: Path) -> None:
         pass
     other = Conditions(data_set="some.jsonl", asked_of=("openai/gpt-5",), mock=False)
     with (
-        pytest.raises(UnusableRun, match=r"gpt-5-mini \(mock\), and not with some.jsonl, .*gpt-5;"),
+        pytest.raises(
+            UnusableRunError, match=r"gpt-5-mini \(mock\), and not with some.jsonl, .*gpt-5;"
+        ),
         continued(path, BEGINNING.model_copy(update={"conditions": other})),
     ):
         pass
@@ -61,7 +63,7 @@ def test_a_run_is_not_continued_under_other_conditions(path: Path) -> None:
 def test_two_processes_cannot_pay_for_the_same_run(path: Path) -> None:
     with (
         continued(path, BEGINNING),
-        pytest.raises(UnusableRun, match="another process"),
+        pytest.raises(UnusableRunError, match="another process"),
         continued(path, BEGINNING),
     ):
         pass
@@ -80,7 +82,7 @@ def test_two_processes_cannot_pay_for_the_same_run(path: Path) -> None:
 def test_a_file_that_is_no_run_is_refused(path: Path, content: str, reason: str) -> None:
     path.parent.mkdir()
     path.write_text(content)
-    with pytest.raises(UnusableRun, match=reason):
+    with pytest.raises(UnusableRunError, match=reason):
         read_run(path)
 
 

@@ -22,7 +22,7 @@ SCHEMA = Expect(json_schema={"type": "object", "required": ["city"]})
         pytest.param(SCHEMA, "Rome", {"json": 0}, id="no-json"),
     ],
 )
-def test_a_text_is_worth(expect: Expect, text: str, scores: dict[str, float]) -> None:
+def test_a_text_has_the_expected_score(expect: Expect, text: str, scores: dict[str, float]) -> None:
     one = case(expect=expect)
     result = score(one, answer(one, text))
     assert result.scores == scores
@@ -61,17 +61,17 @@ def asked(*documents: str) -> Case:
         pytest.param([], ["a.md"], {"hit": 0}, id="nothing-is-there-and-something-found"),
     ],
 )
-def test_what_was_found_is_worth(
+def test_found_documents_have_the_expected_score(
     documents: Sequence[str], contexts: Sequence[str], scores: dict[str, float]
 ) -> None:
     one = asked(*documents)
     result = score(one, answer(one, contexts=contexts))
     assert result.scores == scores
-    assert result.passed is bool(scores["hit"])  # at whatever rank
+    assert result.passed is bool(scores["hit"])  # at any rank
 
 
 @pytest.mark.parametrize("paid", [True, False], ids=["paid", "not-answered"])
-def test_a_failure_is_worth_nothing_even_where_nothing_is_expected(*, paid: bool) -> None:
+def test_a_failure_scores_zero_even_without_an_expectation(*, paid: bool) -> None:
     one = asked()
     result = score(one, failure(one, paid=paid))
     assert result.scores == {"hit": 0}

@@ -32,7 +32,7 @@ async def test_a_mock_is_asked_as_often_as_there_are_questions(settings: Setting
         ),
     ],
 )
-def test_a_mock_is_asked_where_nobody_else_would_be(
+def test_the_mock_is_used_only_without_a_real_provider(
     monkeypatch: pytest.MonkeyPatch, providers: str, url: str | None, *, mocked: bool
 ) -> None:
     monkeypatch.setenv("LLM_PROVIDERS", providers)

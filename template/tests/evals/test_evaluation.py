@@ -2,38 +2,24 @@ from pathlib import Path
 
 import pytest
 
-from app.errors import NoValidAnswer, RequestRefused
-from app.llm.types import ChatRequest, LLMResponse
+from app.errors import RequestRefusedError
+from app.llm.model import Model
+from app.llm.types import ChatRequest
 from app.testing import FakeChatModel
-from evals.answers import Answer, Found, Interview
+from evals.answers import Answer, Found, Interview, chat
 from evals.cases import Case, Expect
 from evals.evaluation import evaluate
 from evals.runs import continued
-from tests.evals.examples import BEGINNING, answer, case
+from tests.evals.examples import BEGINNING, Priced, answer, case
 
 CASES = [case(str(number)) for number in range(6)]
-INVOICE = (
-    '{"number": "7", "seller": "A", "issued_on": null, "due_on": null, "currency": "EUR",'
-    ' "items": [{"description": "b", "amount": 2}], "total": %s}'
-)
-
-
-class Priced(FakeChatModel):
-    """Each answer costs a cent."""
-
-    def response(self, content: str) -> LLMResponse:
-        return super().response(content).model_copy(update={"cost_usd": 0.01})
-
-
-async def no_documents(question: str) -> Found:
-    raise AssertionError(question)
 
 
 def interview_with(model: FakeChatModel) -> Interview:
-    return Interview(model, no_documents)
+    return Interview(model, {"chat": chat})
 
 
-async def test_what_a_run_has_is_not_asked_again(tmp_path: Path) -> None:
+async def test_an_answer_in_the_run_is_not_requested_again(tmp_path: Path) -> None:
     asked: list[str] = []
 
     async def ask(one: Case) -> Answer:
@@ -64,28 +50,13 @@ async def test_old_answers_are_judged_by_new_expectations(tmp_path: Path) -> Non
     assert not result.passed
 
 
-async def test_every_call_of_a_case_is_on_its_bill() -> None:
-    model = Priced(INVOICE % 3, INVOICE % 2)  # the first does not add up
-    given = await interview_with(model).answer(
-        case(kind="extract", expect=Expect(fields={"total": 2}))
+async def test_a_refused_question_costs_nothing() -> None:
+    given = await interview_with(FakeChatModel(RequestRefusedError("too long"))).answer(case())
+    assert (given.error, given.paid, given.cost_usd) == (
+        "RequestRefusedError: too long",
+        False,
+        None,
     )
-    assert given.error is None
-    assert (given.cost_usd, given.tokens, given.models) == (0.02, 16, ("fake-1",))
-
-
-async def test_an_answer_that_is_never_valid_was_paid_for() -> None:
-    given = await interview_with(Priced("no")).answer(
-        case(kind="extract", expect=Expect(fields={"total": 2}))
-    )
-    assert given.error is not None
-    assert given.error.startswith(NoValidAnswer.__name__)
-    assert given.paid
-    assert given.cost_usd == pytest.approx(0.03)
-
-
-async def test_a_question_that_is_refused_was_not() -> None:
-    given = await interview_with(FakeChatModel(RequestRefused("too long"))).answer(case())
-    assert (given.error, given.paid, given.cost_usd) == ("RequestRefused: too long", False, None)
 
 
 async def test_a_model_is_asked_for_the_json_that_is_expected() -> None:
@@ -97,15 +68,15 @@ async def test_a_model_is_asked_for_the_json_that_is_expected() -> None:
     assert request.answer_schema.schema == expect.json_schema
 
 
-async def test_documents_are_asked_as_the_service_does() -> None:
+async def test_a_way_that_calls_another_model_reports_its_response() -> None:
     model = Priced("In a.md.")
 
-    async def ask(question: str) -> Found:
+    async def ask(one: Case, _model: Model) -> Found:
         response = await model.complete(ChatRequest(messages=()))
-        return Found(f"{question} {response.content}", ["a.md#x/1"], response)
+        return Found(f"{one.question} {response.content}", ["a.md#x/1"], response)
 
     asked = case(kind="ask", question="Where?", expect=Expect(documents=["a.md"]))
-    given = await Interview(FakeChatModel(), ask).answer(asked)
+    given = await Interview(FakeChatModel(), {"ask": ask}).answer(asked)
     assert given.text == "Where? In a.md."
     assert given.contexts == ("a.md#x/1",)
     assert given.cost_usd == pytest.approx(0.01)

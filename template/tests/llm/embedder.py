@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 
-from app.errors import LLMError, RequestRefused
+from app.errors import LLMError, RequestRefusedError
 from app.llm.types import EmbeddingRequest, Embeddings
 from app.testing import FakeChatModel
 
@@ -36,5 +36,5 @@ class Embedder(FakeChatModel):
             if text in self.fails:
                 raise self.fails[text]
             if text in self.refuses:
-                raise RequestRefused("a text is too long for the model", status=400)
+                raise RequestRefusedError("a text is too long for the model", status=400)
         return await super().embed(request)

@@ -1,16 +1,16 @@
-"""What can go wrong on the wire, and which of our errors it is, asked for whole or streamed."""
+"""Faults of the wire, and the error for each, for whole and streamed calls."""
 
 import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.errors import (
-    ConnectionFailed,
     LLMError,
-    MalformedAnswer,
-    ProviderUnavailable,
-    StreamInterrupted,
-    TimedOut,
+    MalformedAnswerError,
+    ProviderConnectionError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    StreamInterruptedError,
 )
 from tests.llm.loopback import Reply, hangs, head, resets, sends, whole
 
@@ -42,66 +42,74 @@ def zipped(content_type: str, body: bytes) -> bytes:
 DEEP_EVENT = b"data: " + b"[" * 5_000 + b"\n\n"
 PAGE = b"<!doctype html><title>Bad gateway</title>" + b"<p>sorry</p>" * 20_000
 FAULTS = {
-    "reset": Fault(always(resets), ConnectionFailed, ConnectionFailed),
-    "closed without a byte": Fault(always(sends()), ConnectionFailed, ConnectionFailed),
-    "hangs": Fault(always(hangs), TimedOut, TimedOut),
+    "reset": Fault(always(resets), ProviderConnectionError, ProviderConnectionError),
+    "closed without a byte": Fault(
+        always(sends()), ProviderConnectionError, ProviderConnectionError
+    ),
+    "hangs": Fault(always(hangs), ProviderTimeoutError, ProviderTimeoutError),
     "garbage": Fault(
-        always(sends(b"\x16\x03\x01 what?\r\n\r\n")), ConnectionFailed, ConnectionFailed
+        always(sends(b"\x16\x03\x01 what?\r\n\r\n")),
+        ProviderConnectionError,
+        ProviderConnectionError,
     ),
     "short body": Fault(
         lambda body, kind: sends(whole(kind, body)[: -len(body) + 9]),
-        ConnectionFailed,
-        ConnectionFailed,
+        ProviderConnectionError,
+        ProviderConnectionError,
     ),
     "bad chunk": Fault(
         lambda _, kind: sends(head(kind, b"Transfer-Encoding: chunked") + b"zz\r\n{}\r\n"),
-        ConnectionFailed,
-        ConnectionFailed,
+        ProviderConnectionError,
+        ProviderConnectionError,
     ),
     "bad gzip": Fault(
-        lambda body, kind: sends(zipped(kind, body)), MalformedAnswer, MalformedAnswer
+        lambda body, kind: sends(zipped(kind, body)), MalformedAnswerError, MalformedAnswerError
     ),
     "gzip bomb": Fault(
         lambda _, kind: sends(zipped(kind, gzip.compress(bytes(5_000_000)))),
-        MalformedAnswer,
-        MalformedAnswer,
+        MalformedAnswerError,
+        MalformedAnswerError,
     ),
     "not JSON": Fault(
-        lambda _, kind: sends(whole(kind, b"data: {nope}\n\n")), MalformedAnswer, MalformedAnswer
+        lambda _, kind: sends(whole(kind, b"data: {nope}\n\n")),
+        MalformedAnswerError,
+        MalformedAnswerError,
     ),
     "nested too deeply": Fault(
         lambda _, kind: sends(whole(kind, b"[" * 5_000 if kind == JSON else DEEP_EVENT)),
-        MalformedAnswer,
-        MalformedAnswer,
+        MalformedAnswerError,
+        MalformedAnswerError,
     ),
     "not UTF-8": Fault(
         lambda _, kind: sends(whole(kind, b'data: {"id": "\xff\xfe"}\n\n')),
-        MalformedAnswer,
-        MalformedAnswer,
+        MalformedAnswerError,
+        StreamInterruptedError,  # the id does not matter, and nothing follows it
     ),
-    "empty": Fault(lambda _, kind: sends(whole(kind, b"")), MalformedAnswer, StreamInterrupted),
+    "empty": Fault(
+        lambda _, kind: sends(whole(kind, b"")), MalformedAnswerError, StreamInterruptedError
+    ),
     "a page, with status 200": Fault(
-        always(sends(whole(HTML, PAGE))), MalformedAnswer, MalformedAnswer
+        always(sends(whole(HTML, PAGE))), MalformedAnswerError, MalformedAnswerError
     ),
     "a page, with status 502": Fault(
         always(sends(whole(HTML, PAGE, status=b"502 Bad Gateway"))),
-        ProviderUnavailable,
-        ProviderUnavailable,
+        ProviderUnavailableError,
+        ProviderUnavailableError,
     ),
-    "an error whose body hangs": Fault(
+    "an error with a body that hangs": Fault(
         always(sends(head(JSON, b"Content-Length: 9", status=b"503 No"), every_s=9, hang_up=False)),
-        TimedOut,
-        TimedOut,
+        ProviderUnavailableError,
+        ProviderUnavailableError,
     ),
     "a redirect": Fault(
         always(sends(whole(HTML, b"", b"Location: http://127.0.0.1:1/", status=b"307 Elsewhere"))),
-        MalformedAnswer,
-        MalformedAnswer,
+        MalformedAnswerError,
+        MalformedAnswerError,
     ),
     "huge header": Fault(
         lambda body, kind: sends(whole(kind, body, b"X-Padding: " + b"x" * 500_000)),
-        ConnectionFailed,
-        ConnectionFailed,
+        ProviderConnectionError,
+        ProviderConnectionError,
     ),
     "one byte at a time": Fault(
         lambda body, kind: sends(
@@ -109,22 +117,22 @@ FAULTS = {
             *[body[i : i + 1] for i in range(60)],
             every_s=0.03,
         ),
-        TimedOut,
-        TimedOut,
+        ProviderTimeoutError,
+        ProviderTimeoutError,
     ),
     "nothing but comments": Fault(
         lambda _, kind: sends(head(kind), *[b": still here\n\n"] * 60, every_s=0.03),
-        TimedOut,
-        TimedOut,
+        ProviderTimeoutError,
+        ProviderTimeoutError,
     ),
     "cut off politely": Fault(
         lambda body, kind: sends(head(kind) + body[: len(body) * 2 // 3]),
-        MalformedAnswer,
-        StreamInterrupted,
+        MalformedAnswerError,
+        StreamInterruptedError,
     ),
     "cut off in the middle of a chunked body": Fault(
         lambda body, kind: sends(chunked(body[: len(body) * 2 // 3], kind)),
-        ConnectionFailed,
-        StreamInterrupted,
+        ProviderConnectionError,
+        StreamInterruptedError,
     ),
 }

@@ -36,9 +36,9 @@ class Loopback:
                 await writer.wait_closed()
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
-        """Notice a client that leaves in the middle of an answer, as every real server does.
+        """Notice a client that disconnects in the middle of an answer, as every real server does.
 
-        The byte that tells may also be the first one of the next request: it is given back.
+        The byte that was read may also be the first one of the next request: it is given back.
         """
         answering = asyncio.ensure_future(self.reply(writer))
         listening = asyncio.ensure_future(reader.read(1))

@@ -1,4 +1,4 @@
-"""What the two providers say, byte by byte, and the one answer that all of it means."""
+"""Answers of the two providers, byte by byte, and the one response that they all mean."""
 
 import json
 from collections.abc import Callable
@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from app.llm.http import Connections
 from app.llm.model import ChatModel, Model, Provider
 from app.llm.providers.anthropic.client import AnthropicChat
+from app.llm.providers.anthropic.policy import AnthropicPolicy
 from app.llm.providers.openai.client import OpenAI
+from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.providers.sdk import anthropic_sdk, openai_sdk
 from app.llm.types import ChatRequest, LLMResponse, Message, Usage
@@ -29,10 +31,11 @@ class Sample:
     answer: JSONObject
     events: tuple[tuple[str, JSONObject | str], ...]
     response: LLMResponse
+    policy: type[ProviderPolicy] = OpenAIPolicy
 
     @property
     def mock_path(self) -> str:
-        """Where the mock API speaks this language."""
+        """The path of this API in the mock API."""
         return "/v1" if self.name.startswith("openai") else ""
 
     @property
@@ -52,8 +55,18 @@ class Sample:
         """The number of events before the first text."""
         return next(i for i, frame in enumerate(self.frames) if PIECES[0].encode() in frame)
 
+    @property
+    def finish(self) -> int:
+        """The number of the event that says why the model stopped. After it the answer is whole."""
+        return next(
+            number
+            for number, (_, data) in enumerate(self.events)
+            if isinstance(data, dict)
+            and ('_reason": "stop"' in json.dumps(data) or "end_turn" in json.dumps(data))
+        )
+
     def model(self, connections: Connections, base_url: str = "http://provider.test/v1") -> Model:
-        return self.make(ProviderPolicy(base_url, model=f"{self.name}-model"), connections)
+        return self.make(self.policy(base_url, model=f"{self.name}-model"), connections)
 
     def with_events(self, *events: tuple[str, JSONObject | str]) -> "Sample":
         return replace(self, events=events)
@@ -220,6 +233,7 @@ ANTHROPIC = Sample(
         ANTHROPIC_STOP,
     ),
     response=_response("anthropic", cached=5, written=3),
+    policy=AnthropicPolicy,
 )
 
 

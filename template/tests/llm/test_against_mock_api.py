@@ -6,21 +6,20 @@ import httpx2 as httpx
 import pytest
 from pydantic import SecretStr
 
-from app.certificates import trusted
 from app.errors import (
-    AuthenticationFailed,
-    ConnectionFailed,
+    AuthenticationError,
     LLMError,
-    MalformedAnswer,
-    ProviderUnavailable,
-    RateLimited,
-    StreamInterrupted,
-    TimedOut,
+    MalformedAnswerError,
+    ProviderConnectionError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    RateLimitError,
+    StreamInterruptedError,
 )
 from app.llm.http import Connections, HTTPPolicy, open_connections
 from app.llm.model import Provider
-from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import Done, TextDelta
+from app.tls import ssl_context
 from mock_api.testing import running_server
 from tests.llm.samples import REQUEST, SAMPLES, Sample, ask
 
@@ -35,7 +34,9 @@ def mock_url() -> Iterator[str]:
 
 @pytest.fixture
 async def mock(mock_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=mock_url, trust_env=False, verify=trusted()) as client:
+    async with httpx.AsyncClient(
+        base_url=mock_url, trust_env=False, verify=ssl_context()
+    ) as client:
         yield client
         await client.delete("/_mock/faults")
 
@@ -49,7 +50,7 @@ async def model(request: pytest.FixtureRequest, mock_url: str) -> AsyncIterator[
 def provider(
     sample: Sample, mock_url: str, connections: Connections, key: SecretStr | None = None
 ) -> Provider:
-    policy = ProviderPolicy(mock_url + sample.mock_path, "gpt-5-mini", key)
+    policy = sample.policy(mock_url + sample.mock_path, "gpt-5-mini", key)
     return sample.make(policy, connections)
 
 
@@ -61,12 +62,14 @@ async def test_a_question_is_answered(model: Provider) -> None:
     assert response.usage.total_tokens > 0
 
 
-async def test_a_stream_says_the_same(model: Provider) -> None:
+async def test_a_stream_has_the_same_answer(model: Provider) -> None:
     whole = await model.complete(REQUEST)
     *deltas, done = [event async for event in model.stream(REQUEST)]
     assert isinstance(done, Done)
     assert "".join(d.text for d in deltas if isinstance(d, TextDelta)) == whole.content
-    assert done.response.model_copy(update={"id": whole.id}) == whole
+    own = {"id": whole.id, "provider_request_id": whole.provider_request_id}
+    assert done.response.provider_request_id not in {None, whole.provider_request_id}
+    assert done.response.model_copy(update=own) == whole
 
 
 async def broken(
@@ -79,11 +82,11 @@ async def broken(
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_a_busy_provider_says_when_to_come_back(
+async def test_a_429_of_a_provider_has_its_retry_after(
     mock: httpx.AsyncClient, model: Provider, *, stream: bool
 ) -> None:
     error = await broken(mock, model, stream=stream, status=429, retry_after=7)
-    assert type(error) is RateLimited
+    assert type(error) is RateLimitError
     assert error.retry_after_s == 7
 
 
@@ -92,17 +95,17 @@ async def test_a_broken_provider_is_unavailable(
     mock: httpx.AsyncClient, model: Provider, status: int
 ) -> None:
     error = await broken(mock, model, stream=False, status=status)
-    assert type(error) is ProviderUnavailable
+    assert type(error) is ProviderUnavailableError
 
 
-async def test_a_malformed_answer_is_noticed(mock: httpx.AsyncClient, model: Provider) -> None:
-    assert type(await broken(mock, model, stream=False, malformed=True)) is MalformedAnswer
+async def test_a_malformed_answer_is_an_error(mock: httpx.AsyncClient, model: Provider) -> None:
+    assert type(await broken(mock, model, stream=False, malformed=True)) is MalformedAnswerError
 
 
 async def test_a_dropped_stream_keeps_its_text(mock: httpx.AsyncClient, model: Provider) -> None:
     whole = await model.complete(REQUEST)
     error = await broken(mock, model, stream=True, drop_after_chunks=6)
-    assert type(error) is StreamInterrupted
+    assert type(error) is StreamInterruptedError
     assert error.text
     assert whole.content.startswith(error.text)
 
@@ -110,25 +113,29 @@ async def test_a_dropped_stream_keeps_its_text(mock: httpx.AsyncClient, model: P
 async def test_a_stream_dropped_at_once_is_a_lost_connection(
     mock: httpx.AsyncClient, model: Provider
 ) -> None:
-    assert type(await broken(mock, model, stream=True, drop_after_chunks=0)) is ConnectionFailed
+    assert (
+        type(await broken(mock, model, stream=True, drop_after_chunks=0)) is ProviderConnectionError
+    )
 
 
 async def test_a_stalled_stream_is_a_timeout(mock: httpx.AsyncClient, model: Provider) -> None:
-    assert type(await broken(mock, model, stream=True, stall_after_chunks=2)) is TimedOut
+    assert (
+        type(await broken(mock, model, stream=True, stall_after_chunks=2)) is ProviderTimeoutError
+    )
 
 
-async def test_a_provider_that_is_well_answers_a_ping(model: Provider) -> None:
+async def test_a_ping_of_a_healthy_provider_succeeds(model: Provider) -> None:
     await model.ping()
 
 
 async def test_a_ping_fails_as_a_call_would(mock: httpx.AsyncClient, model: Provider) -> None:
     (await mock.put("/_mock/faults", json={"status": 503})).raise_for_status()
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(ProviderUnavailableError):
         await model.ping()
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 async def test_a_ping_finds_out_that_a_key_is_bad(mock_url: str, sample: Sample) -> None:
     async with open_connections(POLICY) as connections:
-        with pytest.raises(AuthenticationFailed):
+        with pytest.raises(AuthenticationError):
             await provider(sample, mock_url, connections, SecretStr("invalid")).ping()

@@ -1,16 +1,23 @@
-"""Any number of texts, in calls of a size that providers take, each with its own fate."""
+"""Any number of texts, in calls of a size that providers accept, each with its own result."""
 
 import asyncio
 import math
 
 import pytest
 
-from app.errors import LLMError, ProviderUnavailable, RequestRefused, TimedOut, UnsupportedRequest
-from app.llm.types import Vector
-from app.llm.wrappers.batches import MAX_BYTES, MAX_TEXTS, EmbeddingBatches
+from app.errors import (
+    LLMError,
+    MalformedAnswerError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    RequestRefusedError,
+    UnsupportedRequestError,
+)
+from app.llm.embedding_batches import MAX_BYTES, MAX_TEXTS, EmbeddingBatches
+from app.llm.types import EmbeddingRequest, Embeddings, Vector
 from tests.llm.embedder import Embedder
 
-BUSY = ProviderUnavailable("busy", status=503)
+BUSY = ProviderUnavailableError("busy", status=503)
 
 
 def texts_of(count: int) -> list[str]:
@@ -46,7 +53,7 @@ async def test_many_texts_are_calls_that_a_provider_takes() -> None:
 
 async def test_long_texts_are_fewer_in_a_call() -> None:
     model = Embedder()
-    # Three bytes each: what counts is not the number of characters.
+    # Three bytes each: the limit is in bytes, not in characters.
     await embedded(model, [letter * (MAX_BYTES // 7) for letter in "你好吗天地"])
     assert [len(call) for call in model.calls] == [2, 2, 1]
 
@@ -57,7 +64,7 @@ async def test_a_text_that_fills_a_call_alone_is_sent_all_the_same() -> None:
     assert [len(call) for call in model.calls] == [1, 1]
 
 
-async def test_half_a_character_is_the_providers_matter() -> None:
+async def test_a_text_with_half_a_character_is_left_to_the_provider() -> None:
     assert await embedded(Embedder(), ["\ud83d"]) == [(1.0, 1.0)]
 
 
@@ -78,7 +85,9 @@ async def test_ten_thousand_texts_never_exceed_the_limit() -> None:
 async def test_a_bad_text_costs_only_itself(bad: set[int]) -> None:
     texts = texts_of(100)
     items = await embedded(Embedder(refuses={texts[index] for index in bad}), texts)
-    assert {index for index, item in enumerate(items) if isinstance(item, RequestRefused)} == bad
+    assert {
+        index for index, item in enumerate(items) if isinstance(item, RequestRefusedError)
+    } == bad
     assert all(items[i] == vector_of(texts[i]) for i in range(100) if i not in bad)
 
 
@@ -89,7 +98,7 @@ async def test_a_bad_text_is_found_in_few_calls(count: int) -> None:
     assert len(model.calls) <= 1 + 2 * math.ceil(math.log2(count))
 
 
-async def test_what_succeeded_is_never_asked_again() -> None:
+async def test_a_text_with_a_vector_is_never_sent_again() -> None:
     model = Embedder(refuses={"text 5"}, fails={"text 200": BUSY})
     await embedded(model, texts_of(300))
     accepted = [
@@ -107,25 +116,25 @@ async def test_a_call_that_failed_is_not_split_and_costs_no_other_call() -> None
 
 
 async def test_no_vector_at_all_is_the_providers_failure() -> None:
-    with pytest.raises(ProviderUnavailable):
+    with pytest.raises(ProviderUnavailableError):
         await embedded(Embedder(fails={"text 1": BUSY}), texts_of(3))
 
 
 async def test_bad_texts_do_not_hide_an_outage() -> None:
-    late = TimedOut("late")
+    late = ProviderTimeoutError("late")
     texts = ["x" * MAX_BYTES, "good"]
-    with pytest.raises(TimedOut):
+    with pytest.raises(ProviderTimeoutError):
         await embedded(Embedder(refuses={texts[0]}, fails={"good": late}), texts)
 
 
 async def test_when_every_text_is_refused_the_refusal_is_raised() -> None:
-    with pytest.raises(RequestRefused, match="too long"):
+    with pytest.raises(RequestRefusedError, match="too long"):
         await embedded(Embedder(refuses=texts_of(5)), texts_of(5))
 
 
-async def test_what_a_provider_does_not_offer_is_asked_once() -> None:
-    model = Embedder(fails={"text 0": UnsupportedRequest("no embeddings")})
-    with pytest.raises(UnsupportedRequest):
+async def test_an_unsupported_request_is_sent_once() -> None:
+    model = Embedder(fails={"text 0": UnsupportedRequestError("no embeddings")})
+    with pytest.raises(UnsupportedRequestError):
         await embedded(model, texts_of(64))
     assert len(model.calls) == 1
 
@@ -139,3 +148,90 @@ async def test_cancelling_cancels_every_call() -> None:
     with pytest.raises(asyncio.CancelledError):
         await batch
     assert (model.running, len(model.calls)) == (0, 3)
+
+
+class Gateway(Embedder):
+    """Its calls are answered by these spaces in turns; the last one repeats."""
+
+    def __init__(self, *spaces: tuple[str, int]) -> None:
+        super().__init__()
+        self.spaces = list(spaces)
+
+    async def _answer(self, request: EmbeddingRequest) -> Embeddings:
+        model, dimension = self.spaces.pop(0) if len(self.spaces) > 1 else self.spaces[0]
+        vectors = tuple((1.0,) * dimension for _ in request.texts)
+        return Embeddings(model=model, vectors=vectors, prompt_tokens=0)
+
+
+OLD, NEW, WIDE = ("old", 3), ("new", 3), ("old", 4)
+
+
+@pytest.mark.parametrize("other", [NEW, WIDE], ids=["another model", "another dimension"])
+async def test_a_model_that_changes_is_asked_again_for_the_texts_of_the_other(
+    other: tuple[str, int],
+) -> None:
+    model, texts = Gateway(OLD, other), texts_of(3 * MAX_TEXTS)
+    batch = await EmbeddingBatches(model, limit=1).embed(texts)
+    assert {(batch.model, len(item)) for item in vectors_of(batch.items)} == {other}
+    assert len(vectors_of(batch.items)) == len(texts)
+    assert [len(call) for call in model.calls] == [MAX_TEXTS] * 4
+
+
+async def test_a_text_embedded_twice_by_another_model_has_an_error_of_its_own() -> None:
+    model = Gateway(OLD, NEW, NEW, OLD, OLD)
+    batch = await EmbeddingBatches(model, limit=1).embed(texts_of(3 * MAX_TEXTS))
+    errors = [type(item) for item in batch.items if isinstance(item, LLMError)]
+    assert (batch.model, errors) == ("new", [ProviderUnavailableError] * MAX_TEXTS)
+    assert len(model.calls) == 4
+
+
+async def test_the_model_of_the_last_batch_is_preferred() -> None:
+    batches = EmbeddingBatches(Gateway(OLD, NEW, OLD, NEW, OLD), limit=1)
+    assert (await batches.embed(["a"])).model == "old"
+    batch = await batches.embed(texts_of(3 * MAX_TEXTS))
+    assert (batch.model, len(vectors_of(batch.items))) == ("old", 3 * MAX_TEXTS)
+
+
+def vectors_of(items: tuple[Vector | LLMError, ...]) -> list[Vector]:
+    return [item for item in items if not isinstance(item, LLMError)]
+
+
+class Broken(Embedder):
+    """Gives the vector for the text "bad"."""
+
+    def __init__(self, vector: Vector) -> None:
+        super().__init__()
+        self.vector = vector
+
+    async def _answer(self, request: EmbeddingRequest) -> Embeddings:
+        vectors = tuple(self.vector if text == "bad" else (1.0, 2.0) for text in request.texts)
+        return Embeddings(model="fake-1", vectors=vectors, prompt_tokens=0)
+
+
+@pytest.mark.parametrize(
+    "vector",
+    [(0.0, 0.0), (math.nan, 1.0), (math.inf, 1.0), (1e300, 1.0), (1e-300, 0.0), ()],
+    ids=["zeros", "nan", "infinite", "too large for 32 bits", "too small", "empty"],
+)
+async def test_a_vector_that_cannot_be_compared_is_an_error_of_its_text(vector: Vector) -> None:
+    items = await embedded(Broken(vector), ["good", "bad"])
+    assert items[0] == (1.0, 2.0)
+    assert isinstance(items[1], MalformedAnswerError)
+    with pytest.raises(MalformedAnswerError):
+        await embedded(Broken(vector), ["bad"])
+
+
+async def test_no_text_at_all_is_a_mistake() -> None:
+    with pytest.raises(ValueError, match="no text"):
+        await EmbeddingBatches(Embedder(), limit=1).embed([])
+
+
+@pytest.mark.parametrize(("status", "calls"), [(405, 1), (410, 1), (400, 7), (413, 7), (422, 7)])
+async def test_a_batch_is_asked_again_in_halves_if_a_text_may_be_the_reason(
+    status: int, calls: int
+) -> None:
+    refusal = RequestRefusedError("no", status=status)
+    model = Embedder(fails=dict.fromkeys(texts_of(4), refusal))
+    with pytest.raises(RequestRefusedError):
+        await embedded(model, texts_of(4))
+    assert len(model.calls) == calls

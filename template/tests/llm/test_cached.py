@@ -2,10 +2,11 @@ from dataclasses import replace
 
 import pytest
 
-from app.cache.memory import MemoryCache
-from app.errors import ProviderUnavailable, StreamInterrupted
+from app.cache import MemoryCache
+from app.errors import ProviderUnavailableError, StreamInterruptedError
+from app.llm.guards.cached import Cached, CachePolicy
+from app.llm.guards.guard import stacked
 from app.llm.types import ChatRequest, Done, FinishReason, LLMResponse, Message, TextDelta
-from app.llm.wrappers.cached import Cached, CachePolicy
 from app.testing import FakeChatModel, FakeClock, captured_logs
 from tests.llm.samples import REQUEST
 
@@ -31,7 +32,7 @@ def model() -> FakeChatModel:
 
 
 async def test_an_equal_request_gets_the_same_answer(model: FakeChatModel) -> None:
-    cached = Cached(model, MemoryCache())
+    cached = stacked(model, [Cached(MemoryCache())])
     first = await cached.complete(REQUEST)
     again = await cached.complete(replace(REQUEST))
     assert not first.cached
@@ -55,28 +56,38 @@ async def test_an_equal_request_gets_the_same_answer(model: FakeChatModel) -> No
 async def test_another_request_is_another_question(
     model: FakeChatModel, other: ChatRequest
 ) -> None:
-    cached = Cached(model, MemoryCache())
+    cached = stacked(model, [Cached(MemoryCache())])
     await cached.complete(REQUEST)
     assert not (await cached.complete(other)).cached
 
 
 async def test_another_provider_is_another_question() -> None:
     cache = MemoryCache()
-    await Cached(FakeChatModel(name="one"), cache).complete(REQUEST)
-    assert not (await Cached(FakeChatModel(name="two"), cache).complete(REQUEST)).cached
+    await stacked(FakeChatModel(name="one"), [Cached(cache)]).complete(REQUEST)
+    assert not (await stacked(FakeChatModel(name="two"), [Cached(cache)]).complete(REQUEST)).cached
+
+
+async def test_another_address_of_a_provider_is_another_question() -> None:
+    cache, mock = MemoryCache(), "http://127.0.0.1:9000/v1"
+    await stacked(FakeChatModel(), [Cached(cache, address=mock)]).complete(REQUEST)
+    real = stacked(FakeChatModel(), [Cached(cache, address="https://api.openai.com/v1")])
+    assert not (await real.complete(REQUEST)).cached
+    assert (await stacked(FakeChatModel(), [Cached(cache, address=mock)]).complete(REQUEST)).cached
 
 
 async def test_the_key_shows_nothing_of_the_question(model: FakeChatModel) -> None:
     cache = SpyCache()
-    await Cached(model, cache).complete(REQUEST)
+    await stacked(model, [Cached(cache)]).complete(REQUEST)
     (key,) = cache.keys
     assert key.startswith("chat:")
     assert len(key) == len("chat:") + 64
 
 
 async def test_an_error_is_not_kept() -> None:
-    cached = Cached(FakeChatModel(ProviderUnavailable("busy"), "fine"), MemoryCache())
-    with pytest.raises(ProviderUnavailable):
+    cached = stacked(
+        FakeChatModel(ProviderUnavailableError("busy"), "fine"), [Cached(MemoryCache())]
+    )
+    with pytest.raises(ProviderUnavailableError):
         await cached.complete(REQUEST)
     assert not (await cached.complete(REQUEST)).cached
 
@@ -85,7 +96,7 @@ async def test_an_error_is_not_kept() -> None:
 async def test_only_a_whole_answer_is_kept(reason: FinishReason) -> None:
     model = CutShort()
     model.reason = reason
-    cached = Cached(model, MemoryCache())
+    cached = stacked(model, [Cached(MemoryCache())])
     await cached.complete(REQUEST)
     assert not (await cached.complete(REQUEST)).cached
 
@@ -93,7 +104,7 @@ async def test_only_a_whole_answer_is_kept(reason: FinishReason) -> None:
 async def test_an_answer_is_kept_for_its_time(model: FakeChatModel) -> None:
     clock = FakeClock()
     cache = MemoryCache(clock=clock.monotonic)
-    cached = Cached(model, cache, CachePolicy(ttl_s=60), clock=clock.monotonic)
+    cached = stacked(model, [Cached(cache, CachePolicy(ttl_s=60), clock=clock.monotonic)])
     await cached.complete(REQUEST)
     clock.now += 59
     assert (await cached.complete(REQUEST)).cached
@@ -103,7 +114,7 @@ async def test_an_answer_is_kept_for_its_time(model: FakeChatModel) -> None:
 
 async def test_a_finished_stream_is_kept_and_replayed() -> None:
     text = "0123456789" * 20
-    cached = Cached(FakeChatModel([text[:50], text[50:]], "other"), MemoryCache())
+    cached = stacked(FakeChatModel([text[:50], text[50:]], "other"), [Cached(MemoryCache())])
     *_, first = [event async for event in cached.stream(REQUEST)]
     *deltas, again = [event async for event in cached.stream(REQUEST)]
     assert isinstance(first, Done)
@@ -114,23 +125,23 @@ async def test_a_finished_stream_is_kept_and_replayed() -> None:
 
 
 async def test_streamed_or_not_is_the_same_question(model: FakeChatModel) -> None:
-    cached = Cached(model, MemoryCache())
+    cached = stacked(model, [Cached(MemoryCache())])
     await cached.complete(REQUEST)
     events = [event async for event in cached.stream(REQUEST)]
     assert events[0] == TextDelta("first")
 
 
 async def test_half_a_stream_is_not_kept() -> None:
-    cut = StreamInterrupted("cut", text="fi")
-    cached = Cached(FakeChatModel(["fi", cut], "fine"), MemoryCache())
-    with pytest.raises(StreamInterrupted):
+    cut = StreamInterruptedError("cut", text="fi")
+    cached = stacked(FakeChatModel(["fi", cut], "fine"), [Cached(MemoryCache())])
+    with pytest.raises(StreamInterruptedError):
         [event async for event in cached.stream(REQUEST)]
     assert not (await cached.complete(REQUEST)).cached
 
 
 async def test_a_stored_value_that_cannot_be_read_is_a_miss(model: FakeChatModel) -> None:
     cache = SpyCache()
-    cached = Cached(model, cache)
+    cached = stacked(model, [Cached(cache)])
     await cached.complete(REQUEST)
     await cache.set(cache.keys[0], b'{"id": 7}', 60)
     with captured_logs() as logs:
@@ -140,12 +151,20 @@ async def test_a_stored_value_that_cannot_be_read_is_a_miss(model: FakeChatModel
 
 async def test_half_a_character_is_the_providers_matter(model: FakeChatModel) -> None:
     request = ChatRequest((Message("user", "\ud83d"),))
-    assert (await Cached(model, MemoryCache()).complete(request)).content == "first"
+    assert (await stacked(model, [Cached(MemoryCache())]).complete(request)).content == "first"
 
 
 async def test_closing_closes_the_stream_below() -> None:
     model = FakeChatModel(["a", "b"])
-    stream = Cached(model, MemoryCache()).stream(REQUEST)
+    stream = stacked(model, [Cached(MemoryCache())]).stream(REQUEST)
     await anext(stream)
     await stream.aclose()
     assert model.open_streams == 0
+
+
+@pytest.mark.parametrize("empty", ["", " \n"], ids=["empty", "blank"])
+async def test_an_empty_answer_is_not_kept(empty: str) -> None:
+    model = FakeChatModel(empty, "Hello!")
+    cached = stacked(model, [Cached(MemoryCache())])
+    assert (await cached.complete(REQUEST)).content == empty
+    assert (await cached.complete(REQUEST)).content == "Hello!"

@@ -1,23 +1,26 @@
-"""Whoever stops listening frees the connection, and loses nobody's place in the pool."""
+"""A cancelled call frees its connection and its place in the pool."""
 
 import asyncio
 from contextlib import aclosing
 
 import pytest
 
-from app.errors import NoConnectionFree
+from app.errors import OverloadedError
 from app.llm.http import HTTPPolicy, open_connections
 from app.llm.model import ChatModel
 from app.llm.types import Done, TextDelta
+from app.resilience.bulkhead import QueuePolicy
 from tests.llm.loopback import hangs, head, loopback, sends, whole
 from tests.llm.samples import REQUEST, SAMPLES, TEXT, Sample
 
 EVENTS = "text/event-stream"
 PROMPT_S = 0.5  # a few milliseconds, and a machine that is busy with something else
 
+pytestmark = pytest.mark.usefixtures("each_transport")
+
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-async def test_closing_a_stream_hangs_up(sample: Sample) -> None:
+async def test_closing_a_stream_closes_its_connection(sample: Sample) -> None:
     some = b"".join(sample.frames[:-4])
     async with (
         loopback(sends(head(EVENTS) + some, every_s=9)) as server,
@@ -31,7 +34,7 @@ async def test_closing_a_stream_hangs_up(sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-async def test_cancelling_the_listener_of_a_stream_hangs_up(sample: Sample) -> None:
+async def test_cancelling_the_reader_of_a_stream_closes_its_connection(sample: Sample) -> None:
     some = b"".join(sample.frames[:-4])
     heard = asyncio.Event()
 
@@ -54,7 +57,7 @@ async def test_cancelling_the_listener_of_a_stream_hangs_up(sample: Sample) -> N
 
 async def test_many_cancelled_calls_lose_no_place_in_the_pool() -> None:
     sample = SAMPLES[0]
-    policy = HTTPPolicy(max_concurrency=5, pool_timeout_s=1)
+    policy = HTTPPolicy(max_concurrency=5, queue=QueuePolicy(length=10, timeout_s=1))
     async with loopback(hangs) as server, open_connections(policy) as connections:
         model = sample.model(connections, server.base_url)
         for wait_s in [0, 0.0005, 0.001, 0.002, 0.005] * 4:
@@ -73,20 +76,22 @@ async def test_a_pool_of_five_has_five_connections_however_many_call() -> None:
     body = whole("application/json", sample.body)
     async with (
         loopback(sends(b"", body, every_s=0.005, hang_up=False)) as server,
-        open_connections(HTTPPolicy(max_concurrency=5)) as connections,
+        open_connections(
+            HTTPPolicy(max_concurrency=5, queue=QueuePolicy(length=45))
+        ) as connections,
     ):
         model = sample.model(connections, server.base_url)
         await asyncio.gather(*(model.complete(REQUEST) for _ in range(50)))
         assert server.connections == 5
 
 
-async def test_who_waits_too_long_for_a_connection_was_not_let_down_by_the_provider() -> None:
-    policy = HTTPPolicy(max_concurrency=1, pool_timeout_s=0.01)
+async def test_waiting_too_long_for_a_connection_is_not_a_failure_of_the_provider() -> None:
+    policy = HTTPPolicy(max_concurrency=1, queue=QueuePolicy(timeout_s=0.01))
     async with loopback(hangs) as server, open_connections(policy) as connections:
         model = SAMPLES[0].model(connections, server.base_url)
         first = asyncio.create_task(model.complete(REQUEST))
         await asyncio.sleep(0.01)
-        with pytest.raises(NoConnectionFree, match="too many calls"):
+        with pytest.raises(OverloadedError, match="too many calls"):
             await model.complete(REQUEST)
         first.cancel()
         await asyncio.wait([first])
@@ -107,7 +112,7 @@ async def test_a_stream_that_was_read_to_its_end_leaves_its_connection_for_the_n
         assert server.connections == 1
 
 
-async def test_a_server_that_keeps_a_finished_stream_open_holds_nobody_up() -> None:
+async def test_a_finished_stream_ends_although_the_server_keeps_it_open() -> None:
     sample = SAMPLES[0]
     async with (
         loopback(sends(head(EVENTS) + sample.stream, every_s=9)) as server,

@@ -1,53 +1,64 @@
 import asyncio
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
+from dataclasses import replace
 
 import pytest
 
 from app.errors import (
-    AuthenticationFailed,
-    CircuitOpen,
-    ConnectionFailed,
-    LimitReached,
+    AuthenticationError,
+    CircuitOpenError,
+    LimitReachedError,
     LLMError,
-    MalformedAnswer,
-    ModelNotFound,
-    NoConnectionFree,
-    ProviderUnavailable,
-    QuotaExhausted,
-    RateLimited,
-    RequestRefused,
-    StreamInterrupted,
-    TimedOut,
-    UnsupportedRequest,
+    MalformedAnswerError,
+    ModelNotFoundError,
+    OverloadedError,
+    ProviderConnectionError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    QuotaExhaustedError,
+    RateLimitError,
+    RequestRefusedError,
+    StreamInterruptedError,
+    UnsupportedRequestError,
 )
-from app.llm.types import Done, EmbeddingRequest, Embeddings, TextDelta
-from app.llm.wrappers.circuit_breaking import CircuitBreaking
-from app.llm.wrappers.fallback import Fallback
-from app.llm.wrappers.retrying import Retrying
+from app.llm.fallback import Fallback
+from app.llm.guards.circuit_breaking import CircuitBreaking
+from app.llm.guards.guard import stacked
+from app.llm.guards.retrying import Retrying
+from app.llm.types import (
+    ChatRequest,
+    Done,
+    EmbeddingRequest,
+    Embeddings,
+    LLMResponse,
+    StreamEvent,
+    TextDelta,
+)
 from app.resilience.circuit_breaker import BreakerPolicy
 from app.resilience.retry import RetryPolicy
-from app.testing import CapturedLogs, FakeChatModel, FakeClock, Turn
+from app.testing import CapturedLogs, CapturedMetrics, FakeChatModel, FakeClock, Turn
 from tests.llm.samples import REQUEST, ask
 
-BUSY = ProviderUnavailable("busy", status=503)
+BUSY = ProviderUnavailableError("busy", status=503)
 DOWN = [
-    ConnectionFailed("reset"),
-    TimedOut("late"),
+    ProviderConnectionError("reset"),
+    ProviderTimeoutError("late"),
     BUSY,
-    StreamInterrupted("cut", text="Hel"),
-    MalformedAnswer("?"),
+    StreamInterruptedError("cut", text="Hel"),
+    MalformedAnswerError("?"),
 ]
 ALIVE = [
-    AuthenticationFailed("no key"),
-    ModelNotFound("no model"),
-    RequestRefused("too long"),
-    QuotaExhausted("spent"),
+    AuthenticationError("no key"),
+    ModelNotFoundError("no model"),
+    RequestRefusedError("too long"),
+    QuotaExhaustedError("spent"),
 ]
 SILENT = [
-    LimitReached("enough"),
-    RateLimited("slow down"),
-    NoConnectionFree("full"),
-    UnsupportedRequest("no embeddings"),
+    LimitReachedError("enough"),
+    RateLimitError("slow down"),
+    OverloadedError("full"),
+    UnsupportedRequestError("no embeddings"),
 ]
 both_ways = pytest.mark.parametrize("stream", [False, True], ids=["in one piece", "streamed"])
 
@@ -57,11 +68,12 @@ class Bench:
         self.clock = FakeClock()
         self.model = FakeChatModel(*turns)
         policy = BreakerPolicy(failures=2, reset_s=30)
-        self.guarded = CircuitBreaking(self.model, policy, clock=self.clock.monotonic)
+        self.guard = CircuitBreaking(policy, clock=self.clock.monotonic)
+        self.guarded = stacked(self.model, [self.guard])
 
     @property
     def state(self) -> str:
-        return self.guarded.health.report().state
+        return self.guard.health.report().state
 
     async def asks(self, *, stream: bool = False) -> None:
         with suppress(LLMError):
@@ -87,7 +99,7 @@ async def test_a_provider_that_keeps_failing_is_left_alone(
     await bench.asks(stream=stream)
     await bench.asks(stream=stream)
     bench.clock.now += 10
-    with pytest.raises(CircuitOpen, match="fake failed too often") as refusal:
+    with pytest.raises(CircuitOpenError, match="fake failed too often") as refusal:
         await ask(bench.guarded, stream=stream)
     assert (refusal.value.provider, refusal.value.retry_after_s) == ("fake", 20)
     assert len(bench.model.requests) == 2
@@ -116,7 +128,7 @@ async def test_what_says_nothing_about_the_provider_changes_nothing(
 
 
 async def test_a_stream_that_breaks_is_a_failure() -> None:
-    bench = Bench(["Hel", StreamInterrupted("cut", text="Hel")])
+    bench = Bench(["Hel", StreamInterruptedError("cut", text="Hel")])
     await bench.asks(stream=True)
     await bench.asks(stream=True)
     assert bench.state == "open"
@@ -150,7 +162,7 @@ async def test_a_cancelled_probe_leaves_the_finding_out_to_the_next(*, stream: b
     bench = await Bench(BUSY, BUSY, [asyncio.Event().wait], "Hello!").opened()
     probe = asyncio.create_task(ask(bench.guarded, stream=stream))
     await asyncio.sleep(0)
-    with pytest.raises(CircuitOpen):
+    with pytest.raises(CircuitOpenError):
         await ask(bench.guarded, stream=stream)
     probe.cancel()
     await asyncio.wait([probe])
@@ -159,7 +171,7 @@ async def test_a_cancelled_probe_leaves_the_finding_out_to_the_next(*, stream: b
     assert bench.state == "closed"
 
 
-async def test_a_listener_who_leaves_is_no_verdict() -> None:
+async def test_a_cancelled_stream_does_not_count_against_the_circuit() -> None:
     bench = Bench(BUSY, ["Hel", "lo!"], BUSY)
     await bench.asks()
     async with aclosing(bench.guarded.stream(REQUEST)) as events:
@@ -174,10 +186,10 @@ async def test_embeddings_are_calls_like_any_other() -> None:
         async def embed(self, _request: EmbeddingRequest, /) -> Embeddings:
             raise BUSY
 
-    guarded = CircuitBreaking(Away(), BreakerPolicy(failures=1))
-    with pytest.raises(ProviderUnavailable):
+    guarded = stacked(Away(), [CircuitBreaking(BreakerPolicy(failures=1))])
+    with pytest.raises(ProviderUnavailableError):
         await guarded.embed(EmbeddingRequest(("a",)))
-    with pytest.raises(CircuitOpen):
+    with pytest.raises(CircuitOpenError):
         await guarded.embed(EmbeddingRequest(("a",)))
     assert (await Bench().guarded.embed(EmbeddingRequest(("a",)))).vectors == ((1.0, 1.0),)
 
@@ -188,16 +200,16 @@ async def test_changes_are_logged_with_their_reason(logs: CapturedLogs) -> None:
     lines = [(x["level"], x["state"], x["why"]) for x in logs.events("llm.circuit")]
     assert lines == [
         ("warning", "open", "2 failures in a row"),
-        ("info", "half_open", "one call may find out"),
-        ("info", "closed", "the call that was to find out was answered"),
+        ("info", "half_open", "one call may try"),
+        ("info", "closed", "the probe was answered"),
     ]
     assert {line["provider"] for line in logs.events("llm.circuit")} == {"fake"}
 
 
 async def test_an_open_circuit_is_not_retried_and_the_next_provider_answers() -> None:
     bench = Bench(BUSY)
-    retried = Retrying(bench.guarded, RetryPolicy(max_attempts=10), sleep=bench.clock.sleep)
-    chain = Fallback([retried, FakeChatModel("from two", name="two")])
+    retrying = Retrying(RetryPolicy(max_attempts=10), sleep=bench.clock.sleep)
+    chain = Fallback([stacked(bench.guarded, [retrying]), FakeChatModel("from two", name="two")])
     for _ in range(3):
         assert (await chain.complete(REQUEST)).content == "from two"
     assert len(bench.model.requests) == 2
@@ -214,13 +226,102 @@ async def test_health_is_whether_calls_like_these_get_an_answer(
 ) -> None:
     bench = Bench(error)
     await bench.asks()
-    assert bench.guarded.health.report().success_rate == rate
+    assert bench.guard.health.report().success_rate == rate
 
 
 @pytest.mark.parametrize("error", SILENT, ids=kind)
 async def test_what_was_not_asked_is_no_part_of_health(error: LLMError) -> None:
     bench = Bench(error, "Hello!")
     await bench.asks()
-    assert bench.guarded.health.report().calls == 0
+    assert bench.guard.health.report().calls == 0
     await bench.asks()
-    assert (bench.guarded.health.report().success_rate, bench.state) == (1.0, "closed")
+    assert (bench.guard.health.report().success_rate, bench.state) == (1.0, "closed")
+
+
+class ModelsBench:
+    """A provider with two models in the settings: the model that a caller names decides."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.broken = {"odd"}
+        self.asked: list[str | None] = []
+        self.metrics = CapturedMetrics()
+        self.told: list[float] = []
+        self.guard = CircuitBreaking(
+            BreakerPolicy(failures=2, reset_s=30),
+            models={"default", "embedder"},
+            shared=self,
+            metrics=self.metrics,
+            clock=self.clock.monotonic,
+        )
+        self.guarded = stacked(self, [self.guard])
+
+    name = "fake"
+
+    async def complete(self, request: ChatRequest) -> LLMResponse:
+        self.asked.append(request.model)
+        if request.model in self.broken:
+            raise MalformedAnswerError("?")
+        return FakeChatModel().response("Hello!")
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        yield Done(await self.complete(request))
+
+    async def embed(self, request: EmbeddingRequest) -> Embeddings:
+        await self.complete(replace(REQUEST, model=request.model))
+        return Embeddings(model="embedder", vectors=(), prompt_tokens=0)
+
+    async def opened(self, for_s: float) -> None:
+        self.told.append(for_s)
+
+    async def remote_open_s(self) -> float:
+        return 0.0
+
+    async def asks(self, model: str | None, times: int = 1) -> None:
+        for _ in range(times):
+            with suppress(LLMError):
+                await self.guarded.complete(replace(REQUEST, model=model))
+
+
+async def test_an_odd_model_that_fails_opens_the_circuit_for_itself_only() -> None:
+    bench = ModelsBench()
+    await bench.asks("odd", times=5)
+    assert bench.asked == ["odd"] * 2
+    for model in ("default", "another", None):
+        assert (await bench.guarded.complete(replace(REQUEST, model=model))).content == "Hello!"
+    await bench.guarded.embed(EmbeddingRequest(("a",), model="embedder"))
+    report = bench.guard.health.report()
+    assert (report.state, report.success_rate, bench.told) == ("closed", 1.0, [])
+    assert bench.metrics.value("llm_breaker_state", state="open") == 0
+
+
+async def test_the_circuit_of_an_odd_model_closes_again() -> None:
+    bench = ModelsBench()
+    await bench.asks("odd", times=3)
+    bench.broken.clear()
+    bench.clock.now += 30
+    assert (await bench.guarded.complete(replace(REQUEST, model="odd"))).content == "Hello!"
+
+
+async def test_models_of_the_settings_share_the_circuit_of_the_provider() -> None:
+    bench = ModelsBench()
+    bench.broken = {"default", "embedder"}
+    await bench.asks("default")
+    with suppress(LLMError):
+        await bench.guarded.embed(EmbeddingRequest(("a",), model="embedder"))
+    assert (bench.guard.health.report().state, bench.told) == ("open", [30])
+    with pytest.raises(CircuitOpenError):
+        await bench.guarded.complete(replace(REQUEST, model=None))
+    assert bench.metrics.value("llm_breaker_state", state="open") == 1
+
+
+async def test_circuits_of_odd_models_are_bounded() -> None:
+    bench = ModelsBench()
+    models = [f"odd-{number}" for number in range(101)]
+    bench.broken = {*models}
+    for model in models:
+        await bench.asks(model, times=2)
+    bench.asked.clear()
+    for model in reversed(models):
+        await bench.asks(model)
+    assert bench.asked == [models[0]]

@@ -1,4 +1,4 @@
-"""Everything that can hang has an end, and a caller who gives up first is not told another story."""
+"""Every wait has a deadline, and a caller that cancels first gets a cancellation, no timeout."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from app.errors import TimedOut
+from app.errors import ProviderTimeoutError
 from app.llm.http import HTTPPolicy, open_connections
 from app.llm.types import Done, StreamEvent
 from tests.llm.faults import EVENTS
@@ -39,30 +39,30 @@ async def test_the_first_chunk_may_have_more_time_than_the_others(sample: Sample
 async def test_without_a_limit_of_its_own_the_first_chunk_has_that_of_the_others(
     sample: Sample,
 ) -> None:
-    with pytest.raises(TimedOut):
+    with pytest.raises(ProviderTimeoutError):
         await received(sample, thinks_first(sample), QUICK)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-async def test_the_patience_for_the_first_chunk_ends_with_it(sample: Sample) -> None:
+async def test_the_timeout_of_the_first_chunk_ends_with_that_chunk(sample: Sample) -> None:
     patient_at_first = replace(QUICK, stream_first_chunk_timeout_s=10)
     silent_later = sends(head(EVENTS) + sample.frames[0], sample.stream, every_s=LATE_S)
-    with pytest.raises(TimedOut):
+    with pytest.raises(ProviderTimeoutError):
         await received(sample, silent_later, patient_at_first)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 async def test_the_first_chunk_may_have_less_time_than_the_others(sample: Sample) -> None:
     hurried_at_first = replace(HTTPPolicy(), stream_first_chunk_timeout_s=0.1)
-    with pytest.raises(TimedOut):
+    with pytest.raises(ProviderTimeoutError):
         await received(sample, thinks_first(sample), hurried_at_first)
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
-async def test_a_stream_that_never_pauses_ends_all_the_same(sample: Sample) -> None:
+async def test_a_stream_that_never_pauses_ends_at_the_deadline(sample: Sample) -> None:
     """Each event comes in time, so only a limit on the whole can stop them."""
     endless = sends(head(EVENTS), *sample.frames[: sample.silent + 1] * 100, every_s=0.01)
-    with pytest.raises(TimedOut):
+    with pytest.raises(ProviderTimeoutError):
         await received(sample, endless, replace(HTTPPolicy(), max_stream_s=0.1))
 
 
@@ -71,12 +71,12 @@ async def test_a_stream_that_never_pauses_ends_all_the_same(sample: Sample) -> N
 async def test_a_cancelled_call_is_cancelled_and_not_timed_out(
     sample: Sample, *, stream: bool
 ) -> None:
-    """Both in one turn of the loop: the deadline has passed when the caller gives up."""
+    """Both in one turn of the loop: the deadline has passed when the caller cancels."""
     async with loopback(hangs) as server, open_connections(QUICK) as connections:
         call = asyncio.create_task(ask(sample.model(connections, server.base_url), stream=stream))
         while not server.requests:  # noqa: ASYNC110 - it happens on the other side of a socket
             await asyncio.sleep(0.001)
-        time.sleep(LATE_S)  # noqa: ASYNC251 - the deadline passes, and nobody has noticed yet
+        time.sleep(LATE_S)  # noqa: ASYNC251 - the deadline passes before the loop runs again
         await asyncio.sleep(0)
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -85,7 +85,7 @@ async def test_a_cancelled_call_is_cancelled_and_not_timed_out(
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
-async def test_a_callers_own_limit_is_the_callers(*, stream: bool) -> None:
+async def test_a_timeout_of_the_caller_is_raised_as_its_own(*, stream: bool) -> None:
     async with loopback(hangs) as server, open_connections(HTTPPolicy()) as connections:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):

@@ -1,4 +1,4 @@
-"""Texts into vectors at OpenAI: what is asked, what is understood, what is not let in."""
+"""Embeddings of OpenAI: the request, the answer, and malformed answers."""
 
 import base64
 import copy
@@ -10,15 +10,17 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 
-from app.errors import MalformedAnswer, UnsupportedRequest
+from app.errors import MalformedAnswerError, RateLimitError, UnsupportedRequestError
+from app.llm.fallback import Fallback
+from app.llm.guards.guard import stacked
+from app.llm.guards.with_defaults import WithDefaults
 from app.llm.http import HTTPPolicy, open_connections
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import EmbeddingRequest, Embeddings
-from app.llm.wrappers.defaulted import Defaulted
-from app.llm.wrappers.fallback import Fallback
+from app.testing import captured_logs
 from tests.llm.samples import JSONObject
 
 TEXTS = EmbeddingRequest(("first", "second"))
@@ -54,7 +56,7 @@ class Upstream:
         self, request: EmbeddingRequest = TEXTS, policy: ProviderPolicy = POLICY
     ) -> Embeddings:
         async with open_connections(HTTPPolicy(), httpx.MockTransport(self)) as connections:
-            return await Defaulted(OpenAI(policy, connections), policy).embed(request)
+            return await stacked(OpenAI(policy, connections), [WithDefaults(policy)]).embed(request)
 
 
 async def embedded(answer: object) -> Embeddings:
@@ -79,7 +81,7 @@ async def test_texts_are_asked_for_in_the_compact_form() -> None:
         pytest.param(POLICY, None, "our-model", id="the settings'"),
         pytest.param(POLICY, "mine", "mine", id="the request's"),
         pytest.param(
-            ProviderPolicy("http://provider.test/v1", "m"),
+            OpenAIPolicy("http://provider.test/v1", "m"),
             None,
             "text-embedding-3-small",
             id="none",
@@ -105,7 +107,7 @@ async def test_a_server_that_only_knows_lists_is_understood() -> None:
     assert [list(vector) for vector in embeddings.vectors] == [[0.1, 1.0], [1e300, 0.0]]
 
 
-async def test_the_index_says_whose_vector_it_is() -> None:
+async def test_vectors_are_assigned_by_their_index() -> None:
     embeddings = await embedded(answer_with(embedding(1, packed(1.0)), embedding(0, packed(0.0))))
     assert [list(vector) for vector in embeddings.vectors] == [[0.0], [1.0]]
 
@@ -128,17 +130,17 @@ async def test_the_index_says_whose_vector_it_is() -> None:
             id="different lengths",
         ),
         pytest.param(
-            [embedding(n, "") for n in range(2)], "data.0.embedding: is empty", id="empty"
+            [embedding(n, "") for n in range(2)], r"data\[0\].embedding: is empty", id="empty"
         ),
         pytest.param(
-            [embedding(n, []) for n in range(2)], "data.0.embedding: is empty", id="empty lists"
+            [embedding(n, []) for n in range(2)], r"data\[0\].embedding: is empty", id="empty lists"
         ),
     ],
 )
 async def test_vectors_that_are_not_one_for_each_text_are_malformed(
     data: list[JSONObject], what: str
 ) -> None:
-    with pytest.raises(MalformedAnswer, match=f"openai sent a malformed answer: {what}"):
+    with pytest.raises(MalformedAnswerError, match=f"openai sent a malformed answer: {what}"):
         await embedded(answer_with(*data))
 
 
@@ -159,24 +161,51 @@ async def test_vectors_that_are_not_one_for_each_text_are_malformed(
 )
 async def test_a_vector_that_is_none_is_named_and_not_repeated(vector: object) -> None:
     answer = answer_with(embedding(0, packed(1.0, 1.0)), embedding(1, vector))
-    with pytest.raises(MalformedAnswer, match=r"malformed answer: data\.1\.embedding") as raised:
+    with pytest.raises(
+        MalformedAnswerError, match=r"malformed answer: data\[1\]\.embedding"
+    ) as raised:
         await embedded(answer)
     assert "secret" not in raised.value.message
 
 
-@pytest.mark.parametrize("value", [None, [], -1], ids=["null", "a list", "negative"])
+WRONG: dict[str, object] = {"null": None, "gone": ..., "a list": [], "negative": -1, "text": "x"}
+
+
+@pytest.mark.parametrize("value", WRONG.values(), ids=WRONG)
 @pytest.mark.parametrize(
     "path", ["object", "data.0.object", "data.0.index", "usage.prompt_tokens", "usage", "model"]
 )
-async def test_a_malformed_answer_names_the_field(path: str, value: object) -> None:
+async def test_a_field_that_is_not_needed_does_not_cost_the_vectors(
+    path: str, value: object
+) -> None:
     answer: Any = copy.deepcopy(GOOD)
     place: Any = answer
     *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
     for part in way:
         place = place[part]
     place[last] = value
-    with pytest.raises(MalformedAnswer, match=f"malformed answer: {path}: "):
-        await embedded(answer)
+    if value is ...:
+        del place[last]
+    embeddings = await embedded(answer)
+    assert [list(vector) for vector in embeddings.vectors] == [[0.5, -1.0], [0.0, 0.25]]
+    assert embeddings.model in {"our-model", "our-model-2026", "x"}
+
+
+async def test_vectors_without_an_index_are_in_the_order_of_the_texts() -> None:
+    answer = answer_with({"embedding": [1]}, {"embedding": [2.0]})
+    assert [list(vector) for vector in (await embedded(answer)).vectors] == [[1.0], [2.0]]
+
+
+async def test_an_error_in_an_answer_with_status_200_is_raised() -> None:
+    with pytest.raises(RateLimitError, match="reported 429: Slow down"):
+        await embedded({"error": {"message": "Slow down", "code": 429}})
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0}], ids=repr)
+async def test_embeddings_without_usage_cost_one_warning(usage: object) -> None:
+    with captured_logs() as logs:
+        assert (await embedded({**GOOD, "usage": usage})).prompt_tokens == 0
+    assert len(logs.events("llm.usage_missing")) == 1
 
 
 async def test_a_provider_without_embeddings_is_passed_over() -> None:
@@ -185,5 +214,5 @@ async def test_a_provider_without_embeddings_is_passed_over() -> None:
         chat_only = AnthropicChat(ProviderPolicy("http://provider.test", "m"), connections)
         chain = Fallback([chat_only, OpenAI(POLICY, connections)])
         assert (await chain.embed(TEXTS)).model == "our-model-2026"
-        with pytest.raises(UnsupportedRequest, match="configured are: anthropic"):
+        with pytest.raises(UnsupportedRequestError, match="configured are: anthropic"):
             await Fallback([chat_only]).embed(TEXTS)

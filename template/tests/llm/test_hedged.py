@@ -1,4 +1,4 @@
-"""Who waits, waits for ever: no time passes here but the delay of the hedge."""
+"""Hedging with fakes. A model that waits, waits for ever: only the delay of the hedge passes."""
 
 import asyncio
 from contextlib import aclosing
@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from app.errors import ProviderUnavailable, StreamInterrupted
+from app.errors import ProviderUnavailableError, StreamInterruptedError
+from app.llm.guards.guard import stacked
+from app.llm.guards.hedged import Hedged
+from app.llm.model import Model
 from app.llm.types import ChatRequest, Done, EmbeddingRequest, Embeddings, TextDelta
-from app.llm.wrappers.hedged import Hedged
 from app.resilience.hedge import HedgePolicy
 from app.testing import CapturedLogs, FakeChatModel, Turn
 from tests.llm.samples import REQUEST, ask
@@ -17,9 +19,9 @@ AT_ONCE = HedgePolicy(after_s=0.001, max_extra=1)
 HANGS: Turn = [lambda: asyncio.Event().wait()]  # one event would belong to one loop
 
 
-def hedged(first: Turn, second: Turn) -> tuple[FakeChatModel, FakeChatModel, Hedged]:
+def hedged(first: Turn, second: Turn) -> tuple[FakeChatModel, FakeChatModel, Model]:
     model, alternative = FakeChatModel(first, name="one"), FakeChatModel(second, name="two")
-    return model, alternative, Hedged(model, AT_ONCE, alternative=alternative)
+    return model, alternative, stacked(model, [Hedged(AT_ONCE, alternative=alternative)])
 
 
 async def test_the_alternative_answers_when_the_first_is_slow(logs: CapturedLogs) -> None:
@@ -45,7 +47,7 @@ async def test_it_is_the_first_that_answers_when_it_can() -> None:
 @pytest.mark.parametrize("stream", [False, True], ids=["in one piece", "streamed"])
 async def test_a_name_is_for_the_same_providers(request_: ChatRequest, *, stream: bool) -> None:
     first, alternative = FakeChatModel(HANGS, "from one", name="one"), FakeChatModel(name="two")
-    model = Hedged(first, AT_ONCE, alternative=alternative)
+    model = stacked(first, [Hedged(AT_ONCE, alternative=alternative)])
     await ask(model, request_, stream=stream)
     assert first.requests == [request_, request_]
     assert alternative.requests == []
@@ -53,7 +55,7 @@ async def test_a_name_is_for_the_same_providers(request_: ChatRequest, *, stream
 
 async def test_a_single_chain_is_its_own_alternative() -> None:
     model = FakeChatModel(HANGS, "again")
-    assert (await Hedged(model, AT_ONCE).complete(REQUEST)).content == "again"
+    assert (await stacked(model, [Hedged(AT_ONCE)]).complete(REQUEST)).content == "again"
 
 
 async def test_a_stream_is_hedged_until_its_first_event() -> None:
@@ -87,7 +89,7 @@ async def test_of_two_streams_that_begin_together_one_is_closed() -> None:
 
 
 @pytest.mark.parametrize("turns", range(8))
-async def test_a_listener_who_leaves_closes_both(turns: int) -> None:
+async def test_a_reader_that_leaves_closes_both_calls(turns: int) -> None:
     both = asyncio.Event()
     first, alternative, model = hedged([both.wait, "from one"], [both.wait, "from two"])
 
@@ -109,16 +111,16 @@ async def test_a_listener_who_leaves_closes_both(turns: int) -> None:
 
 async def test_an_error_is_the_first_chains() -> None:
     late = [lambda: asyncio.sleep(0.02)]
-    errors = ProviderUnavailable("one"), ProviderUnavailable("two")
+    errors = ProviderUnavailableError("one"), ProviderUnavailableError("two")
     _, alternative, model = hedged([*late, errors[0]], errors[1])
-    with pytest.raises(ProviderUnavailable, match="one"):
+    with pytest.raises(ProviderUnavailableError, match="one"):
         await model.complete(REQUEST)
     assert len(alternative.requests) == 1
 
 
 async def test_a_stream_that_breaks_later_is_not_made_up_for() -> None:
-    _, alternative, model = hedged(["fr", StreamInterrupted("cut", text="fr")], "from two")
-    with pytest.raises(StreamInterrupted):
+    _, alternative, model = hedged(["fr", StreamInterruptedError("cut", text="fr")], "from two")
+    with pytest.raises(StreamInterruptedError):
         [event async for event in model.stream(REQUEST)]
     assert alternative.requests == []
 
@@ -135,5 +137,5 @@ async def test_embeddings_are_asked_for_where_they_came_from() -> None:
 
     model = Slow()
     texts = EmbeddingRequest(("a",))
-    assert (await Hedged(model, AT_ONCE).embed(texts)).vectors == ((1.0, 1.0),)
+    assert (await stacked(model, [Hedged(AT_ONCE)]).embed(texts)).vectors == ((1.0, 1.0),)
     assert model.calls == 2

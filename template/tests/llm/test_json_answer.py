@@ -1,4 +1,4 @@
-"""JSON out of what a model wrote around it, in whatever pieces it arrives."""
+"""JSON within a model's text, cut into chunks at any place."""
 
 import datetime as dt
 import json
@@ -10,7 +10,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, RootModel, field_validator
 
-from app.llm.json_answer import JSONAnswer
+from app.llm.structured.parse import JSONAnswer
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -78,7 +78,7 @@ def test_the_first_value_that_fits_is_the_answer(text: str) -> None:
     assert answers_in(text, Place)[0] == ZUGSPITZE
 
 
-def test_it_is_there_before_the_model_has_finished() -> None:
+def test_the_value_is_found_before_the_model_has_finished() -> None:
     reader = JSONAnswer(Place)
     assert reader.feed("Sure! " + PLACE[:-1]) is None
     assert reader.feed("}") == ZUGSPITZE
@@ -104,7 +104,7 @@ def test_a_list_may_be_asked_for() -> None:
         ),
     ],
 )
-def test_why_there_is_no_answer_is_said(text: str, flaw: str) -> None:
+def test_an_answer_without_a_value_is_refused_with_the_reason(text: str, flaw: str) -> None:
     (only,) = flaws_in(text)
     assert only.startswith(flaw)
 
@@ -133,7 +133,7 @@ def test_a_validators_own_words_are_passed_on() -> None:
     assert flaws == ["stops: a stop must not be there twice"]
 
 
-def test_flaws_never_say_what_the_model_wrote() -> None:
+def test_flaws_never_repeat_the_models_text() -> None:
     trip = {"day": "SECRET", "SECRET": 1, "stops": "SECRET", "notes": {"the SECRET": "SECRET"}}
     flaws = flaws_in(json.dumps(trip | {"way": {"by": "SECRET"}}), Trip)
     assert len(flaws) == 5

@@ -1,4 +1,4 @@
-"""Each provider's own way to be told what an answer has to look like."""
+"""Each provider's own parameter for the form of an answer."""
 
 from dataclasses import replace
 

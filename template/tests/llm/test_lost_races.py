@@ -1,4 +1,4 @@
-"""Each race has a loser, which is cancelled in whatever it is doing at that moment."""
+"""Each race has a loser, which is cancelled at any moment of its call."""
 
 import asyncio
 import random
@@ -7,10 +7,11 @@ import pytest
 
 from app.errors import LLMError
 from app.llm.http import HTTPPolicy, open_connections
-from app.llm.model import ChatModel
-from app.llm.wrappers.opened import OpenedStream, open_stream
-from app.resilience.concurrency import run_all
-from app.resilience.race import first_completed
+from app.llm.model import ChatModel, open_stream
+from app.llm.opened_stream import OpenedStream
+from app.resilience.bulkhead import QueuePolicy
+from app.resilience.concurrency import gather_bounded
+from app.resilience.race import first_completed, start
 from tests.llm.loopback import Reply, head, loopback, whole
 from tests.llm.samples import OPENAI, REQUEST
 
@@ -45,27 +46,26 @@ def meeting(body: bytes) -> Reply:
 
 
 async def race(model: ChatModel) -> None:
-    await first_completed([lambda: model.complete(REQUEST)] * 2, catch=LLMError)
+    calls = [start(lambda: model.complete(REQUEST)) for _ in range(2)]
+    await first_completed(calls, catch=LLMError)
 
 
 async def race_of_streams(model: ChatModel) -> None:
-    async def close(opened: OpenedStream) -> None:
-        await opened.rest.aclose()
-
-    call = [lambda: open_stream(model, REQUEST)] * 2
-    await close(await first_completed(call, catch=LLMError, discard=close))
+    calls = [start(lambda: open_stream(model, REQUEST)) for _ in range(2)]
+    winner = await first_completed(calls, catch=LLMError, discard=OpenedStream.aclose)
+    await winner.aclose()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("stream", [False, True], ids=["in one piece", "streamed"])
 async def test_ten_thousand_losers_lose_no_place_in_the_pool(*, stream: bool) -> None:
-    policy = HTTPPolicy(max_concurrency=PLACES, pool_timeout_s=60)
+    policy = HTTPPolicy(max_concurrency=PLACES, queue=QueuePolicy(length=PLACES, timeout_s=60))
     reply = straggling(STREAM if stream else WHOLE, hang_up=stream)
     async with loopback(reply) as server, open_connections(policy) as connections:
         model = OPENAI.model(connections, server.base_url)
         one = race_of_streams if stream else race
-        results = await run_all([model] * RACES, one, limit=PLACES, catch=LLMError)
+        results = await gather_bounded([model] * RACES, one, limit=PLACES, catch=LLMError)
         assert results == [None] * RACES
 
         server.reply = meeting(WHOLE)

@@ -1,11 +1,14 @@
+from dataclasses import fields, replace
+
 import pytest
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
-from app.cache.memory import MemoryCache
+from app.cache import MemoryCache
+from app.llm.guards.cached import Cached
+from app.llm.guards.guard import stacked
+from app.llm.guards.with_defaults import WithDefaults
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.types import ChatRequest
-from app.llm.wrappers.cached import Cached
-from app.llm.wrappers.defaulted import Defaulted
+from app.llm.types import AnswerSchema, ChatRequest, Receipt
 from app.testing import FakeChatModel
 from tests.llm.samples import REQUEST
 
@@ -42,22 +45,49 @@ def test_a_key_is_not_shown() -> None:
     ],
     ids=["all from the settings", "all from the request"],
 )
-async def test_every_guard_sees_what_is_really_asked(
+async def test_every_guard_sees_the_request_with_its_defaults(
     request_: ChatRequest, expected: tuple[str, float, int]
 ) -> None:
     model = FakeChatModel()
     policy = ProviderPolicy("https://provider.test", "m", temperature=0.3, max_tokens=9)
-    await Defaulted(model, policy).complete(request_)
-    async for _ in Defaulted(model, policy).stream(request_):
+    await stacked(model, [WithDefaults(policy)]).complete(request_)
+    async for _ in stacked(model, [WithDefaults(policy)]).stream(request_):
         pass
     assert len(model.requests) == 2
     for seen in model.requests:
         assert (seen.model, seen.temperature, seen.max_tokens) == expected
 
 
+def test_a_resolved_request_keeps_all_that_the_caller_asked_for() -> None:
+    policy = ProviderPolicy("https://provider.test", "m", max_tokens=9)
+    schema, receipt = AnswerSchema("a", {}), Receipt()
+    asked = ChatRequest(
+        REQUEST.messages,
+        provider="one",
+        temperature=0.5,
+        answer_schema=schema,
+        tenant="t",
+        fresh=True,
+        receipt=receipt,
+    )
+    resolved = policy.applied_to(asked)
+    assert resolved.receipt is receipt
+    assert [getattr(resolved, each.name) for each in fields(ChatRequest)] == [
+        getattr(replace(asked, model="m", max_tokens=9), each.name) for each in fields(ChatRequest)
+    ]
+
+
+def test_a_resolved_request_is_not_resolved_again() -> None:
+    resolved = ProviderPolicy("https://one.test", "one", max_tokens=1).applied_to(REQUEST)
+    other = ProviderPolicy("https://two.test", "two", temperature=1, max_tokens=2)
+    assert other.applied_to(resolved) is resolved
+
+
 async def test_closing_closes_the_stream_below() -> None:
     model = FakeChatModel(["a", "b"])
-    stream = Defaulted(model, ProviderPolicy("https://provider.test", "m")).stream(REQUEST)
+    stream = stacked(model, [WithDefaults(ProviderPolicy("https://provider.test", "m"))]).stream(
+        REQUEST
+    )
     await anext(stream)
     await stream.aclose()
     assert model.open_streams == 0
@@ -67,5 +97,5 @@ async def test_another_model_in_the_settings_is_another_question_to_a_shared_cac
     model, cache = FakeChatModel(), MemoryCache()
     for name in ("m1", "m2", "m1"):
         policy = ProviderPolicy("https://provider.test", name)
-        await Defaulted(Cached(model, cache), policy).complete(REQUEST)
+        await stacked(model, [WithDefaults(policy), Cached(cache)]).complete(REQUEST)
     assert [request.model for request in model.requests] == ["m1", "m2"]

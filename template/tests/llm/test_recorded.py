@@ -1,7 +1,7 @@
-"""Interactions that were recorded once and are played back: the provider is not there.
+"""Interactions that were recorded once and are played back without the provider.
 
-A recording keeps what was really sent, so a change that no longer understands it is noticed, and
-so is one that asks for something else. `docs/testing.md` tells how to make one.
+A recording keeps a real answer, so a change that can no longer parse it is noticed, and
+so is one that sends another request. `docs/testing.md` explains how to make one.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -34,7 +34,7 @@ def provider() -> str:
 
 @pytest.fixture
 def answering(record_mode: str) -> Transport | None:
-    """Who answers while it is recorded: `None` is the provider itself. Nobody, while it is played."""
+    """The server that is recorded; `None`: the provider itself, or none while playing back."""
     return None if record_mode == "none" else httpx.ASGITransport(create_mock())
 
 
@@ -92,8 +92,8 @@ async def test_recorded_vectors_are_understood(service: Service) -> None:
         pytest.param("Where is the Zugspitze? ", id="one more space"),
     ],
 )
-async def test_what_was_not_recorded_is_refused(asked: str) -> None:
-    """In every mode: nobody answers, so nothing could be recorded."""
+async def test_a_request_without_a_recording_is_refused(asked: str) -> None:
+    """In every mode: no server answers, so nothing could be recorded."""
     settings = Settings(llm_providers=("openai",))
     async with open_service(settings) as service:
         with pytest.raises(CannotOverwriteExistingCassetteException):

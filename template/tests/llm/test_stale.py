@@ -1,31 +1,32 @@
-"""When nobody answers now, an answer from before is better than none, and says what it is."""
+"""While all providers fail, an old cached answer is given, and marked as stale."""
 
 from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
-from app.cache.memory import MemoryCache
+from app.cache import MemoryCache
 from app.errors import (
-    CircuitOpen,
-    LimitReached,
+    CircuitOpenError,
+    LimitReachedError,
     LLMError,
-    NothingCanAnswer,
-    ProviderUnavailable,
-    RateLimited,
-    RequestRefused,
-    TimedOut,
-    UnknownProvider,
+    NothingCanAnswerError,
+    ProviderTimeoutError,
+    ProviderUnavailableError,
+    RateLimitError,
+    RequestRefusedError,
+    UnknownProviderError,
 )
+from app.llm.fallback import Fallback
+from app.llm.guards.cached import Cached, CachePolicy
+from app.llm.guards.guard import stacked
+from app.llm.stale_answers import StaleAnswers
 from app.llm.types import ChatRequest, Done, LLMResponse, TextDelta
-from app.llm.wrappers.cached import Cached, CachePolicy
-from app.llm.wrappers.fallback import Fallback
-from app.llm.wrappers.stale import Stale
 from app.testing import FakeChatModel, FakeClock, captured_logs
 from tests.llm.samples import REQUEST
 
-BUSY = ProviderUnavailable("busy", status=503)
-LATE = TimedOut("late")
+BUSY = ProviderUnavailableError("busy", status=503)
+LATE = ProviderTimeoutError("late")
 DEFAULT = CachePolicy()
 Turns = Sequence[str | LLMError]
 
@@ -38,11 +39,12 @@ class Chain:
         self.one = FakeChatModel(*one, name="one")
         self.two = FakeChatModel(*two, name="two")
         cache = MemoryCache(clock=self.clock.monotonic)
-        cached = [
-            Cached(model, cache, policy, clock=self.clock.monotonic)
-            for model in (self.one, self.two)
+        guards = [Cached(cache, policy, clock=self.clock.monotonic) for _ in "12"]
+        models = [
+            stacked(model, [guard])
+            for model, guard in zip((self.one, self.two), guards, strict=True)
         ]
-        self.model = Fallback(cached, [Stale(each) for each in cached])
+        self.model = Fallback(models, [StaleAnswers(guard) for guard in guards])
 
     async def ask(self, request: ChatRequest = REQUEST) -> LLMResponse:
         return await self.model.complete(request)
@@ -53,7 +55,7 @@ class Chain:
         return await self.ask(request)
 
 
-async def test_an_old_answer_is_given_when_nobody_has_a_new_one() -> None:
+async def test_an_old_answer_is_given_when_all_providers_fail() -> None:
     chain = Chain(["said before", BUSY], [LATE])
     first = await chain.ask()
     assert await chain.ask_later() == first.model_copy(
@@ -110,28 +112,28 @@ async def test_an_answer_is_forgotten_in_the_end() -> None:
     chain = Chain(["said before", BUSY], [LATE])
     await chain.ask()
     chain.clock.now += 24 * 3600
-    with pytest.raises(NothingCanAnswer):
+    with pytest.raises(NothingCanAnswerError):
         await chain.ask()
 
 
 async def test_stale_answers_can_be_switched_off() -> None:
     chain = Chain(["said before", BUSY], [LATE], CachePolicy(ttl_s=3600, stale_ttl_s=0))
     await chain.ask()
-    with pytest.raises(NothingCanAnswer):
+    with pytest.raises(NothingCanAnswerError):
         await chain.ask_later()
 
 
 async def test_a_question_that_was_never_answered_has_no_old_answer() -> None:
     chain = Chain(["said before", BUSY], [LATE])
     await chain.ask()
-    with pytest.raises(NothingCanAnswer):
+    with pytest.raises(NothingCanAnswerError):
         await chain.ask_later(replace(REQUEST, temperature=0.6))
 
 
 async def test_a_chosen_provider_is_not_replaced_by_anothers_old_answer() -> None:
     chain = Chain(["from one", BUSY], [LATE])
     await chain.ask()
-    with pytest.raises(TimedOut):
+    with pytest.raises(ProviderTimeoutError):
         await chain.ask_later(replace(REQUEST, provider="two"))
     assert (await chain.ask_later(replace(REQUEST, provider="one"))).stale
 
@@ -143,7 +145,9 @@ async def test_a_models_name_is_for_the_first_provider_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RequestRefused("too long"), LimitReached("enough")], ids=["refused", "own limit"]
+    "error",
+    [RequestRefusedError("too long"), LimitReachedError("enough")],
+    ids=["refused", "own limit"],
 )
 async def test_what_is_no_outage_is_not_covered_up(error: LLMError) -> None:
     chain = Chain(["said before", error], ["from two"])
@@ -155,7 +159,7 @@ async def test_what_is_no_outage_is_not_covered_up(error: LLMError) -> None:
 async def test_an_unknown_provider_stays_unknown() -> None:
     chain = Chain(["said before"], [])
     await chain.ask()
-    with pytest.raises(UnknownProvider):
+    with pytest.raises(UnknownProviderError):
         await chain.ask_later(replace(REQUEST, provider="three"))
 
 
@@ -163,15 +167,32 @@ async def test_an_unknown_provider_stays_unknown() -> None:
     ("causes", "wait_s"),
     [
         ([BUSY, LATE], 30),
-        ([BUSY, RateLimited("slow down", retry_after_s=9)], 9),
-        ([CircuitOpen("left alone", retry_after_s=7), RateLimited("x", retry_after_s=9)], 7),
-        ([CircuitOpen("left alone", retry_after_s=0.4), LATE], 0.4),
+        ([BUSY, RateLimitError("slow down", retry_after_s=9)], 9),
+        (
+            [CircuitOpenError("left alone", retry_after_s=7), RateLimitError("x", retry_after_s=9)],
+            7,
+        ),
+        ([CircuitOpenError("left alone", retry_after_s=0.4), LATE], 0.4),
     ],
-    ids=["nobody says", "one says", "both say", "a moment"],
+    ids=["no one says", "one says", "both say", "a moment"],
 )
 async def test_otherwise_it_is_said_when_to_try_again(
     causes: list[LLMError], wait_s: float
 ) -> None:
-    with pytest.raises(NothingCanAnswer, match=r"Try again in \d+ seconds") as raised:
+    with pytest.raises(NothingCanAnswerError, match=r"Try again in \d+ seconds") as raised:
         await Chain(causes[:1], causes[1:]).ask()
     assert raised.value.retry_after_s == wait_s
+
+
+async def test_an_old_answer_is_better_than_our_own_limit_in_an_outage() -> None:
+    chain = Chain(["said before", BUSY], [LimitReachedError("enough", retry_after_s=4)])
+    await chain.ask()
+    later = await chain.ask_later()
+    assert (later.content, later.stale) == ("said before", True)
+
+
+async def test_a_fresh_request_gets_no_old_answer() -> None:
+    chain = Chain(["said before", BUSY], [LATE])
+    await chain.ask()
+    with pytest.raises(NothingCanAnswerError):
+        await chain.ask_later(replace(REQUEST, fresh=True))

@@ -1,4 +1,4 @@
-"""The network cuts where it likes: both providers' streams mean the same, wherever it does."""
+"""Both providers' streams have the same result when the network cuts them at any byte."""
 
 import random
 from collections.abc import Callable, Iterable, Iterator

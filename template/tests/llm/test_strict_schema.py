@@ -1,4 +1,4 @@
-"""What both providers accept, and nothing that only one of them knows."""
+"""Schemas that both providers accept, without keywords of only one of them."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -7,7 +7,7 @@ from typing import Annotated, Generic, Literal, TypeVar
 import pytest
 from pydantic import BaseModel, Field, JsonValue
 
-from app.llm.strict_schema import JSONSchema, answer_schema, strict_schema
+from app.llm.structured.schema import JSONSchema, answer_schema, strict_schema
 from tests import sdk
 
 T = TypeVar("T")
@@ -56,7 +56,7 @@ def test_every_object_is_closed_and_every_property_required() -> None:
     ]
 
 
-def test_limits_become_words() -> None:
+def test_limits_of_a_schema_move_into_its_description() -> None:
     cat = strict_schema(Cat.model_json_schema())["properties"]
     assert cat == {
         "kind": {"const": "cat", "type": "string"},
@@ -78,7 +78,7 @@ def test_alternatives_are_any_of_and_a_date_stays_a_date() -> None:
 
 
 def test_anthropics_sdk_finds_nothing_to_put_into_words() -> None:
-    """Their SDK moves to the description what their API refuses."""
+    """Their SDK moves keywords that their API refuses into the description."""
     ours = strict_owner()
     theirs = sdk.anthropic.transform_schema(ours)
     described = [[s.get("description") for s in schemas_in(one)] for one in (ours, theirs)]
@@ -93,7 +93,7 @@ def test_anthropics_sdk_finds_nothing_to_put_into_words() -> None:
         pytest.param({}, id="anything"),
     ],
 )
-def test_what_cannot_be_said_strictly_keeps_its_meaning(schema: JSONSchema) -> None:
+def test_a_schema_that_strict_mode_cannot_express_keeps_its_keywords(schema: JSONSchema) -> None:
     assert strict_schema(schema).items() >= schema.items()
 
 

@@ -25,7 +25,7 @@ WEATHER: "ToolParam" = {
 }
 
 
-async def test_the_answer_echoes_the_question_and_says_who_speaks(
+async def test_the_answer_repeats_the_question_and_names_the_mock(
     anthropic: "AsyncAnthropic",
 ) -> None:
     answer = await anthropic.messages.create(model=MODEL, max_tokens=100, messages=HELLO)
@@ -113,6 +113,23 @@ async def test_tool_input_is_streamed_in_fragments(anthropic: "AsyncAnthropic") 
     assert final.content[0].input == {"city": "mock city", "days": 2}
 
 
+@pytest.mark.parametrize("one_only", [False, True], ids=["parallel", "one only"])
+async def test_all_tools_that_the_question_names_are_used_unless_one_is_allowed(
+    anthropic: "AsyncAnthropic", *, one_only: bool
+) -> None:
+    stream = anthropic.messages.stream(
+        model=MODEL,
+        max_tokens=100,
+        messages=[{"role": "user", "content": "clock and weather"}],
+        tools=[WEATHER, {"name": "clock", "input_schema": {"type": "object"}}],
+        tool_choice={"type": "auto", "disable_parallel_tool_use": one_only},
+    )
+    async with stream as events:
+        blocks = (await events.get_final_message()).content
+    names = [block.name for block in blocks if block.type == "tool_use"]
+    assert names == ["weather", "clock"][: 1 if one_only else 2]
+
+
 async def test_after_a_tool_result_the_answer_is_text(anthropic: "AsyncAnthropic") -> None:
     first = await anthropic.messages.create(
         model=MODEL, max_tokens=100, messages=HELLO, tools=[WEATHER]
@@ -166,7 +183,7 @@ async def test_models_are_listed(anthropic: "AsyncAnthropic") -> None:
     assert "claude-haiku-4-5" in names
 
 
-async def test_a_list_of_models_is_for_who_may_call(anthropic: "AsyncAnthropic") -> None:
+async def test_a_list_of_models_needs_a_key(anthropic: "AsyncAnthropic") -> None:
     with pytest.raises(sdk.anthropic.AuthenticationError) as refused:
         await anthropic.with_options(api_key="invalid").models.list()
     assert refused.value.type == "authentication_error"

@@ -342,7 +342,7 @@ async def test_a_client_that_leaves_ends_the_wait(
 
 
 async def hang_up(app: ASGIApp, method: str, path: str, body: object, after_s: float) -> None:
-    """One request as a server passes it on, whose client leaves: returns when the app is done."""
+    """One request with a client that disconnects: returns when the app is done."""
     events: list[Message] = [{"type": "http.request", "body": orjson.dumps(body)}]
 
     async def receive() -> Message:

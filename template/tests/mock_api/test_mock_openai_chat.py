@@ -28,7 +28,7 @@ WEATHER: "ChatCompletionToolParam" = {
 }
 
 
-async def test_the_answer_echoes_the_question_and_says_who_speaks(openai: "AsyncOpenAI") -> None:
+async def test_the_answer_repeats_the_question_and_names_the_mock(openai: "AsyncOpenAI") -> None:
     answer = await openai.chat.completions.create(model="gpt-4o", messages=HELLO)
     assert (
         answer.choices[0].message.content == 'This is the mock API. You said: "Hello, my friend!"'
@@ -143,6 +143,45 @@ async def test_after_a_tool_result_the_answer_is_text(openai: "AsyncOpenAI") -> 
     )
     content = answer.choices[0].message.content
     assert content == 'This is the mock API. The tool answered: "21 degrees"'
+
+
+CLOCK: "ChatCompletionToolParam" = {"type": "function", "function": {"name": "clock"}}
+BOTH: "list[ChatCompletionMessageParam]" = [{"role": "user", "content": "clock and weather"}]
+
+
+@pytest.mark.parametrize(
+    ("parallel", "called"), [(True, ["weather", "clock"]), (False, ["weather"])]
+)
+async def test_all_tools_that_the_question_names_are_called_unless_one_is_allowed(
+    openai: "AsyncOpenAI", *, parallel: bool, called: list[str]
+) -> None:
+    stream = openai.chat.completions.stream(
+        model="gpt-4o", messages=BOTH, tools=[WEATHER, CLOCK], parallel_tool_calls=parallel
+    )
+    async with stream as events:
+        calls = (await events.get_final_completion()).choices[0].message.tool_calls or []
+    assert [call.function.name for call in calls] == called
+    assert len({call.id for call in calls}) == len(called)
+    assert all(json.loads(call.function.arguments) is not None for call in calls)
+
+
+AFTER_A_RESULT: "list[ChatCompletionMessageParam]" = [
+    *HELLO,
+    {
+        "role": "assistant",
+        "tool_calls": [
+            {"id": "1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+        ],
+    },
+    {"role": "tool", "tool_call_id": "1", "content": "21 degrees"},
+]
+
+
+async def test_a_required_tool_is_called_after_a_result_too(openai: "AsyncOpenAI") -> None:
+    answer = await openai.chat.completions.create(
+        model="gpt-4o", messages=AFTER_A_RESULT, tools=[WEATHER], tool_choice="required"
+    )
+    assert answer.choices[0].finish_reason == "tool_calls"
 
 
 class Person(BaseModel):

@@ -63,6 +63,7 @@ def test_a_signal_ends_it_quietly_though_a_stream_is_stalled(
     assert "Finished server process" in log
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("port", ["http", "70000", "-1"])
 def test_a_bad_port_is_named(port: str) -> None:
     with start(port=port) as process:
@@ -71,6 +72,7 @@ def test_a_bad_port_is_named(port: str) -> None:
     assert log == f"PORT must be a number from 0 to 65535, not {port!r}\n"
 
 
+@pytest.mark.slow
 async def test_two_hundred_calls_at_once(
     openai: "AsyncOpenAI", anthropic: "AsyncAnthropic"
 ) -> None:

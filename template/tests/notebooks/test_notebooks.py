@@ -1,4 +1,4 @@
-"""The notebooks are read and run like everything else."""
+"""The notebooks are parsed and run in the tests."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def test_the_two_files_of_a_notebook_say_the_same(name: str) -> None:
 
 
 @each_notebook
-def test_what_a_notebook_computed_is_not_kept(name: str) -> None:
+def test_a_notebook_is_stored_without_outputs(name: str) -> None:
     notebook = json.loads((FOLDER / f"{name}.ipynb").read_text())
     code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     assert code
@@ -46,14 +46,14 @@ def test_every_step_is_reached_from_the_readme() -> None:
     assert {f"{name}.ipynb" for name in NAMES} <= {*linked}
 
 
-def test_what_the_readme_names_is_in_the_file_that_it_links() -> None:
+def test_every_name_in_the_readme_is_in_the_linked_file() -> None:
     named = re.findall(r"\]\(([^)]+\.py)\) `(\w+)`", README.read_text())
     assert len(named) > 10
     gone = [f"{name} in {file}" for file, name in named if name not in (FOLDER / file).read_text()]
     assert gone == []
 
 
-def test_what_the_readme_says_is_tested_is_tested() -> None:
+def test_every_test_that_the_readme_names_exists() -> None:
     tests = "".join(
         (FOLDER.parent / "tests" / file).read_text()
         for file in (

@@ -1,10 +1,10 @@
-"""What a limit promises, judged by nothing but the times at which calls were made."""
+"""The promises of a rate limit, checked by the times of calls only."""
 
 from collections.abc import Sequence
 
 
 def most_within(window_s: float, times: Sequence[float]) -> int:
-    """How many of them fall into the fullest window, which includes its beginning and not its end."""
+    """The number of calls in the fullest window, which includes its beginning and not its end."""
     return max(sum(start <= time < start + window_s for time in times) for start in times)
 
 

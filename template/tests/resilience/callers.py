@@ -1,4 +1,4 @@
-"""Callers who come and leave when they like, and what becomes of each of them."""
+"""Callers that arrive and cancel at given times, and the result of each."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from tests.resilience import virtual_time
 
 @dataclass(frozen=True)
 class Caller:
-    """Comes so long after the one before, and leaves when it has waited for longer than it likes."""
+    """A caller: its distance from the previous one, and the wait after which it cancels."""
 
     after_s: float
     patience_s: float = 1e9
@@ -33,7 +33,7 @@ ANY = st.lists(st.builds(Caller, _GAPS, st.floats(0, 30)), min_size=1, max_size=
 
 
 async def turns(limiters: Sequence[RateLimiter], callers: Sequence[Caller]) -> list[Turn]:
-    """Let them come, spread over the limiters, and wait until each has called or gone."""
+    """Run the callers, spread over the limiters, until each has called or cancelled."""
     made: list[Turn] = []
 
     async def call(number: int, patience_s: float) -> None:

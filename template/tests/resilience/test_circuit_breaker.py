@@ -35,7 +35,7 @@ class Bench:
         return self.breaker.state
 
     def probe(self) -> Permit:
-        """Open the circuit, wait, and get the permit to find out."""
+        """Open the circuit, wait, and get the permit of the probe."""
         self.calls("---")
         self.clock.now += 30
         return self.breaker.enter()
@@ -69,7 +69,7 @@ def test_failures_in_a_row_open_it(bench: Bench, outcomes: str) -> None:
     assert bench.changes == [("open", "3 failures in a row")]
 
 
-def test_an_open_circuit_says_when_to_ask_again(bench: Bench) -> None:
+def test_an_open_circuit_has_a_retry_after(bench: Bench) -> None:
     bench.calls("---")
     bench.clock.now += 12
     with pytest.raises(OpenCircuitError, match="18") as refusal:
@@ -105,7 +105,7 @@ def test_a_failure_rate_opens_it(outcomes: str, state: CircuitState) -> None:
     assert bench.state() == state
 
 
-def test_it_is_no_success_that_opens_it() -> None:
+def test_a_success_never_opens_the_circuit() -> None:
     bench = Bench(RATE)
     bench.calls("----+")
     assert bench.state() == "closed"
@@ -129,7 +129,7 @@ def test_a_rate_of_one_is_no_rule() -> None:
     assert bench.state() == "open"
 
 
-def test_of_fifty_callers_at_recovery_one_finds_out(bench: Bench) -> None:
+def test_at_recovery_one_of_fifty_callers_is_the_probe(bench: Bench) -> None:
     bench.calls("---")
     bench.clock.now += 29.9
     assert bench.admitted(50) == 0
@@ -145,8 +145,8 @@ def test_a_probe_that_succeeds_closes_the_circuit(bench: Bench) -> None:
     bench.probe().succeeded()
     assert bench.changes == [
         ("open", "3 failures in a row"),
-        ("half_open", "one call may find out"),
-        ("closed", "the call that was to find out was answered"),
+        ("half_open", "one call may try"),
+        ("closed", "the probe was answered"),
     ]
     assert bench.admitted(50) == 50
 
@@ -154,8 +154,8 @@ def test_a_probe_that_succeeds_closes_the_circuit(bench: Bench) -> None:
 def test_a_probe_that_fails_opens_it_again_for_the_whole_time(bench: Bench) -> None:
     bench.probe().failed()
     assert bench.changes[1:] == [
-        ("half_open", "one call may find out"),
-        ("open", "the call that was to find out failed"),
+        ("half_open", "one call may try"),
+        ("open", "the probe failed"),
     ]
     bench.clock.now += 29.9
     assert bench.admitted(50) == 0
@@ -163,13 +163,13 @@ def test_a_probe_that_fails_opens_it_again_for_the_whole_time(bench: Bench) -> N
     assert bench.admitted(50) == 1
 
 
-def test_a_probe_that_says_nothing_gives_its_permit_back(bench: Bench) -> None:
+def test_a_probe_without_a_verdict_returns_its_permit(bench: Bench) -> None:
     with bench.probe():
         assert bench.admitted(1) == 0
     assert bench.admitted(50) == 1
 
 
-def test_a_probe_whose_answer_has_begun_closes_the_circuit_and_may_still_fail(bench: Bench) -> None:
+def test_the_first_byte_of_a_probe_closes_the_circuit_before_its_end(bench: Bench) -> None:
     with bench.probe() as probe:
         probe.responds()
         assert bench.state() == "closed"
@@ -178,7 +178,7 @@ def test_a_probe_whose_answer_has_begun_closes_the_circuit_and_may_still_fail(be
     assert bench.state() == "open"
 
 
-def test_an_answer_that_has_begun_is_no_verdict(bench: Bench) -> None:
+def test_the_first_byte_of_an_answer_is_not_counted_as_a_success(bench: Bench) -> None:
     for _ in range(3):
         with bench.breaker.enter() as permit:
             permit.responds()
@@ -193,7 +193,7 @@ def test_a_closed_circuit_has_forgotten_its_failures(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("late", [Permit.succeeded, Permit.failed, Permit.responds])
-def test_a_call_from_before_the_opening_decides_nothing(
+def test_a_call_started_before_the_opening_is_not_counted(
     bench: Bench, late: Callable[[Permit], None]
 ) -> None:
     slow = bench.breaker.enter()
@@ -208,7 +208,7 @@ def test_a_call_from_before_the_opening_decides_nothing(
 
 
 @pytest.mark.parametrize("recoveries", [0, 1, 2])
-def test_a_call_from_before_the_recovery_is_not_counted(bench: Bench, recoveries: int) -> None:
+def test_a_call_started_before_the_recovery_is_not_counted(bench: Bench, recoveries: int) -> None:
     for _ in range(recoveries):
         bench.probe().succeeded()
     slow = [bench.breaker.enter() for _ in range(3)]

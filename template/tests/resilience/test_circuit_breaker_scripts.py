@@ -1,4 +1,4 @@
-"""Random histories: whatever calls do, and in whatever order they end, no permit is lost."""
+"""Random histories: for any results of calls and any order of their ends, no permit is lost."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from app.testing import FakeClock
 
 POLICY = BreakerPolicy(failures=2, reset_s=10, failure_rate=1)
 
-# What happens, and to which of the calls that run.
+# The event, and the index of the running call.
 STEPS = st.tuples(
     st.sampled_from(["enter", "succeed", "fail", "respond", "leave", "wait"]),
     st.integers(min_value=0, max_value=9),
@@ -24,7 +24,7 @@ class Model:
     in_a_row: int = 0
     open_for_s: float | None = None
     probe: int | None = None
-    counted: set[int] = field(default_factory=set)  # the calls whose outcome matters
+    counted: set[int] = field(default_factory=set)  # the calls that the breaker counts
 
     def enters(self, call: int) -> bool:
         if self.open_for_s is None:
@@ -123,7 +123,7 @@ def test_any_history_follows_the_rules(script: list[tuple[str, int]]) -> None:
 
 @settings(max_examples=100)
 @given(st.lists(STEPS, max_size=40))
-def test_after_any_history_somebody_is_let_through(script: list[tuple[str, int]]) -> None:
+def test_after_any_history_a_call_passes_in_the_end(script: list[tuple[str, int]]) -> None:
     history = History()
     for what, which in script:
         history.step(what, which)

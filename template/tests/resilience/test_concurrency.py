@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from app.resilience.concurrency import run_all
+from app.resilience.concurrency import gather_bounded
 
 
 class RefusedError(Exception):
@@ -10,7 +10,7 @@ class RefusedError(Exception):
 
 
 class Gauge:
-    """A call that takes a few turns of the loop, and knows how many of it run."""
+    """A call that takes a few turns of the loop, and counts its running copies."""
 
     def __init__(self) -> None:
         self.running = 0
@@ -32,7 +32,7 @@ class Gauge:
 
 
 async def test_each_result_is_where_its_item_was() -> None:
-    assert await run_all(range(50), Gauge(), limit=7, catch=RefusedError) == [
+    assert await gather_bounded(range(50), Gauge(), limit=7, catch=RefusedError) == [
         n * 10 for n in range(50)
     ]
 
@@ -41,7 +41,7 @@ async def test_each_result_is_where_its_item_was() -> None:
 async def test_ten_thousand_items_never_exceed_the_bound() -> None:
     gauge = Gauge()
     tasks_before = len(asyncio.all_tasks())
-    results = await run_all(range(10_000), gauge, limit=8, catch=RefusedError)
+    results = await gather_bounded(range(10_000), gauge, limit=8, catch=RefusedError)
     assert len(results) == 10_000
     assert gauge.highest == 8
     assert gauge.most_tasks == tasks_before + 8
@@ -56,7 +56,7 @@ async def test_one_error_is_one_result() -> None:
             raise error
         return f"item {item}"
 
-    results = await run_all([1, 2, 3], call, limit=2, catch=RefusedError)
+    results = await gather_bounded([1, 2, 3], call, limit=2, catch=RefusedError)
     assert results == ["item 1", error, "item 3"]
 
 
@@ -69,17 +69,17 @@ async def test_an_unexpected_error_ends_the_others_and_comes_out() -> None:
         try:
             await asyncio.Event().wait()
         finally:
-            await asyncio.sleep(0)  # letting go takes a moment, and is waited for
+            await asyncio.sleep(0)  # closing takes a moment, and is awaited
             ended.append(item)
 
     with pytest.raises(KeyError):
-        await run_all([1, 2, 3, 4], call, limit=3, catch=RefusedError)
+        await gather_bounded([1, 2, 3, 4], call, limit=3, catch=RefusedError)
     assert sorted(ended) == [1, 2]
 
 
 async def test_cancelling_cancels_and_awaits_every_call() -> None:
     gauge = Gauge()
-    running = asyncio.create_task(run_all(range(1000), gauge, limit=5, catch=RefusedError))
+    running = asyncio.create_task(gather_bounded(range(1000), gauge, limit=5, catch=RefusedError))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     running.cancel()
@@ -93,22 +93,20 @@ async def test_cancelling_cancels_and_awaits_every_call() -> None:
 async def test_a_few_items_need_only_as_many_tasks() -> None:
     gauge = Gauge()
     tasks_before = len(asyncio.all_tasks())
-    await run_all([1, 2, 3], gauge, limit=1000, catch=RefusedError)
+    await gather_bounded([1, 2, 3], gauge, limit=1000, catch=RefusedError)
     assert gauge.most_tasks == tasks_before + 3
 
 
 async def test_a_limit_of_one_is_one_after_the_other() -> None:
     gauge = Gauge()
-    assert await run_all([1, 2, 3], gauge, limit=1, catch=RefusedError) == [10, 20, 30]
+    assert await gather_bounded([1, 2, 3], gauge, limit=1, catch=RefusedError) == [10, 20, 30]
     assert gauge.highest == 1
 
 
 async def test_nothing_to_do_is_done_at_once() -> None:
-    assert await run_all([], Gauge(), limit=3, catch=RefusedError) == []
+    assert await gather_bounded([], Gauge(), limit=3, catch=RefusedError) == []
 
 
 async def test_a_limit_of_nothing_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"^the limit is the number of calls at a time: at least 1$"
-    ):
-        await run_all([1], Gauge(), limit=0, catch=RefusedError)
+    with pytest.raises(ValueError, match=r"^the limit of concurrent calls must be at least 1$"):
+        await gather_bounded([1], Gauge(), limit=0, catch=RefusedError)

@@ -88,12 +88,12 @@ def test_an_early_error_is_not_slow(bench: Bench) -> None:
     assert bench.calls == 1
 
 
-def test_an_error_after_the_second_was_asked_leaves_it_to_the_second(bench: Bench) -> None:
+def test_an_error_after_the_hedge_leaves_the_second_call_running(bench: Bench) -> None:
     first = bench.takes(3, error=AwayError())
     assert run(bench.hedge(first, bench.takes(5, "second"))) == "second"
 
 
-def test_the_seconds_error_leaves_it_to_the_first(bench: Bench) -> None:
+def test_an_error_of_the_second_call_leaves_the_first_running(bench: Bench) -> None:
     second = bench.takes(1, error=AwayError())
     assert run(bench.hedge(bench.takes(9, "first"), second)) == "first"
     assert bench.reports == [(2, 0)]
@@ -130,7 +130,7 @@ def test_no_value_is_lost_whenever_the_hedge_is_cancelled(bench: Bench, turns: i
     assert bench.running == 0
 
 
-def test_without_a_delay_nobody_is_asked_twice() -> None:
+def test_without_a_delay_no_call_is_hedged() -> None:
     bench = Bench(HedgePolicy(after_s=None, adaptive=True, max_extra=1))
     run(bench.latencies([(99, 0)] * 50))
     assert bench.calls == 50
@@ -173,7 +173,7 @@ def test_stragglers_cost_the_slowest_percent_a_third_at_most_for_a_tenth_more_ca
     assert bench.calls <= len(pairs) * 1.1
 
 
-def test_the_delay_is_learned_from_what_calls_take() -> None:
+def test_the_delay_is_learned_from_the_durations_of_calls() -> None:
     bench = Bench(HedgePolicy(after_s=30, adaptive=True, max_extra=1))
     run(bench.latencies([(n / 100, 99) for n in range(1, 101)]))
     run(bench.latencies([(50, 1)]))
@@ -193,7 +193,7 @@ def test_the_delay_is_that_of_the_last_hundred_calls() -> None:
     assert bench.reports[-1][0] == pytest.approx(0.1)
 
 
-def test_too_few_calls_teach_nothing() -> None:
+def test_too_few_calls_do_not_change_the_delay() -> None:
     bench = Bench(HedgePolicy(after_s=30, adaptive=True, max_extra=1))
     run(bench.latencies([(1, 0)] * 19))
     run(bench.latencies([(50, 1)]))

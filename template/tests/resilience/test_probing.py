@@ -6,8 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.resilience.health import Health
-from app.resilience.probing import Patient, probing
+from app.resilience.health import Health, ProbeTarget, probing
 from tests.resilience.virtual_time import now, run
 
 INTERVAL_S = 30
@@ -40,8 +39,8 @@ class Bench:
     def run(self, during: Coroutine[None, None, None], interval_s: float = INTERVAL_S) -> None:
         async def probed() -> None:
             self.began = now()
-            patients = {"one": Patient(self.health, self.ping)}
-            async with probing(patients, interval_s, report=self._report):
+            targets = {"one": ProbeTarget(self.health, self.ping)}
+            async with probing(targets, interval_s, report=self._report):
                 await during
             assert len(asyncio.all_tasks()) == 1
 
@@ -56,7 +55,7 @@ def bench() -> Bench:
     return Bench()
 
 
-def test_who_is_not_called_is_probed_regularly(bench: Bench) -> None:
+def test_an_idle_provider_is_probed_regularly(bench: Bench) -> None:
     bench.run(asyncio.sleep(305))
     times = [bench.began, *bench.pings]
     gaps = [later - sooner for sooner, later in pairwise(times)]
@@ -65,7 +64,7 @@ def test_who_is_not_called_is_probed_regularly(bench: Bench) -> None:
     assert len({round(gap, 6) for gap in gaps}) > 5
 
 
-def test_who_is_called_is_not_probed(bench: Bench) -> None:
+def test_a_provider_in_use_is_not_probed(bench: Bench) -> None:
     async def traffic() -> None:
         for _ in range(20):
             bench.health.record(ok=True)
@@ -97,6 +96,6 @@ def test_a_probe_that_hangs_ends_with_the_service(bench: Bench) -> None:
     assert (len(bench.pings), bench.running) == (1, 0)
 
 
-def test_an_interval_of_nothing_is_never(bench: Bench) -> None:
+def test_an_interval_of_zero_switches_probes_off(bench: Bench) -> None:
     bench.run(asyncio.sleep(1000), interval_s=0)
     assert bench.pings == []

@@ -25,7 +25,7 @@ def bench() -> Bench:
     return Bench()
 
 
-def test_nothing_is_known_of_who_was_never_called(bench: Bench) -> None:
+def test_the_health_of_a_provider_without_calls_is_unknown(bench: Bench) -> None:
     report = bench.health.report()
     assert report == HealthReport("closed", success_rate=None, calls=0, probe_failed=False)
     assert not report.degraded
@@ -53,7 +53,7 @@ def test_a_thousand_calls_are_remembered_and_no_more(bench: Bench) -> None:
     [("-" * 9, False), ("-" * 10, True), ("+-" * 5, False), ("+-" * 5 + "-", True)],
     ids=["too few", "enough", "half", "less than half"],
 )
-def test_who_fails_more_often_than_not_is_degraded(
+def test_a_provider_that_fails_most_calls_is_degraded(
     bench: Bench, outcomes: str, *, degraded: bool
 ) -> None:
     bench.calls(outcomes)
@@ -63,7 +63,7 @@ def test_who_fails_more_often_than_not_is_degraded(
 @pytest.mark.parametrize(
     ("state", "degraded"), [("closed", False), ("open", True), ("half_open", False)]
 )
-def test_who_is_left_alone_is_degraded(
+def test_a_provider_with_an_open_circuit_is_degraded(
     bench: Bench, state: CircuitState, *, degraded: bool
 ) -> None:
     bench.state = state

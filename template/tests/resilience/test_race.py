@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from app.resilience.race import Call, first_completed
+from app.resilience.race import Call, first_completed, start
 from tests.resilience.virtual_time import run
 
 
@@ -23,7 +23,7 @@ class Calls:
                 await asyncio.sleep(seconds)
             finally:
                 try:
-                    await asyncio.sleep(0)  # letting go takes a moment
+                    await asyncio.sleep(0)  # closing takes a moment
                 finally:
                     self.ended.append(name)
             if error is not None:
@@ -36,7 +36,9 @@ class Calls:
         self.discarded.append(value)
 
     async def first(self, *calls: Call[str]) -> str:
-        return await first_completed(calls, catch=AwayError, discard=self.discard)
+        return await first_completed(
+            [start(call) for call in calls], catch=AwayError, discard=self.discard
+        )
 
 
 @pytest.fixture
@@ -51,12 +53,12 @@ def test_the_fastest_wins_and_the_losers_have_ended(calls: Calls) -> None:
     assert calls.discarded == []
 
 
-def test_an_error_leaves_it_to_the_others(calls: Calls) -> None:
+def test_an_error_leaves_the_other_calls_running(calls: Calls) -> None:
     racers = [calls.takes(1, "bad", AwayError()), calls.takes(2, "good")]
     assert run(calls.first(*racers)) == "good"
 
 
-def test_when_all_fail_the_first_calls_error_comes_out(calls: Calls) -> None:
+def test_if_all_fail_the_first_calls_error_is_raised(calls: Calls) -> None:
     errors = [AwayError("slow"), AwayError("fast")]
     racers = [calls.takes(2, "slow", errors[0]), calls.takes(1, "fast", errors[1])]
     with pytest.raises(AwayError, match="slow"):
@@ -82,7 +84,7 @@ def test_a_value_that_arrives_together_with_a_mistake_is_discarded(calls: Calls)
     assert calls.discarded == ["good"]
 
 
-def test_cancelling_the_race_ends_everybody(calls: Calls) -> None:
+def test_cancelling_the_race_cancels_every_call(calls: Calls) -> None:
     async def cancelled() -> list[str]:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(1):

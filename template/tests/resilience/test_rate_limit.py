@@ -33,7 +33,7 @@ async def arrivals(limited: LocalLimiter, clock: FakeClock, calls: int) -> dict[
 async def test_two_hundred_at_once_are_a_burst_and_then_the_rate(clock: FakeClock) -> None:
     policy = RateLimitPolicy(requests_per_minute=100, max_wait_s=60)
     made = await arrivals(limiter(clock, policy), clock, 200)
-    assert list(made) == list(range(200))  # nobody starves, nobody overtakes
+    assert list(made) == list(range(200))  # no call starves, no call overtakes
     assert overdraft(list(made.values()), burst=100, per_minute=100) <= 1e-6
     assert made[199] - made[0] == pytest.approx(60)  # all of the rate is used
 
@@ -46,7 +46,7 @@ async def test_strict_is_never_more_than_the_limit_in_a_minute(clock: FakeClock)
     assert made[199] - made[0] == pytest.approx(60)
 
 
-async def test_the_burst_is_what_fits_at_once(clock: FakeClock) -> None:
+async def test_a_burst_of_the_configured_size_passes_at_once(clock: FakeClock) -> None:
     policy = RateLimitPolicy(requests_per_minute=60, burst=3, max_wait_s=60)
     made = await arrivals(limiter(clock, policy), clock, 6)
     assert [time - 1000 for time in made.values()] == pytest.approx([0, 0, 0, 1, 2, 3])
@@ -80,7 +80,7 @@ def test_a_log_holds_the_calls_of_one_window_and_no_more() -> None:
     assert [*log._made] == [997, 998, 999]
 
 
-async def test_a_turn_says_how_long_it_was_waited_for(clock: FakeClock) -> None:
+async def test_a_turn_has_the_time_it_waited(clock: FakeClock) -> None:
     limited = limiter(clock, RateLimitPolicy(requests_per_minute=60, burst=1))
     assert await limited.acquire() == 0
     clock.now += 0.25
@@ -88,7 +88,7 @@ async def test_a_turn_says_how_long_it_was_waited_for(clock: FakeClock) -> None:
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["bucket", "strict"])
-async def test_who_would_wait_too_long_is_told_so_at_once(
+async def test_a_call_that_would_wait_too_long_is_refused_at_once(
     clock: FakeClock, *, strict: bool
 ) -> None:
     wait_s = 60 if strict else 30
@@ -104,7 +104,7 @@ async def test_who_would_wait_too_long_is_told_so_at_once(
 
 
 @pytest.mark.parametrize("strict", [False, True], ids=["bucket", "strict"])
-def test_those_who_wait_count_for_those_who_come(*, strict: bool) -> None:
+def test_waiting_calls_count_for_the_wait_of_new_ones(*, strict: bool) -> None:
     async def scenario() -> tuple[int, list[float]]:
         policy = RateLimitPolicy(requests_per_minute=2, burst=2, strict=strict, max_wait_s=120)
         limited = LocalLimiter(policy, clock=virtual_time.now)
@@ -119,7 +119,7 @@ def test_those_who_wait_count_for_those_who_come(*, strict: bool) -> None:
 
 
 @pytest.mark.parametrize("patience_s", [0.5, 100], ids=["cancelled", "served"])
-def test_those_who_are_gone_count_no_more(patience_s: float) -> None:
+def test_cancelled_calls_no_longer_count(patience_s: float) -> None:
     async def scenario() -> int:
         limited = LocalLimiter(
             RateLimitPolicy(requests_per_minute=60, burst=1, max_wait_s=1), clock=virtual_time.now
@@ -130,7 +130,7 @@ def test_those_who_are_gone_count_no_more(patience_s: float) -> None:
     assert virtual_time.run(scenario()) == (4 if patience_s > 1 else 3)
 
 
-@pytest.mark.parametrize("leaver", [3, 4], ids=["the first who waits", "one behind"])
+@pytest.mark.parametrize("leaver", [3, 4], ids=["the first waiter", "one behind"])
 def test_a_cancelled_waiter_gives_its_place_back(leaver: int) -> None:
     async def scenario() -> dict[int, float]:
         policy = RateLimitPolicy(requests_per_minute=60, burst=3)
@@ -153,7 +153,7 @@ def test_a_cancelled_waiter_gives_its_place_back(leaver: int) -> None:
     assert list(made.values()) == pytest.approx([0, 0, 0, 1, 2, 3])
 
 
-def test_who_comes_while_others_wait_stands_behind_them() -> None:
+def test_a_new_call_waits_behind_the_waiting_ones() -> None:
     async def scenario() -> list[str]:
         policy = RateLimitPolicy(requests_per_minute=60, burst=1)
         limited = LocalLimiter(policy, clock=virtual_time.now)

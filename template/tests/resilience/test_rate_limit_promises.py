@@ -1,4 +1,4 @@
-"""Whatever callers do: the limit holds, nobody overtakes, and nobody waits without need."""
+"""For any callers: the limit holds, no call overtakes another, and none waits without need."""
 
 from collections.abc import Sequence
 
@@ -41,7 +41,7 @@ def excess(policy: RateLimitPolicy, times: Sequence[float]) -> float:
 
 @settings(max_examples=30)
 @given(policy=BUCKETS | STRICT, coming=callers.ANY)
-def test_the_promise_is_kept_and_nobody_overtakes(
+def test_the_limit_holds_and_calls_keep_their_order(
     policy: RateLimitPolicy, coming: list[Caller]
 ) -> None:
     made = play(policy, coming)
@@ -53,7 +53,7 @@ def test_the_promise_is_kept_and_nobody_overtakes(
 
 @settings(max_examples=30)
 @given(policy=BUCKETS | STRICT, coming=callers.ANY)
-def test_nobody_waits_without_need(policy: RateLimitPolicy, coming: list[Caller]) -> None:
+def test_no_call_waits_without_need(policy: RateLimitPolicy, coming: list[Caller]) -> None:
     """A moment earlier, each call that had to wait would have broken the promise."""
     made = play(policy, coming)
     a_moment_s = 0.001

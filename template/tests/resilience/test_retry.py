@@ -14,7 +14,7 @@ class BusyError(Exception):
 
 
 class Bench:
-    """Time that passes only in sleep, and a record of who retried what."""
+    """Time that passes only in sleep, and a record of the retries."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -50,7 +50,7 @@ def fails_first(*errors: Exception) -> Callable[[], Awaitable[str]]:
     return call
 
 
-async def test_what_works_at_once_is_called_once(bench: Bench) -> None:
+async def test_a_call_that_succeeds_is_made_once(bench: Bench) -> None:
     assert await bench.retry(RetryPolicy())(fails_first()) == "answer"
     assert bench.slept == []
 
@@ -83,7 +83,7 @@ async def test_any_other_error_passes_at_once(bench: Bench, errors: list[Excepti
 
 
 @pytest.mark.parametrize("before", [0, 1], ids=["1st", "2nd"])
-async def test_an_error_that_is_not_worth_it_passes_at_once(bench: Bench, before: int) -> None:
+async def test_an_error_that_is_not_retryable_passes_at_once(bench: Bench, before: int) -> None:
     retry = Retry(
         RetryPolicy(),
         on=BusyError,
@@ -122,7 +122,7 @@ async def test_a_negative_pause_is_none(bench: Bench) -> None:
     assert 0 <= bench.slept[0] <= 0.5
 
 
-async def test_nobody_waits_longer_than_the_bound(bench: Bench) -> None:
+async def test_no_wait_is_longer_than_the_bound(bench: Bench) -> None:
     with pytest.raises(BusyError):
         await bench.retry(RetryPolicy(max_wait_s=30))(fails_first(BusyError(pause_s=31)))
     assert bench.slept == []
@@ -156,7 +156,7 @@ async def test_the_deadline_ends_an_attempt_that_runs() -> None:
     assert raised.value.deadline_s == 0.02
 
 
-async def test_the_last_attempt_has_what_is_left_of_the_deadline(bench: Bench) -> None:
+async def test_the_last_attempt_is_limited_to_the_remaining_deadline(bench: Bench) -> None:
     async def slow_then_hanging() -> str:
         if not bench.slept:
             bench.clock.now += 89.9  # of 90; without that, the test would hang here
@@ -174,7 +174,7 @@ async def test_a_timeout_of_the_call_itself_is_not_taken_for_the_deadline(bench:
         await bench.retry(RetryPolicy())(fails_first(TimeoutError("mine")))
 
 
-async def test_a_spent_budget_raises_the_error_at_once_and_says_so(bench: Bench) -> None:
+async def test_an_empty_budget_raises_the_error_at_once_and_is_reported(bench: Bench) -> None:
     retry = bench.retry(RetryPolicy(budget_ratio=0, budget_reserve=1))
     first, second, third = BusyError(), BusyError(), BusyError()
     with pytest.raises(BusyError) as raised:
@@ -184,7 +184,7 @@ async def test_a_spent_budget_raises_the_error_at_once_and_says_so(bench: Bench)
     assert len(bench.slept) == 1
 
 
-async def test_what_is_given_up_anyway_costs_no_budget(bench: Bench) -> None:
+async def test_a_call_that_is_not_retried_costs_no_budget(bench: Bench) -> None:
     retry = bench.retry(RetryPolicy(budget_ratio=0, budget_reserve=1))
     with pytest.raises(BusyError):
         await retry(fails_first(BusyError(pause_s=1000)))

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.resilience.retry_budget import RetryBudget
+from app.resilience.retry import RetryBudget
 
 
 def spendable(budget: RetryBudget) -> int:
@@ -42,7 +42,9 @@ def test_a_refused_retry_costs_nothing() -> None:
 
 @pytest.mark.parametrize("ratio", [0, 0.1, 2])
 @given(calls=st.lists(st.integers(0, 5), max_size=60))
-def test_retries_never_outgrow_what_calls_have_earned(ratio: float, calls: list[int]) -> None:
+def test_retries_never_exceed_the_budget_that_calls_have_earned(
+    ratio: float, calls: list[int]
+) -> None:
     budget = RetryBudget(ratio=ratio, reserve=4)
     made = 0
     for number, wanted in enumerate(calls, start=1):

@@ -1,4 +1,4 @@
-"""The exact bounds of patience: found by changing the code and seeing no test fail."""
+"""The exact bounds of waits: found by mutations of the code that no other test detected."""
 
 from collections.abc import Awaitable, Callable
 

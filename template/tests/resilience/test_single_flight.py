@@ -5,10 +5,11 @@ from contextlib import aclosing
 from contextvars import ContextVar
 
 import pytest
+from pydantic import TypeAdapter, ValidationError
 
 from app.resilience.single_flight import SingleFlight
 
-whose: ContextVar[str] = ContextVar("whose", default="nobody")
+caller: ContextVar[str] = ContextVar("caller", default="none")
 
 
 class AwayError(Exception):
@@ -33,7 +34,7 @@ class Upstream:
     async def __call__(self) -> AsyncGenerator[int, None]:
         self.calls += 1
         self.open += 1
-        self.contexts.append(whose.get())
+        self.contexts.append(caller.get())
         try:
             for number in range(self._length):
                 await self._steps.acquire()
@@ -91,7 +92,7 @@ async def test_a_hundred_equal_calls_are_one(bench: Bench) -> None:
     assert bench.upstream.calls == 1
 
 
-async def test_who_comes_late_hears_what_was_missed_and_then_the_rest_live(bench: Bench) -> None:
+async def test_a_late_caller_gets_the_missed_values_and_then_new_ones_live(bench: Bench) -> None:
     first = await bench.joins()
     await bench.upstream.go(2)
     heard: list[int] = []
@@ -101,14 +102,14 @@ async def test_who_comes_late_hears_what_was_missed_and_then_the_rest_live(bench
     assert await late == await first == [0, 1, 2]
 
 
-async def test_other_calls_have_nothing_to_do_with_it(bench: Bench) -> None:
+async def test_calls_with_another_key_are_separate(bench: Bench) -> None:
     await bench.joins()
     other = Upstream(length=0)
     assert [value async for value in bench.flights.join("other", other)] == []
     assert (bench.upstream.calls, other.calls) == (1, 1)
 
 
-async def test_what_is_over_is_forgotten(bench: Bench) -> None:
+async def test_a_finished_call_is_forgotten(bench: Bench) -> None:
     for calls in [1, 2]:
         listener = await bench.joins()
         assert "key" in bench.flights
@@ -119,7 +120,7 @@ async def test_what_is_over_is_forgotten(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("leaver", [0, 1], ids=["the first", "the second"])
-async def test_one_who_leaves_disturbs_nobody(bench: Bench, leaver: int) -> None:
+async def test_a_cancelled_caller_does_not_disturb_the_others(bench: Bench, leaver: int) -> None:
     listeners = [await bench.joins(), await bench.joins()]
     await bench.upstream.go()
     await leaves(listeners.pop(leaver))
@@ -128,7 +129,7 @@ async def test_one_who_leaves_disturbs_nobody(bench: Bench, leaver: int) -> None
     assert bench.upstream.calls == 1
 
 
-async def test_with_the_last_one_the_call_ends(bench: Bench) -> None:
+async def test_the_call_is_cancelled_with_its_last_caller(bench: Bench) -> None:
     listeners = [await bench.joins(), await bench.joins()]
     await leaves(listeners[0])
     assert bench.upstream.open == 1
@@ -136,7 +137,7 @@ async def test_with_the_last_one_the_call_ends(bench: Bench) -> None:
     assert bench.upstream.open == 0
 
 
-async def test_who_comes_while_an_abandoned_call_ends_gets_a_new_one(bench: Bench) -> None:
+async def test_a_caller_during_the_end_of_an_abandoned_call_starts_a_new_one(bench: Bench) -> None:
     bench.upstream.may_close.clear()
     first = await bench.joins()
     first.cancel()
@@ -150,7 +151,7 @@ async def test_who_comes_while_an_abandoned_call_ends_gets_a_new_one(bench: Benc
     assert await second == [0, 1, 2]
 
 
-async def test_an_error_reaches_everybody_and_is_not_remembered() -> None:
+async def test_an_error_reaches_every_caller_and_is_not_remembered() -> None:
     error = AwayError("away", text="so far")
     bench = Bench(Upstream(length=1, error=error))
     heard: list[int] = []
@@ -165,7 +166,7 @@ async def test_an_error_reaches_everybody_and_is_not_remembered() -> None:
     assert bench.upstream.calls == 2
 
 
-async def test_each_has_a_traceback_of_their_own_that_leads_to_the_cause() -> None:
+async def test_each_caller_has_a_traceback_of_its_own_that_leads_to_the_cause() -> None:
     bench = Bench(Upstream(length=1, error=AwayError("away", text="")))
     listeners = [await bench.joins() for _ in range(50)]
     await bench.upstream.go()
@@ -180,7 +181,7 @@ async def test_each_has_a_traceback_of_their_own_that_leads_to_the_cause() -> No
     assert frames[0][-1] == "__call__"
 
 
-async def test_who_tries_again_at_once_gets_a_new_call() -> None:
+async def test_a_caller_that_tries_again_at_once_starts_a_new_call() -> None:
     bench = Bench(Upstream(length=0, error=AwayError("away", text="")))
     for _ in range(2):
         with pytest.raises(AwayError):
@@ -190,12 +191,12 @@ async def test_who_tries_again_at_once_gets_a_new_call() -> None:
 
 async def test_the_call_runs_in_the_context_of_the_first(bench: Bench) -> None:
     for name in ["first", "second"]:
-        whose.set(name)
+        caller.set(name)
         await bench.joins()
     assert bench.upstream.contexts == ["first"]
 
 
-async def test_a_listener_that_is_slow_holds_nobody_up(bench: Bench) -> None:
+async def test_a_slow_caller_does_not_delay_the_others(bench: Bench) -> None:
     async with aclosing(bench.flights.join("key", bench.upstream)) as slow:
         reading = asyncio.ensure_future(anext(slow))
         quick = await bench.joins()
@@ -205,7 +206,9 @@ async def test_a_listener_that_is_slow_holds_nobody_up(bench: Bench) -> None:
         assert [value async for value in slow] == [1, 2]
 
 
-async def test_who_comes_after_the_end_calls_anew_though_somebody_still_reads(bench: Bench) -> None:
+async def test_a_caller_after_the_end_starts_a_new_call_while_another_still_reads(
+    bench: Bench,
+) -> None:
     async with aclosing(bench.flights.join("key", bench.upstream)) as slow:
         reading = asyncio.ensure_future(anext(slow))
         await turns()
@@ -213,3 +216,35 @@ async def test_who_comes_after_the_end_calls_anew_though_somebody_still_reads(be
         assert await reading == 0
         await bench.joins()
         assert bench.upstream.calls == 2
+
+
+async def test_an_error_that_cannot_be_made_again_is_raised_itself() -> None:
+    """Pydantic's has no constructor: the attempt to copy it must not hide it."""
+    with pytest.raises(ValidationError) as made:
+        TypeAdapter(int).validate_python("many")
+    flights: SingleFlight[int] = SingleFlight()
+    with pytest.raises(ValidationError):
+        async with aclosing(flights.join("key", Upstream(0, made.value))) as values:
+            await anext(values)
+
+
+async def test_a_call_that_its_fastest_reader_does_not_read_waits() -> None:
+    made = 0
+
+    async def endless() -> AsyncGenerator[int, None]:
+        nonlocal made
+        while True:
+            made += 1
+            yield made
+            await asyncio.sleep(0)
+
+    flight: SingleFlight[int] = SingleFlight()
+    async with aclosing(flight.join("a", endless)) as slow:
+        await anext(slow)
+        for _ in range(2_000):
+            await asyncio.sleep(0)
+        stopped_at = made
+        assert stopped_at < 600
+        async with aclosing(flight.join("a", endless)) as fast:
+            assert [await anext(fast) for _ in range(1_500)] == list(range(1, 1_501))
+        assert [await anext(slow) for _ in range(1_500)] == list(range(2, 1_502))

@@ -2,11 +2,11 @@ import asyncio
 
 import pytest
 
-from app.resilience.tasks import end_all
+from app.resilience.race import cancel_and_wait
 
 
 class Closing:
-    """A task that takes its time to let go."""
+    """A task that takes time to close."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.closed = asyncio.Event()
@@ -29,10 +29,10 @@ async def turns(number: int = 3) -> None:
         await asyncio.sleep(0)
 
 
-async def test_an_ended_task_has_let_go() -> None:
+async def test_ending_tasks_waits_until_all_have_closed() -> None:
     closing = [Closing(), Closing()]
     await turns()
-    ending = asyncio.create_task(end_all(each.task for each in closing))
+    ending = asyncio.create_task(cancel_and_wait(each.task for each in closing))
     await turns()
     closing[0].may_close.set()
     await turns()
@@ -42,10 +42,10 @@ async def test_an_ended_task_has_let_go() -> None:
     assert all(each.closed.is_set() for each in closing)
 
 
-async def test_who_is_cancelled_while_it_ends_others_waits_for_them_and_hears_of_it() -> None:
+async def test_cancelling_the_canceller_waits_for_the_tasks_and_is_raised() -> None:
     closing = Closing()
     await turns()
-    ending = asyncio.create_task(end_all([closing.task]))
+    ending = asyncio.create_task(cancel_and_wait([closing.task]))
     for _ in range(3):
         await turns()
         ending.cancel()
@@ -57,16 +57,16 @@ async def test_who_is_cancelled_while_it_ends_others_waits_for_them_and_hears_of
     assert closing.closed.is_set()
 
 
-async def test_what_a_task_raises_on_its_way_out_is_of_no_interest() -> None:
+async def test_an_error_of_a_cancelled_task_is_ignored() -> None:
     closing = Closing(KeyError("late"))
     await turns()
     closing.may_close.set()
-    await end_all([closing.task])
+    await cancel_and_wait([closing.task])
     assert closing.closed.is_set()
 
 
-async def test_what_is_over_or_was_never_there_needs_no_end() -> None:
+async def test_finished_tasks_and_an_empty_list_need_no_cancelling() -> None:
     task = asyncio.create_task(turns())
     await task
-    await end_all([task])
-    await end_all([])
+    await cancel_and_wait([task])
+    await cancel_and_wait([])

@@ -1,4 +1,4 @@
-"""An event loop whose time passes only while everybody waits, so that hours take milliseconds.
+"""An event loop with simulated time: it passes only while all tasks wait, so hours take milliseconds.
 
 `FakeClock` is for one sleeper. Here as many as you like sleep at the same time, by `asyncio.sleep`.
 """
@@ -30,7 +30,7 @@ class _JumpingSelector(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise RuntimeError("everybody waits, and nobody for the time")
+            raise RuntimeError("all tasks wait, and none of them for a timer")
         self.now += timeout
         return super().select(0)
 

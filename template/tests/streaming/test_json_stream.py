@@ -39,7 +39,7 @@ def cut(text: str, cuts: list[int]) -> list[str]:
     return [text[a:b] for a, b in pairwise([0, *sorted(cuts), len(text)])]
 
 
-def test_values_are_found_whatever_stands_around_them() -> None:
+def test_values_are_found_in_any_surrounding_text() -> None:
     assert read(SAMPLE) == (VALUES, REST)
 
 
@@ -107,7 +107,7 @@ def test_after_the_end_nothing_is_left_over() -> None:
     ],
 )
 @pytest.mark.parametrize("pieces", [1, 2], ids=["whole", "in single characters"])
-def test_what_is_not_json_is_passed_over_and_swallows_nothing(prose: str, pieces: int) -> None:
+def test_text_that_is_not_json_is_skipped_and_hides_no_value(prose: str, pieces: int) -> None:
     text = f'{prose} {{"a": 1}}'
     assert read(*([text] if pieces == 1 else text)) == (['{"a": 1}'], "")
 
@@ -179,7 +179,7 @@ def test_any_values_in_any_prose_come_back_exactly(data: st.DataObject) -> None:
 
 @hypothesis_settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text('{}[]":,\\u0a1 \nnul', max_size=60), st.lists(st.integers(0, 60), max_size=8))
-def test_what_is_found_in_anything_is_json_wherever_it_is_cut(text: str, cuts: list[int]) -> None:
+def test_found_values_are_valid_json_at_any_cut(text: str, cuts: list[int]) -> None:
     found, rest = read(text)
     assert [type(json.loads(value)) in {list, dict} for value in found] == [True] * len(found)
     assert text.endswith(rest)
@@ -201,7 +201,7 @@ HOSTILE = {
 def test_no_character_is_read_more_than_three_times(
     monkeypatch: pytest.MonkeyPatch, unit: str, size: int
 ) -> None:
-    """Counted, because time is another one on every machine."""
+    """Counted, because times differ between machines."""
     read_chars = 0
 
     class Counted(JSONScanner):
@@ -232,7 +232,7 @@ def cost_s_per_char(size: int) -> float:
 
 
 @pytest.mark.slow
-def test_a_megabyte_costs_per_character_what_ten_kilobytes_cost() -> None:
+def test_the_cost_per_character_is_the_same_for_ten_kilobytes_and_a_megabyte() -> None:
     small = min(cost_s_per_char(10_000) for _ in range(30))
     large = min(cost_s_per_char(1_000_000) for _ in range(5))
     assert large <= 1.5 * small

@@ -24,7 +24,7 @@ class Texts:
             self.closed = True
 
 
-async def test_each_step_is_told_before_the_reader_gets_it() -> None:
+async def test_each_step_is_reported_before_the_reader_gets_it() -> None:
     texts = Texts("ab", "c")
     told: list[StreamProgress] = []
     steps = reported(texts(), size=len, tell=told.append, clock=texts.clock.monotonic)
@@ -33,7 +33,7 @@ async def test_each_step_is_told_before_the_reader_gets_it() -> None:
     assert told == [StreamProgress(1, 2, 0.5, 0.5), StreamProgress(2, 3, 1.0, 0.5)]
 
 
-async def test_what_has_no_text_is_no_step() -> None:
+async def test_an_event_without_text_is_not_reported() -> None:
     texts = Texts("", "a", "")
     told: list[StreamProgress] = []
     read = [

@@ -112,5 +112,5 @@ def test_the_cost_of_a_long_line_grows_with_its_length_and_not_with_its_square()
             decoder.feed(b"x")
         return time.thread_time() - started
 
-    # Measured one right after the other: what slows a busy machine down slows both down.
+    # Measured one right after the other: load on the machine slows down both.
     assert any(cost_s(80_000) < 8 * 4 * cost_s(10_000) for _ in range(5))

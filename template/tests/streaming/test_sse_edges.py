@@ -1,4 +1,4 @@
-"""The last byte of every rule of the decoder: found by changing the code and seeing no test fail."""
+"""The exact bounds of the decoder: found by mutations of the code that no other test detected."""
 
 import pytest
 
@@ -48,7 +48,9 @@ class TestAtTheLimit:
         assert decoder.feed(LINE + end) == []
 
     @pytest.mark.parametrize("end", [b"", b"\n"], ids=["unfinished", "finished"])
-    def test_and_not_a_byte_larger(self, decoder: SSEDecoder, end: bytes) -> None:
+    def test_an_event_one_byte_above_the_limit_is_refused(
+        self, decoder: SSEDecoder, end: bytes
+    ) -> None:
         with pytest.raises(EventTooLargeError):
             decoder.feed(LINE + b"5" + end)
 
@@ -60,7 +62,9 @@ class TestAtTheLimit:
     @pytest.mark.parametrize(
         "before", [LINE + b"\n\n", b": com", b"data: x\n\nda"], ids=["event", "half", "both"]
     )
-    def test_what_is_over_does_not_count_any_more(self, decoder: SSEDecoder, before: bytes) -> None:
+    def test_bytes_of_a_finished_stream_do_not_count(
+        self, decoder: SSEDecoder, before: bytes
+    ) -> None:
         decoder.feed(before)
         decoder.finish()
         assert decoder.feed(LINE) == []

@@ -79,7 +79,7 @@ def test_any_stream_cut_anywhere_is_read_as_the_standard_says(
     st.text(st.characters(exclude_characters="\r\n", codec="utf-8"), max_size=40),
     st.sampled_from(["\r", "\n", "\r\n"]),
 )
-def test_whatever_is_no_line_end_is_data(text: str, end: str) -> None:
+def test_any_character_except_line_ends_is_data(text: str, end: str) -> None:
     stream = f"data: {text}{end}{end}".encode()
     assert [event.data for event in SSEDecoder().feed(stream)] == [text]
 
@@ -98,7 +98,7 @@ def is_refused(parts: Sequence[bytes]) -> bool:
 
 @quick
 @given(streams, cuts)
-def test_a_stream_is_too_large_however_it_is_cut_and_what_is_held_is_bounded(
+def test_a_large_stream_is_refused_at_any_cut_and_memory_is_bounded(
     stream: bytes, where: list[int]
 ) -> None:
     assert is_refused(pieces(stream, where)) == is_refused([stream])

@@ -5,14 +5,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx2
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from app.llm.http import Transport
 from app.main import create_app
 from app.settings import Settings
-from app.telemetry.otel import OTelTracer
 
 
 class Spans:
@@ -20,7 +19,9 @@ class Spans:
 
     def __init__(self) -> None:
         self._exporter = InMemorySpanExporter()
-        self.tracer = OTelTracer(lambda: SimpleSpanProcessor(self._exporter))
+        provider = TracerProvider(shutdown_on_exit=False)
+        provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self.tracer = provider.get_tracer("tests")
 
     @property
     def all(self) -> tuple[ReadableSpan, ...]:

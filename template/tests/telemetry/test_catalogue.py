@@ -2,16 +2,26 @@
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from app.errors import RateLimited
-from app.llm.types import ChatRequest, EmbeddingRequest, Message
-from app.llm.wrappers.instrumented import Instrumented
+from app.errors import RateLimitError
+from app.llm.guards.billed import Billed
+from app.llm.guards.guard import stacked
+from app.llm.guards.instrumented import Instrumented
+from app.llm.types import (
+    BrokenOff,
+    ChatRequest,
+    EmbeddingRequest,
+    LLMResponse,
+    Message,
+    StreamEvent,
+    Usage,
+)
 from app.telemetry.metrics import Metrics
 from app.testing import CapturedLogs, FakeChatModel
 
@@ -111,12 +121,33 @@ async def test_fields_that_are_decided_as_it_happens_are_in_the_catalogue(
     logs: CapturedLogs,
 ) -> None:
     request = ChatRequest(messages=(Message("user", "Hi"),))
-    model = Instrumented(
-        FakeChatModel("Hello!", ["a", RateLimited("busy", status=429)]), Metrics(), previews=True
-    )
+
+    class Thorough(FakeChatModel):
+        """Reports all that a provider may report."""
+
+        def response(self, content: str) -> LLMResponse:
+            usage = Usage(
+                prompt_tokens=9,
+                completion_tokens=9,
+                total_tokens=18,
+                cached_prompt_tokens=1,
+                cache_write_tokens=1,
+                reasoning_tokens=1,
+            )
+            known = {"usage": usage, "provider_request_id": "req_1"}
+            return super().response(content).model_copy(update=known)
+
+        async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+            assert request.receipt is not None
+            request.receipt.broken_off = BrokenOff(None, characters=9)
+            async for event in super().stream(request):
+                yield event
+
+    fake = Thorough("Hello!", ["a", RateLimitError("busy", status=429)])
+    model = stacked(fake, [Instrumented(Metrics(), previews=True), Billed()])
     await model.complete(request)
     await model.embed(EmbeddingRequest(("text",)))
-    with suppress(RateLimited):
+    with suppress(RateLimitError):
         _ = [event async for event in model.stream(request)]
     said = frozenset().union(*logs.events("llm.call")) - ALWAYS
     assert sorted(said ^ ROWS["llm.call"].fields) == []

@@ -1,4 +1,4 @@
-"""`make logs ID=…`: what happened for one request, from the log of many."""
+"""`make logs ID=…`: the events of one request, from the log of many."""
 
 import asyncio
 import io
@@ -112,7 +112,7 @@ def test_a_trace_is_found_by_its_id_too() -> None:
     assert len(flow(TRACE, stream.getvalue().decode().splitlines())) == 1
 
 
-def test_what_is_no_line_of_ours_is_nobodys() -> None:
+def test_a_line_that_is_no_log_line_belongs_to_no_request() -> None:
     assert flow("one", ["", "{", '{"a": 1}', "one", "request_id=one"]) == []
 
 
@@ -120,9 +120,9 @@ def test_the_program_reads_a_file_and_says_when_there_is_nothing(tmp_path: Path)
     log = tmp_path / "service.log"
     log.write_text("\n".join(log_of("json")))
     assert "llm.call" in _run("other", str(log)).stdout
-    missing = _run("nobody", stdin=log.read_text())
+    missing = _run("unknown", stdin=log.read_text())
     assert missing.returncode == 1
-    assert missing.stderr == "make logs: none of 4 lines has the id nobody\n"
+    assert missing.stderr == "make logs: none of 4 lines has the id unknown\n"
     assert "usage: make logs ID=" in _run("").stderr
 
 

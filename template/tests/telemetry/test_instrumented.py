@@ -5,10 +5,13 @@ from functools import partial
 
 import pytest
 
-from app.errors import RateLimited, TimedOut, UnsupportedRequest
+from app.errors import ProviderTimeoutError, RateLimitError, UnsupportedRequestError
+from app.llm.guards.billed import Billed
+from app.llm.guards.guard import stacked
+from app.llm.guards.instrumented import Instrumented
+from app.llm.model import Model
 from app.llm.prices import PriceList
 from app.llm.types import ChatRequest, Done, EmbeddingRequest, LLMResponse, Message, TextDelta
-from app.llm.wrappers.instrumented import Instrumented
 from app.testing import CapturedLogs, CapturedMetrics, FakeChatModel, Turn, captured_logs
 
 PRICES = PriceList.model_validate(
@@ -22,10 +25,9 @@ def metrics() -> CapturedMetrics:
     return CapturedMetrics()
 
 
-def observed(metrics: CapturedMetrics, *turns: Turn, previews: bool = False) -> Instrumented:
-    return Instrumented(
-        FakeChatModel(*turns), metrics, models={"asked-1"}, prices=PRICES, previews=previews
-    )
+def observed(metrics: CapturedMetrics, *turns: Turn, previews: bool = False) -> Model:
+    instrumented = Instrumented(metrics, models={"asked-1"}, previews=previews)
+    return stacked(FakeChatModel(*turns), [instrumented, Billed(PRICES)])
 
 
 def outcome(metrics: CapturedMetrics, name: str) -> float:
@@ -63,29 +65,31 @@ async def test_a_stream_is_a_call_like_any_other(
 async def test_a_failure_is_counted_by_its_kind(
     metrics: CapturedMetrics, logs: CapturedLogs, *, stream: bool
 ) -> None:
-    model = observed(metrics, RateLimited("busy", status=429))
-    with pytest.raises(RateLimited):
+    model = observed(metrics, RateLimitError("busy", status=429))
+    with pytest.raises(RateLimitError):
         await (_drain(model) if stream else model.complete(REQUEST))
     (line,) = logs.events("llm.call")
-    assert (line["level"], line["outcome"], line["error"]) == ("warning", "RateLimited", "busy")
+    assert (line["level"], line["outcome"], line["error"]) == ("warning", "RateLimitError", "busy")
     assert (line["status"], line["model"]) == (429, "asked-1")
-    assert outcome(metrics, "RateLimited") == 1
+    assert outcome(metrics, "RateLimitError") == 1
 
 
-async def test_a_mistake_of_ours_is_not_a_new_kind(metrics: CapturedMetrics) -> None:
+async def test_an_unexpected_error_has_one_label(metrics: CapturedMetrics) -> None:
     with pytest.raises(KeyError):
         await observed(metrics, KeyError("x")).complete(REQUEST)
     assert outcome(metrics, "unexpected") == 1
 
 
-async def test_a_stream_that_nobody_reads_to_its_end_is_cancelled(metrics: CapturedMetrics) -> None:
+async def test_a_stream_that_is_not_read_to_its_end_counts_as_cancelled(
+    metrics: CapturedMetrics,
+) -> None:
     async with aclosing(observed(metrics, ["a", "b"]).stream(REQUEST)) as events:
         await anext(events)
     assert outcome(metrics, "cancelled") == 1
     assert outcome(metrics, "ok") == 0
 
 
-async def test_a_call_that_is_given_up_is_cancelled(metrics: CapturedMetrics) -> None:
+async def test_a_cancelled_call_counts_as_cancelled(metrics: CapturedMetrics) -> None:
     call = asyncio.create_task(observed(metrics, [asyncio.Event().wait]).complete(REQUEST))
     await asyncio.sleep(0)
     call.cancel()
@@ -93,18 +97,20 @@ async def test_a_call_that_is_given_up_is_cancelled(metrics: CapturedMetrics) ->
     assert outcome(metrics, "cancelled") == 1
 
 
-async def test_what_comes_from_the_cache_is_not_paid_for(metrics: CapturedMetrics) -> None:
+async def test_an_answer_from_the_cache_costs_nothing(metrics: CapturedMetrics) -> None:
     class Remembering(FakeChatModel):
         def response(self, content: str) -> LLMResponse:
             return super().response(content).model_copy(update={"cached": True})
 
-    response = await Instrumented(Remembering(), metrics, models={"asked-1"}).complete(REQUEST)
+    response = await stacked(Remembering(), [Instrumented(metrics, models={"asked-1"})]).complete(
+        REQUEST
+    )
     assert response.cost_usd == 0
     assert outcome(metrics, "cached") == 1
     assert _tokens(metrics, "prompt") == 0
 
 
-async def test_what_was_said_stays_out_of_the_log(
+async def test_prompts_and_answers_are_not_logged(
     metrics: CapturedMetrics, logs: CapturedLogs
 ) -> None:
     await observed(metrics, "confidential").complete(REQUEST)
@@ -119,11 +125,11 @@ async def test_previews_show_the_beginning(metrics: CapturedMetrics, logs: Captu
 
 
 async def test_a_stream_that_breaks_is_counted_by_its_kind(metrics: CapturedMetrics) -> None:
-    events = observed(metrics, ["a", TimedOut("slow")]).stream(REQUEST)
+    events = observed(metrics, ["a", ProviderTimeoutError("slow")]).stream(REQUEST)
     assert await anext(events) == TextDelta("a")
-    with pytest.raises(TimedOut):
+    with pytest.raises(ProviderTimeoutError):
         await anext(events)
-    assert outcome(metrics, "TimedOut") == 1
+    assert outcome(metrics, "ProviderTimeoutError") == 1
 
 
 async def test_a_call_has_a_price(metrics: CapturedMetrics, logs: CapturedLogs) -> None:
@@ -134,8 +140,10 @@ async def test_a_call_has_a_price(metrics: CapturedMetrics, logs: CapturedLogs) 
     assert cost == 13 / 1_000_000
 
 
-async def test_what_has_no_price_costs_null(metrics: CapturedMetrics, logs: CapturedLogs) -> None:
-    response = await Instrumented(FakeChatModel(), metrics).complete(REQUEST)
+async def test_a_model_without_a_price_costs_null(
+    metrics: CapturedMetrics, logs: CapturedLogs
+) -> None:
+    response = await stacked(FakeChatModel(), [Instrumented(metrics), Billed()]).complete(REQUEST)
     assert response.cost_usd is None
     assert logs.events("llm.call")[0]["cost_usd"] is None
     assert "llm_cost_usd_total{" not in metrics.exposition()[0].decode()
@@ -158,8 +166,8 @@ async def test_calls_that_run_are_counted(metrics: CapturedMetrics) -> None:
     async def look() -> None:
         seen.append(running())
 
-    with pytest.raises(TimedOut):
-        await _drain(observed(metrics, [look, "a", TimedOut("slow")]))
+    with pytest.raises(ProviderTimeoutError):
+        await _drain(observed(metrics, [look, "a", ProviderTimeoutError("slow")]))
     await observed(metrics, [look, "a"]).complete(REQUEST)
     assert seen == [1, 1]
     assert running() == 0
@@ -183,7 +191,7 @@ async def test_ten_thousand_models_are_two_series(metrics: CapturedMetrics) -> N
 async def test_an_embedding_is_a_call_like_any_other(
     metrics: CapturedMetrics, logs: CapturedLogs
 ) -> None:
-    model = Instrumented(FakeChatModel(), metrics, models={"fake-1"}, prices=PRICES)
+    model = stacked(FakeChatModel(), [Instrumented(metrics, models={"fake-1"}), Billed(PRICES)])
     await model.embed(EmbeddingRequest(("one", "two")))
     (line,) = logs.events("llm.call")
     assert (line["operation"], line["outcome"], line["texts"]) == ("embeddings", "ok", 2)
@@ -195,24 +203,24 @@ async def test_an_embedding_is_a_call_like_any_other(
 async def test_an_embedding_is_previewed_by_its_first_text(
     metrics: CapturedMetrics, logs: CapturedLogs
 ) -> None:
-    model = Instrumented(FakeChatModel(), metrics, previews=True)
+    model = stacked(FakeChatModel(), [Instrumented(metrics, previews=True)])
     await model.embed(EmbeddingRequest(("x" * 100, "two")))
     assert logs.events("llm.call")[0]["prompt"] == "x" * 80
 
 
-async def test_what_a_provider_does_not_offer_is_no_fault(
+async def test_an_unsupported_request_is_not_a_failure(
     metrics: CapturedMetrics, logs: CapturedLogs
 ) -> None:
-    with pytest.raises(UnsupportedRequest):
-        await observed(metrics, UnsupportedRequest("no embeddings")).complete(REQUEST)
+    with pytest.raises(UnsupportedRequestError):
+        await observed(metrics, UnsupportedRequestError("no embeddings")).complete(REQUEST)
     assert logs.events("llm.call")[0]["level"] == "info"
     assert metrics.recent_llm.statistics() == {}
 
 
 async def test_the_summary_is_about_the_provider(metrics: CapturedMetrics) -> None:
-    model = observed(metrics, "Hello!", RateLimited("busy"), "Hello!")
+    model = observed(metrics, "Hello!", RateLimitError("busy"), "Hello!")
     for _ in range(3):
-        with suppress(RateLimited):
+        with suppress(RateLimitError):
             await model.complete(REQUEST)
     async with aclosing(model.stream(REQUEST)) as events:
         await anext(events)
@@ -220,7 +228,7 @@ async def test_the_summary_is_about_the_provider(metrics: CapturedMetrics) -> No
     assert (found.count, found.errors) == (3, 1)
 
 
-async def _drain(model: Instrumented) -> None:
+async def _drain(model: Model) -> None:
     async for _ in model.stream(REQUEST):
         pass
 

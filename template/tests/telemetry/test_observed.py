@@ -29,7 +29,7 @@ async def generator(count: int) -> AsyncGenerator[int, None]:
 
 
 def count(name: str, outcome: str) -> float:
-    """How often it ran since the process began: the histogram belongs to the process."""
+    """The number of runs since the process began: the histogram belongs to the process."""
     labels = {"operation": name, "outcome": outcome}
     found = Metrics().registry.get_sample_value("operation_duration_seconds_count", labels)
     return found or 0
@@ -77,7 +77,7 @@ async def test_a_failure_is_counted_and_raised(logs: CapturedLogs) -> None:
     assert logs.events("operation.left")[0]["error"] == "ZeroDivisionError"
 
 
-async def test_what_is_given_up_is_no_failure(logs: CapturedLogs) -> None:
+async def test_a_cancelled_function_is_not_a_failure(logs: CapturedLogs) -> None:
     task = asyncio.create_task(coroutine(60))
     await asyncio.sleep(0)
     task.cancel()

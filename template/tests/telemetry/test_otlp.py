@@ -1,4 +1,4 @@
-"""What leaves the process: OTLP over HTTP, to a collector on the loopback interface."""
+"""Export by OTLP over HTTP, to a collector on the loopback interface."""
 
 import re
 import subprocess
@@ -13,16 +13,19 @@ from opentelemetry.sdk.trace import SpanProcessor
 
 import app
 from app.api.middleware import stack
+from app.api.middleware.body_limit import ByteBudget
 from app.configuration.refusal import EX_CONFIG
 from app.settings import load
 from app.telemetry.metrics import Metrics
-from app.telemetry.otel import OTelTracer
+from app.telemetry.otel import Export
 from app.testing import FakeChatModel
 from tests.configuration.json_server import JSONServer, json_server
-from tests.door import opened
+from tests.running_service import opened
 
 SOURCE = Path(app.__file__).parent
-IMPORT = re.compile(r"from (opentelemetry|app\.telemetry\.otel)\b|import opentelemetry")
+IMPORT = re.compile(
+    r"(from|import) (opentelemetry\.(sdk|exporter)|app\.telemetry\.otel)\b|import opentelemetry"
+)
 KEY = "canary-0123456789abcdef"
 
 
@@ -45,8 +48,8 @@ async def test_a_collector_gets_the_tree_at_the_latest_when_the_service_stops(
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"x-api-key={KEY}")
         monkeypatch.setenv("OTEL_SERVICE_NAME", "checkout")
-        async with opened(FakeChatModel("Hello!"), enable_tracing=True) as door:
-            assert (await door.ask()).status_code == 200
+        async with opened(FakeChatModel("Hello!"), enable_tracing=True) as service:
+            assert (await service.ask()).status_code == 200
         spans = received(collector)
     assert list(spans) == ["POST /v1/chat"]
     assert collector.asked[0].headers["x-api-key"] == KEY
@@ -59,13 +62,13 @@ async def test_sampling_is_decided_by_the_standard_variable(
     with json_server() as collector:
         monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
         monkeypatch.setenv("OTEL_TRACES_SAMPLER", "always_off")
-        async with opened(FakeChatModel("Hello!"), enable_tracing=True) as door:
-            await door.ask()
+        async with opened(FakeChatModel("Hello!"), enable_tracing=True) as service:
+            await service.ask()
     assert collector.asked == []
 
 
 class Stuck(SpanProcessor):
-    """A collector that does not answer: what was exported does not leave."""
+    """A collector that does not answer, so that exported spans stay in the process."""
 
     def __init__(self) -> None:
         self.answers = threading.Event()
@@ -76,13 +79,13 @@ class Stuck(SpanProcessor):
 
 async def test_a_collector_that_does_not_answer_does_not_hold_up_the_end() -> None:
     stuck = Stuck()
-    async with OTelTracer(lambda: stuck, last_spans_s=0.01).exporting():
+    async with Export(lambda: stuck, last_spans_s=0.01).running():
         pass
     assert not stuck.answers.is_set()
     stuck.answers.set()
 
 
-def test_without_the_extra_the_start_is_refused_with_what_to_do(
+def test_without_the_extra_the_start_is_refused_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("opentelemetry.exporter")]:
@@ -97,7 +100,7 @@ def test_without_the_extra_the_start_is_refused_with_what_to_do(
     assert "make lock EXTRAS=otel" in line
 
 
-def test_only_one_module_imports_the_extra_and_nobody_imports_that_before_it_is_wanted() -> None:
+def test_only_one_module_imports_the_extra_and_only_when_tracing_is_on() -> None:
     imported = {
         path.name: {line for line in path.read_text().splitlines() if IMPORT.match(line)}
         for path in SOURCE.rglob("*.py")
@@ -106,7 +109,7 @@ def test_only_one_module_imports_the_extra_and_nobody_imports_that_before_it_is_
 
 
 @pytest.mark.slow
-def test_without_tracing_nobody_needs_the_extra() -> None:
+def test_without_tracing_the_extra_is_not_needed() -> None:
     """In a process of its own: this one has imported the SDK already."""
     code = (
         "import sys; sys.modules['opentelemetry.sdk'] = None; from app.main import create_app; "
@@ -119,6 +122,8 @@ def test_without_tracing_nobody_needs_the_extra() -> None:
 
 
 def test_without_tracing_there_is_no_layer_for_it() -> None:
-    off, on = stack(Metrics(), debug=False), stack(Metrics(), debug=False, tracer=OTelTracer())
+    budget = ByteBudget(1)
+    off = stack(Metrics(), debug=False, budget=budget)
+    on = stack(Metrics(), debug=False, budget=budget, tracer=Export().tracer)
     assert [layer for layer in off if "tracer" in layer.kwargs] == []
     assert len(on) == len(off) + 1

@@ -14,7 +14,7 @@ def recent(clock: FakeClock) -> Recent:
     return Recent(300, clock=clock.monotonic)
 
 
-def test_what_was_called_is_counted_and_measured(recent: Recent) -> None:
+def test_calls_are_counted_and_measured(recent: Recent) -> None:
     for milliseconds in range(1, 101):
         recent.add("POST /v1/chat", milliseconds / 1000, failed=milliseconds > 95)
     found = recent.statistics()["POST /v1/chat"]

@@ -5,7 +5,7 @@ import pytest
 
 from app.telemetry.redaction import masked
 
-# Every secret has the word "canary" in it; what is left of a line must not.
+# Every secret has the word "canary" in it; a masked line must not.
 SECRETS = {
     "OpenAI": "sk-proj-canary0123456789abcdef",
     "Anthropic": "sk-ant-api03-canary-0123456789abcdef",
@@ -26,12 +26,22 @@ SECRETS = {
     "a printed header": "(b'x-api-key', b'canary')",
     "a printed dictionary": "{'X-Api-Key': 'canary', 'password': 'canary'}",
     "basic": "Authorization: Basic canary0123456789==",
+    "basic without a header": "Basic canaryCanary",
+    "token=": "token=canary",
+    "access_token": '{"access_token": "canary"}',
+    "a key with a space": "API key: canary-1x",
+    "password: with a digit": "password: canary2",
+    "of Azure": "AccountName=x;AccountKey=canary==;EndpointSuffix=y",
+    "libpq": "host=db user=app password=canary dbname=x",
+    "a known value around": "sk-***-canary-0123456789",
 }
 CLEAN = (
     "risk-assessment-of-2026, task-force-one, sk-learn; AKIA is a prefix, AIza another",
     "the password: must be set; passwords are secret, keys too: a key, an api-key",
     "OPENAI_API_KEY: must be set in prod",
     "write to me@example.com or see https://example.com/a:b@c",
+    "the password must be set; token limit = 4096, max_tokens=100, token=100, 'token': 3",
+    "password: required, api_key: missing, The password: 8 characters, basic understanding",
     "eyJ is how it begins. Authorization is by header, e.g. Bearer or Basic",
     '{"prompt_tokens": 3, "first_text_ms": 1.5, "http://127.0.0.1:9000/v1": null}',
 )
@@ -64,11 +74,11 @@ def test_a_line_of_json_stays_one(secret: str) -> None:
 
 
 @pytest.mark.parametrize("text", CLEAN)
-def test_what_is_no_secret_stays(text: str) -> None:
+def test_text_without_a_secret_is_unchanged(text: str) -> None:
     assert masked(text.encode()).decode() == text
 
 
-def test_a_reader_sees_what_kind_of_secret_was_there() -> None:
+def test_the_mask_names_the_kind_of_secret() -> None:
     line = b"sent Bearer canary0123456789 to redis://user:canary@host/0"
     assert masked(line) == b"sent Bearer *** to redis://user:***@host/0"
 
@@ -83,6 +93,10 @@ def test_a_reader_sees_what_kind_of_secret_was_there() -> None:
         "password",
         "password  ",
         "x-api-key: ",
+        "api_key: ",
+        "api_key:  x",
+        "token=",
+        "Basic a",
         "hv",
         "AKIA",
         "@",

@@ -2,7 +2,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from app.telemetry.series import Counted, Measured, Timed
+from app.telemetry.series import counter, gauge, histogram
 
 
 def shown(series: Collector) -> list[str]:
@@ -13,29 +13,41 @@ def shown(series: Collector) -> list[str]:
 
 
 def test_a_counter_adds_up_by_its_labels() -> None:
-    calls = Counted("calls", "Calls.", ("who",))
-    calls.add("a")
-    calls.add("a", amount=1.5)
-    calls.add("b")
-    assert shown(calls) == ['calls_total{who="a"} 2.5', 'calls_total{who="b"} 1.0']
+    calls = counter("calls", "Calls.", ("user",))
+    calls["a"].inc()
+    calls["a"].inc(1.5)
+    calls["b"].inc()
+    assert shown(calls.metric) == ['calls_total{user="a"} 2.5', 'calls_total{user="b"} 1.0']
+
+
+def test_a_metric_may_have_no_labels() -> None:
+    jobs, running = counter("jobs", "Jobs.", ()), gauge("running", "Running.", ())
+    times = histogram("time_seconds", "Time.", (), buckets_s=(1,))
+    jobs[()].inc()
+    jobs[()].inc(2)
+    running[()].set(7)
+    times[()].observe(0.5)
+    assert shown(jobs.metric) == ["jobs_total 3.0"]
+    assert shown(running.metric) == ["running 7.0"]
+    assert "time_seconds_sum 0.5" in shown(times.metric)
 
 
 def test_a_gauge_goes_up_and_down_and_can_be_set() -> None:
-    running = Measured("running", "Running.", ("who",))
-    running.add("a", amount=3)
-    running.add("a", amount=-1)
-    running.set("b", value=7)
-    assert shown(running) == ['running{who="a"} 2.0', 'running{who="b"} 7.0']
+    running = gauge("running", "Running.", ("user",))
+    running["a"].inc(3)
+    running["a"].dec()
+    running["b"].set(7)
+    assert shown(running.metric) == ['running{user="a"} 2.0', 'running{user="b"} 7.0']
 
 
 def test_a_bucket_counts_all_that_took_no_longer_than_its_bound() -> None:
-    times = Timed("time_seconds", "Time.", ("who",), buckets_s=(0.1, 1))
+    times = histogram("time_seconds", "Time.", ("user",), buckets_s=(0.1, 1))
     for seconds in (0.1, 0.25, 1, 2):
-        times.add(seconds, "a")
-    assert shown(times) == [
-        'time_seconds_bucket{le="0.1",who="a"} 1.0',
-        'time_seconds_bucket{le="1.0",who="a"} 3.0',
-        'time_seconds_bucket{le="+Inf",who="a"} 4.0',
-        'time_seconds_count{who="a"} 4.0',
-        'time_seconds_sum{who="a"} 3.35',
+        times["a"].observe(seconds)
+    assert shown(times.metric) == [
+        'time_seconds_bucket{le="0.1",user="a"} 1.0',
+        'time_seconds_bucket{le="1.0",user="a"} 3.0',
+        'time_seconds_bucket{le="+Inf",user="a"} 4.0',
+        'time_seconds_count{user="a"} 4.0',
+        'time_seconds_sum{user="a"} 3.35',
     ]

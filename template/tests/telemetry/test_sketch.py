@@ -43,7 +43,7 @@ def test_a_percentile_is_within_one_percent(shape: Callable[[random.Random], flo
 
 
 @given(st.lists(st.floats(1e-6, 86_400), min_size=1, max_size=50))
-def test_whatever_the_values_are(values: list[float]) -> None:
+def test_any_values_have_percentiles_within_the_error(values: list[float]) -> None:
     assert_close(sketch_of(values), values)
 
 
@@ -60,7 +60,7 @@ def test_nothing_has_no_percentiles() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, -1.0, 1e-9, 1e9, math.inf], ids=str)
-def test_what_no_clock_measures_is_counted_at_a_bound(value: float) -> None:
+def test_values_outside_the_range_are_counted_at_its_bound(value: float) -> None:
     sketch = sketch_of([value])
     bound = 1e-6 if value < 1 else 86_400
     assert sketch.quantile(1) == pytest.approx(bound, rel=RELATIVE_ERROR)

@@ -1,4 +1,4 @@
-"""The tree of spans of a request, from the door to the wire, in a service with tracing on."""
+"""The tree of spans of a request, from the HTTP layer to the provider, with tracing on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,8 +9,8 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 from app.testing import CapturedLogs
 from mock_api.application import create_app as create_mock
-from tests.door import QUESTION, STREAMED
 from tests.llm.samples import OPENAI
+from tests.running_service import QUESTION, STREAMED
 from tests.telemetry.spans import Spans, facts, span_id, traced_service, traceparent_of
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -54,7 +54,7 @@ async def client(spans: Spans, provider: Provider) -> AsyncIterator[httpx2.Async
 
 
 @pytest.mark.parametrize("body", [QUESTION, STREAMED], ids=["whole", "streamed"])
-async def test_a_request_is_a_call_is_an_attempt(
+async def test_a_request_has_a_call_with_an_attempt(
     body: dict[str, object], client: httpx2.AsyncClient, spans: Spans
 ) -> None:
     assert (await client.post("/v1/chat", json=body)).status_code == 200
@@ -87,11 +87,12 @@ async def test_a_call_is_described_in_the_words_of_the_genai_conventions(
         "gen_ai.response.finish_reasons": ("stop",),
         "gen_ai.usage.input_tokens": OPENAI.response.usage.prompt_tokens,
         "gen_ai.usage.output_tokens": OPENAI.response.usage.completion_tokens,
+        "gen_ai.usage.cache_read.input_tokens": OPENAI.response.usage.cached_prompt_tokens,
         "app.llm.cached": False,
     }
 
 
-async def test_a_call_covers_its_attempts_and_each_says_how_it_failed(
+async def test_a_call_covers_its_attempts_and_each_has_its_error_type(
     client: httpx2.AsyncClient, spans: Spans, provider: Provider
 ) -> None:
     provider.statuses = [503, 429]
@@ -99,20 +100,20 @@ async def test_a_call_covers_its_attempts_and_each_says_how_it_failed(
     call = spans.one("chat gpt-5-mini")
     attempts = [(facts(span), span.status.status_code) for span in spans.below(call)]
     assert [(told.get("error.type"), told.get("http.response.status_code"), status) for told, status in attempts] == [
-        ("ProviderUnavailable", 503, StatusCode.ERROR),
-        ("RateLimited", 429, StatusCode.ERROR),
+        ("ProviderUnavailableError", 503, StatusCode.ERROR),
+        ("RateLimitError", 429, StatusCode.ERROR),
         (None, None, StatusCode.UNSET),
     ]  # fmt: skip
     assert "error.type" not in facts(call)
 
 
-async def test_what_fails_in_the_end_fails_all_the_way_up(
+async def test_a_final_failure_is_in_the_spans_of_attempt_call_and_request(
     client: httpx2.AsyncClient, spans: Spans, provider: Provider
 ) -> None:
     provider.statuses = [503] * 3
     await client.post("/v1/chat", json=QUESTION)
     call, request = spans.all[-2:]
-    assert facts(call)["error.type"] == "ProviderUnavailable"
+    assert facts(call)["error.type"] == "ProviderUnavailableError"
     assert facts(request)["error.type"] == "502"
     assert {span.status.status_code for span in spans.all} == {StatusCode.ERROR}
 
@@ -163,7 +164,7 @@ async def test_the_callers_trace_is_continued_to_the_provider(
     assert {f"{span.context.trace_id:032x}" for span in spans.all if span.context} == {TRACE}
 
 
-async def test_who_does_not_want_a_trace_gets_none_and_is_passed_on(
+async def test_an_unsampled_traceparent_makes_no_spans_and_is_passed_on(
     client: httpx2.AsyncClient, spans: Spans, provider: Provider
 ) -> None:
     await client.post(

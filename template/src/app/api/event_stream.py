@@ -1,9 +1,9 @@
-"""Server-sent events, written by us: one `send` per event costs a twentieth of a framework's way.
+"""Sends server-sent events with one `send` each: a twentieth of the cost in a framework.
 
-Before the first event nothing is sent, so an error that comes first keeps its real status. While
-the model thinks a comment goes out now and then, or a proxy takes the silence for death. When the
-client goes, the events are closed at once, and with them the connection to the provider. A server
-that stops before an answer is complete lets it say so.
+Nothing is sent before the first event, so an error before it keeps its real status. After the
+first event, a keep-alive comment is sent after every 15 s without an event, so that proxies do not
+close the connection. When the client disconnects, the events are closed at once, and with them the
+connection to the provider. When the server stops during an answer, a final frame ends the stream.
 """
 
 import asyncio
@@ -13,27 +13,18 @@ from contextlib import aclosing
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.api.disconnect import disconnected
+
 KEEP_ALIVE_S = 15.0
 
-# An upstream that always has the next event ready never waits, and so nobody else would run, not
-# even to notice that the client has gone. A turn of the loop costs a fifth of a frame.
+# If a provider always has the next event ready, this task never waits. Then no other task runs, not
+# even the one that notices a disconnected client. A turn of the loop costs a fifth of a frame.
 _FRAMES_IN_A_ROW = 16
 
 _HEADERS = {
-    "Cache-Control": "no-store",
-    "X-Accel-Buffering": "no",  # nginx would collect the whole answer first
+    "X-Accel-Buffering": "no",  # otherwise nginx would buffer the whole answer
 }
 _COMMENT = b": keep-alive\n\n"
-
-# JSON leaves these three as they are, and readers that split lines as Python does break there.
-_LINE_ENDS = {char: f"\\u{ord(char):04x}".encode() for char in "\x85\u2028\u2029"}
-
-
-def frame(event: str, data: bytes) -> bytes:
-    """Encode one event. `data` is JSON, so it has no line ends of its own but the exotic ones."""
-    for char, escaped in _LINE_ENDS.items():
-        data = data.replace(char.encode(), escaped)
-    return b"event: %b\ndata: %b\n\n" % (event.encode(), data)
 
 
 class EventStream(StreamingResponse):
@@ -43,28 +34,28 @@ class EventStream(StreamingResponse):
         self,
         frames: AsyncGenerator[bytes, None],
         *,
-        last_words: Callable[[], bytes] = bytes,
+        final_frame: Callable[[], bytes] = bytes,
         keep_alive_s: float = KEEP_ALIVE_S,
     ) -> None:
         super().__init__(frames, headers=_HEADERS)
         self._frames = frames
-        self._last_words = last_words
+        self._final_frame = final_frame
         self._keep_alive_s = keep_alive_s
-        self._quiet_since: float | None = None  # None: not started, or over
+        self._quiet_since: float | None = None  # None: not started yet, or ended
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         pump = asyncio.create_task(self._pump(send))
-        gone = asyncio.create_task(_disconnected(receive))
+        gone = asyncio.create_task(disconnected(receive))
         comments = asyncio.create_task(self._comment(send))
         try:
             await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
             if pump.done():
                 pump.result()
-        except asyncio.CancelledError:  # the server stops, and has waited for us long enough
+        except asyncio.CancelledError:  # the server stops, and its grace period is over
             comments.cancel()
             if not pump.done() and self._quiet_since is not None:
                 pump.cancel()
-                await self._end(send, self._last_words())
+                await self._end(send, self._final_frame())
             raise
         finally:
             for task in (pump, gone, comments):
@@ -107,8 +98,3 @@ class EventStream(StreamingResponse):
             else:
                 self._quiet_since = loop.time()
                 await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

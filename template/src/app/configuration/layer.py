@@ -1,6 +1,6 @@
-"""One place where settings were found, and what was found there.
+"""A layer: the settings found in one source, such as the environment or a file.
 
-A layer is read when it is made, and remembers where: merged settings no longer know.
+A layer stores the name of its source, because merged settings no longer contain it.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,6 +9,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
 from app.configuration import names
+from app.configuration.plain_value import Flawed, plain
 
 Nested = dict[str, object]
 
@@ -16,7 +17,7 @@ ENVIRONMENT = "environment"
 
 
 class Layer(PydanticBaseSettingsSource):
-    """Values by the path of their field; `origin` is the name of the place, for people."""
+    """Values by the path of their field; `origin` is the name of the source, for messages."""
 
     def __init__(self, settings_cls: type[BaseSettings], origin: str, values: Nested) -> None:
         super().__init__(settings_cls)
@@ -27,7 +28,7 @@ class Layer(PydanticBaseSettingsSource):
         return self.values
 
     def get_field_value(self, field: FieldInfo, field_name: str) -> tuple[object, str, bool]:
-        """What the base class would ask for, field by field, if `__call__` were its own."""
+        """Required by the base class, but not used, because `__call__` is overridden."""
         del field
         return self.values.get(field_name), field_name, False
 
@@ -39,9 +40,16 @@ class Layer(PydanticBaseSettingsSource):
             found = found[part]
         return True
 
+    def flaw(self, path: names.FieldPath) -> str | None:
+        """Describe an error in the raw value, which is known before the settings validate it."""
+        found: object = self.values
+        for part in path:
+            found = found.get(part) if isinstance(found, dict) else None
+        return found.why if isinstance(found, Flawed) else None
+
     def place(self, path: names.FieldPath) -> str:
-        """Where exactly the value is, for somebody who wants to change it."""
-        del path  # a variable has the name of its field, wherever it is
+        """The exact place of the value, for the operator to change it."""
+        del path  # a variable has the same name as its field in every source of variables
         return self.origin
 
 
@@ -53,17 +61,18 @@ class YAMLLayer(Layer):
 def from_variables(
     settings_cls: type[BaseSettings], origin: str, found: Mapping[str, str | None]
 ) -> Layer:
-    """Take the variables that are ours; an empty one means the default.
+    """Select the variables that are settings; an empty variable means the default.
 
-    `RETRY__MAX_ATTEMPTS` is the explicit spelling of `RETRY_MAX_ATTEMPTS`, which wins over it. A
-    group alone (`LOG=debug`) is kept as it is, for the settings to refuse.
+    `RETRY__MAX_ATTEMPTS` is another spelling of `RETRY_MAX_ATTEMPTS`, which wins over it. The name
+    of a group (`LOG=debug`) is kept, so that the settings refuse it.
     """
-    given = {name.upper(): value for name, value in found.items() if value}
+    meant = {name.upper(): plain(value) for name, value in found.items() if value}
+    given = {name: value for name, value in meant.items() if value}
     given = {name.replace("__", "_", 1): value for name, value in given.items()} | given
     values: Nested = {name.lower(): given[name] for name in names.groups(settings_cls) & set(given)}
-    for name, path in names.variables(settings_cls).items():
-        if name in given:
-            put(values, path, given[name])
+    for name, value in given.items():
+        if (path := names.path_of(name, settings_cls)) is not None:
+            put(values, path, value)
     return Layer(settings_cls, origin, values)
 
 
@@ -71,13 +80,13 @@ def put(values: Nested, path: names.FieldPath, value: object) -> None:
     for part in path[:-1]:
         group = values.setdefault(part, {})
         if not isinstance(group, dict):
-            return  # the group itself was given a value, and will be refused
+            return  # the group itself has a value, which the settings will refuse
         values = group
     values[path[-1]] = value
 
 
 def merged(layers: Iterable[Layer]) -> Nested:
-    """What the layers say together; earlier ones win."""
+    """The values of all layers; earlier layers win."""
     values: Nested = {}
     for layer in reversed(list(layers)):
         values = _over(layer.values, values)

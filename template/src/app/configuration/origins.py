@@ -1,4 +1,4 @@
-"""What the settings are in the end, and where each of them was decided."""
+"""The effective settings, and the source of each value."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings
 
-from app.configuration import names
+from app.configuration import clients, names, providers
 from app.configuration.layer import Layer
 
 _CREDENTIALS = re.compile(r"//[^/@\s]+@")
@@ -22,9 +22,17 @@ class Row:
 
 
 def rows(settings: BaseSettings, layers: Sequence[Layer]) -> list[Row]:
-    """One row for each variable, in the order of the settings, secrets masked."""
+    """One row per variable, in the order of the settings, with secrets masked."""
     variables = names.variables(type(settings)).items()
-    return [Row(name, _shown(settings, path), _origin(path, layers)) for name, path in variables]
+    shown = [Row(name, _shown(settings, path), _origin(path, layers)) for name, path in variables]
+    named = [
+        *providers.shown(getattr(settings, providers.FIELD)),
+        *clients.shown(getattr(settings, clients.FIELD)),
+    ]
+    return shown + [
+        Row(names.variable(path), _masked(value), _origin(path, layers, otherwise))
+        for path, value, otherwise in named
+    ]
 
 
 def as_table(found: Iterable[Row]) -> str:
@@ -41,17 +49,23 @@ def as_json(found: Iterable[Row]) -> str:
     return json.dumps(shown, indent=2, ensure_ascii=False)
 
 
-def _origin(path: names.FieldPath, layers: Sequence[Layer]) -> str:
+def _origin(path: names.FieldPath, layers: Sequence[Layer], otherwise: str = "default") -> str:
     layer = next((layer for layer in layers if layer.has(path)), None)
-    return "default" if layer is None else layer.place(path)
+    return otherwise if layer is None else layer.place(path)
 
 
 def _shown(settings: BaseSettings, path: names.FieldPath) -> object:
     value: object = settings
     for part in path:
         value = getattr(value, part)
+    return _masked(value)
+
+
+def _masked(value: object) -> object:
     if isinstance(value, SecretStr):
         return str(value)
+    if isinstance(value, tuple):
+        return [str(each) for each in value]
     return _CREDENTIALS.sub("//***@", value) if isinstance(value, str) else value
 
 

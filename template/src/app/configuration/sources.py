@@ -1,37 +1,37 @@
-"""Where settings come from, and who wins: what is closer to the process.
+"""The sources of the settings, and their precedence: the source nearest to the process wins.
 
-The environment, `.env.<APP_ENV>`, `.env`, the files of SECRETS_DIR, the secrets manager,
-`config.<APP_ENV>.yaml`, `config.yaml`, and the defaults in `app.settings`. So dev, staging and prod
-differ by what lies beside the service, and the image is the same.
+In this order: the environment, `.env.<APP_ENV>`, `.env`, the files of SECRETS_DIR, the secrets
+manager, `config.<APP_ENV>.yaml`, `config.yaml`, and the defaults in `app.settings`. So dev, staging
+and prod use the same image and differ only in the files and variables around it.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from dotenv import dotenv_values
 from pydantic_settings import BaseSettings
 
-from app.configuration import names, rules
+from app.configuration import clients, names, providers, rules
+from app.configuration.env_file import variables_in
 from app.configuration.layer import ENVIRONMENT, Layer, Nested, from_variables, merged
 from app.configuration.secrets.mounted import mounted
 from app.configuration.secrets.store import fetched, store_of
-from app.configuration.unreadable import Unreadable
+from app.configuration.text_file import SourceError
 
 DOTENV = Path(".env")
 
 _APP_ENVS = {"dev", "staging", "prod"}
 
-# More alike than this, and a variable is one of ours, mistyped. Less, and it is another program's.
+# From this similarity on, an unknown variable is a mistyped setting; below it, another program's.
 _TYPO = 0.88
 
 
 def layers(
     settings_cls: type[BaseSettings], given: Nested | None = None, dotenv: Path | None = DOTENV
 ) -> list[Layer]:
-    """Read everything, the winners first; without a `dotenv`, no file at all.
+    """Read all sources, the winning ones first; if `dotenv` is None, no files are read.
 
-    Raises `Unreadable` for a file or a secrets manager that cannot be read.
+    Raises `SourceError` for a file or a secrets manager that cannot be read.
     """
     outside = [
         Layer(settings_cls, "argument", given or {}),
@@ -50,26 +50,39 @@ def layers(
 
 
 def files(settings_cls: type[BaseSettings]) -> list[Path]:
-    """The files that the next start would read, whether they are there or not."""
+    """The files that the next start would read, existing or not."""
     near = _nearest(settings_cls)
     config = _config_file(near)
     return [*_dotenvs(near), config, _of(_app_env(near), config)]
 
 
 def mistyped(settings_cls: type[BaseSettings]) -> dict[str, str]:
-    """Variables that nothing reads, and the name that was probably meant.
+    """Variables that the settings do not read, each with the name that was probably meant.
 
-    A guess is no reason to refuse a start: the environment belongs to other programs as well.
+    They do not stop the start: the environment also contains variables of other programs.
     """
     known = names.variables(settings_cls)
-    given = set(os.environ).union(*map(_variables_in, _dotenvs(_nearest(settings_cls))))
-    unknown = {name.upper().replace("__", "_", 1) for name in given} - set(known)
-    guesses = {name: names.nearest(name, known, likeness=_TYPO) for name in sorted(unknown)}
+    given = set(os.environ).union(*map(variables_in, _dotenvs(_nearest(settings_cls))))
+    upper = {name.upper() for name in given}
+    unread = {name.replace("__", "_", 1) for name in upper if not _is_named(name)}
+    guesses = {name: _guess(name, known) for name in sorted(unread - set(known))}
     return {name: guess for name, guess in guesses.items() if guess is not None}
 
 
+def _is_named(variable: str) -> bool:
+    return (providers.path_of(variable) or clients.path_of(variable)) is not None
+
+
+def _guess(name: str, known: Collection[str]) -> str | None:
+    if name.startswith(providers.PREFIX[:-1]):
+        return providers.SPELLING
+    if name.startswith(clients.PREFIX[:-1]):
+        return clients.SPELLING
+    return names.nearest(name, known, likeness=_TYPO)
+
+
 def _nearest(settings_cls: type[BaseSettings]) -> list[Layer]:
-    """What decides which other files are read."""
+    """The layers that decide which other files are read."""
     environment = from_variables(settings_cls, ENVIRONMENT, os.environ)
     return [environment, _dotenv(settings_cls, DOTENV)]
 
@@ -79,24 +92,17 @@ def _dotenvs(near: Sequence[Layer]) -> list[Path]:
 
 
 def _dotenv(settings_cls: type[BaseSettings], path: Path) -> Layer:
-    return from_variables(settings_cls, str(path), _variables_in(path))
-
-
-def _variables_in(path: Path) -> Mapping[str, str | None]:
-    try:
-        return dotenv_values(path) if path.is_file() else {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unreadable(str(path), f"cannot be read ({type(error).__name__})") from None
+    return from_variables(settings_cls, str(path), variables_in(path))
 
 
 def _of(app_env: str, path: Path) -> Path:
-    """The file beside this one that is for one environment: `.env.prod`, `config.prod.yaml`."""
+    """The path's variant for one environment: `.env.prod`, `config.prod.yaml`."""
     suffix = path.suffix
     return path.with_name(f"{path.name.removesuffix(suffix)}.{app_env}{suffix}")
 
 
 def _app_env(near: Sequence[Layer]) -> str:
-    """The environment, as far as files go; what is none is refused by the settings, later."""
+    """APP_ENV for choosing files; an invalid value is reported later, by the settings."""
     named = str(merged(near).get("app_env", "dev")).strip().lower()
     return named if named in _APP_ENVS else "dev"
 
@@ -107,7 +113,7 @@ def _config_file(near: Sequence[Layer]) -> Path:
 
 def _yaml(settings_cls: type[BaseSettings], near: Sequence[Layer], app_env: str) -> list[Layer]:
     config = _config_file(near)
-    paths = [path for path in (_of(app_env, config), config) if path.is_file()]
+    paths = [path for path in (_of(app_env, config), config) if os.path.lexists(path)]
     if not paths:
         return []
     from app.configuration.yaml_file import from_yaml  # noqa: PLC0415 - most starts need no YAML
@@ -124,10 +130,10 @@ def _secret(
     *,
     required: bool,
 ) -> list[Layer]:
-    """Mounted files come before the manager: one of them may hold what it is asked with."""
+    """Mounted files are read first, because they may contain the credentials of the manager."""
     found: list[Layer] = []
     if (directory := store_of(merged([*near, *far])).secrets.dir) is not None:
-        variables = mounted(directory, names.variables(settings_cls))
+        variables = mounted(directory, lambda name: names.path_of(name, settings_cls) is not None)
         found.append(from_variables(settings_cls, directory, variables))
     store = store_of(merged([*near, *found, *far]))
     if store.secrets.manager is not None:
@@ -137,10 +143,10 @@ def _secret(
 
 
 def _at_its_place(path: names.FieldPath, effective: str | None, elsewhere: Sequence[Layer]) -> None:
-    """Refuse where it comes too late what decides which files are read."""
+    """Refuse a setting that decides which files are read, if it is in a file that is read later."""
     for layer in elsewhere:
         if layer.has(path) and str(layer.values[path[0]]).strip().lower() != effective:
-            raise Unreadable(
+            raise SourceError(
                 names.variable(path),
-                f"belongs in the environment or in .env, not in {layer.origin}",
+                f"must be set in the environment or in .env, not in {layer.origin}",
             )

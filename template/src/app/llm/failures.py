@@ -1,35 +1,49 @@
-"""What a failure of the HTTP client, before or after a status, means in our error tree."""
+"""Converts failures of the HTTP client (those without a status) to the errors of `app.errors`."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import httpx2 as httpx
 
-from app.errors import ConnectionFailed, LLMError, MalformedAnswer, NoConnectionFree, TimedOut
+from app.errors import (
+    LLMError,
+    MalformedAnswerError,
+    OverloadedError,
+    ProviderConnectionError,
+    ProviderTimeoutError,
+)
 from app.streaming.sse import EventTooLargeError
 
-# The most specific class of a failure decides. Our own words only: the client's messages name
-# addresses, and one of its errors repeats the header that it could not send.
+# The most specific class of a failure decides. The messages are our own, because the client's
+# messages contain addresses, and one of them repeats the header that could not be sent.
 _FAILURES: dict[type[BaseException], tuple[type[LLMError], str]] = {
-    TimeoutError: (TimedOut, "did not answer in time"),
-    httpx.TimeoutException: (TimedOut, "did not answer in time"),
-    httpx.ConnectTimeout: (TimedOut, "could not be reached in time"),
-    httpx.PoolTimeout: (NoConnectionFree, "was not called: too many calls are waiting for it"),
-    httpx.ConnectError: (ConnectionFailed, "could not be reached"),
-    httpx.ProxyError: (ConnectionFailed, "could not be reached through the proxy"),
-    httpx.RemoteProtocolError: (ConnectionFailed, "hung up, or does not speak HTTP"),
-    httpx.RequestError: (ConnectionFailed, "lost the connection"),
-    httpx.DecodingError: (MalformedAnswer, "sent a body that cannot be decompressed"),
-    httpx.InvalidURL: (ConnectionFailed, "has an address that is not one"),
-    EventTooLargeError: (MalformedAnswer, "sent an event that is too large"),
+    TimeoutError: (ProviderTimeoutError, "did not answer in time"),
+    httpx.TimeoutException: (ProviderTimeoutError, "did not answer in time"),
+    httpx.ConnectTimeout: (ProviderTimeoutError, "could not be reached in time"),
+    httpx.PoolTimeout: (OverloadedError, "was not called: too many calls are waiting for it"),
+    httpx.ConnectError: (ProviderConnectionError, "could not be reached"),
+    httpx.ProxyError: (ProviderConnectionError, "could not be reached through the proxy"),
+    httpx.RemoteProtocolError: (
+        ProviderConnectionError,
+        "closed the connection, or does not speak HTTP",
+    ),
+    httpx.RequestError: (ProviderConnectionError, "lost the connection"),
+    httpx.DecodingError: (MalformedAnswerError, "sent a body that cannot be decompressed"),
+    httpx.InvalidURL: (ProviderConnectionError, "has an invalid address"),
+    EventTooLargeError: (MalformedAnswerError, "sent an event that is too large"),
 }
+
+# These failures occur before the request is sent.
+_UNSENT = (httpx.ConnectTimeout, httpx.ConnectError, httpx.ProxyError, httpx.InvalidURL)
 
 
 @contextmanager
 def as_llm_errors(provider: str) -> Iterator[None]:
-    """Raise what fails in here as one of `app.errors`, in the provider's name."""
+    """Raise failures of the block as errors of `app.errors` with the provider's name."""
     try:
         yield
     except (*_FAILURES,) as failure:
         kind, what = next(_FAILURES[c] for c in type(failure).__mro__ if c in _FAILURES)
-        raise kind(f"{provider} {what}", provider=provider) from failure
+        error = kind(f"{provider} {what}", provider=provider)
+        error.nothing_sent = error.nothing_sent or isinstance(failure, _UNSENT)
+        raise error from failure

@@ -1,36 +1,53 @@
-"""HTTP to the providers: one pool of connections, and limits on everything.
+"""HTTP to the providers: a pool of connections for each, and limits on everything.
 
 Every way in which a call can fail becomes an error of `app.errors` here. Only this module, its
-`failures` and the SDKs' part know the HTTP client: another transport (a faster one, a recording one)
-fits behind `open_connections`.
+`failures`, the transports and the SDKs' part know the HTTP client: another transport (a recording
+one, a fake) fits behind `open_connections`.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+import math
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Annotated, TypeVar
 
 import httpx2 as httpx
 import orjson
 from annotated_types import Ge, Gt, Le
 
-from app.certificates import trusted
-from app.errors import ConnectionFailed, MalformedAnswer, RequestRefused
+from app.errors import MalformedAnswerError, ProviderConnectionError, RequestRefusedError
+from app.llm.bodies import ByteLimit, error_body, whole_body
+from app.llm.event_body import EventBody
+from app.llm.exchange import Exchange
 from app.llm.failures import as_llm_errors
-from app.llm.retry_after import retry_after_s
+from app.llm.guard_metrics import NO_METRICS, GuardMetrics
+from app.llm.pace import Pace, StreamLimits
+from app.llm.pauses import retry_after_s
+from app.llm.pools import GivenTransport, Pools
 from app.llm.status import ErrorDetail, error_for, should_retry
-from app.streaming.sse import ServerSentEvent, SSEDecoder
+from app.llm.transports.choice import TransportName, transport_class
+from app.llm.transports.policy import PoolPolicy
+from app.resilience.bulkhead import Bulkhead, QueuePolicy
+from app.streaming.sse import ServerSentEvent
 from app.telemetry.correlation import request_id, traceparent
-from app.telemetry.observed import observed
+from app.telemetry.observed import observation, observed
+from app.tls import ssl_context
 
 T = TypeVar("T")
 Transport = httpx.AsyncBaseTransport
 ErrorReader = Callable[[bytes], ErrorDetail | None]
 
-_OK = 200
-_MAX_ERROR_BODY_BYTES = 64 * 1024
+# Some gateways answer 201 or 202. After 203 an answer is empty or a part of one.
+_SUCCESS = range(200, 204)
 _EVENT_STREAM = "text/event-stream"
+_PAGE = "text/html"
+
+# What httpx2's client adds to a request. It is not used itself: its redirects, cookies and hooks would
+# take a fifth of the time of a call.
+_CLIENT_HEADERS = httpx.AsyncClient(transport=httpx.AsyncBaseTransport()).headers
+_ENCODINGS = _CLIENT_HEADERS["Accept-Encoding"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +56,15 @@ class HTTPPolicy:
 
     A total deadline, because a server that sends one byte a second never trips a read timeout.
     A stream's first chunk may have a limit of its own, because a model may think before it speaks;
-    `None`: the same as between two chunks.
+    `None`: the same as between two chunks. `stream_silence_timeout_s` is the time without text, tool
+    arguments or thinking, whatever else arrives; `stream_open_timeout_s` the time to the first of these.
     """
 
     request_timeout_s: Annotated[float, Gt(0), Le(600)] = 60.0
     stream_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] = 30.0
     stream_first_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] | None = None
+    stream_silence_timeout_s: Annotated[float, Gt(0), Le(3600)] = 120.0
+    stream_open_timeout_s: float = math.inf
     max_concurrency: Annotated[int, Ge(1), Le(10_000)] = 100
     max_response_bytes: int = 16 * 1024 * 1024
     # The longest answers have 128,000 tokens, and each arrives in some 350 bytes of JSON.
@@ -52,55 +72,73 @@ class HTTPPolicy:
     max_stream_s: float = 3600.0
     # A connection takes one round trip, or the host is not there.
     connect_timeout_s: float = 5.0
-    # How long a call may queue while `max_concurrency` others run. Longer is no service.
-    pool_timeout_s: float = 10.0
+    # The body of an error was ready before its status was sent: what is not there by now never
+    # comes. Its only use is the reason in our message.
+    error_body_timeout_s: float = 2.0
+    # The calls that wait while `max_concurrency` others to their provider run, and the weights of
+    # the clients among them, by name.
+    queue: QueuePolicy = field(default_factory=QueuePolicy)
+    weights: Mapping[str, int] = field(default_factory=dict)
+    # The library that makes the connections: docs/performance.md compares them.
+    transport: TransportName = "aiohttp"
 
     @property
     def first_chunk_timeout_s(self) -> float:
         return self.stream_first_chunk_timeout_s or self.stream_chunk_timeout_s
 
+    @property
+    def stream(self) -> StreamLimits:
+        return StreamLimits(
+            first_chunk_s=self.first_chunk_timeout_s,
+            chunk_s=self.stream_chunk_timeout_s,
+            silence_s=self.stream_silence_timeout_s,
+            open_s=self.stream_open_timeout_s,
+            whole_s=self.max_stream_s,
+        )
+
+    @property
+    def timeout(self) -> httpx.Timeout:
+        """Reading is limited by deadlines around it: a per-read timeout is no limit at all."""
+        return httpx.Timeout(None, connect=self.connect_timeout_s, pool=self.queue.timeout_s)
+
+    def pool(self, size: int) -> PoolPolicy:
+        return PoolPolicy(size, self.connect_timeout_s, self.queue.timeout_s)
+
 
 @asynccontextmanager
 async def open_connections(
-    policy: HTTPPolicy, transport: Transport | None = None
+    policy: HTTPPolicy, transport: Transport | None = None, metrics: GuardMetrics = NO_METRICS
 ) -> AsyncIterator["Connections"]:
-    """Open the pool that all providers share.
+    """Open the pools, one for each provider. A given `transport` replaces all of them, without limits.
 
-    With HTTP/1.1 a connection carries one call at a time, so the size of the pool is the bound on
-    concurrent calls. `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE` are honoured: they are how many
-    a company's network reaches the outside at all.
+    `HTTPS_PROXY`, `NO_PROXY` and `SSL_CERT_FILE` are honoured: in many companies' networks nothing
+    else reaches the outside.
     """
-    client = httpx.AsyncClient(
-        transport=transport,
-        limits=httpx.Limits(
-            max_connections=policy.max_concurrency,
-            max_keepalive_connections=policy.max_concurrency,
-            keepalive_expiry=60.0,
-        ),
-        # Reading is limited by deadlines around it: a per-read timeout is no limit at all.
-        timeout=httpx.Timeout(None, connect=policy.connect_timeout_s, pool=policy.pool_timeout_s),
-        verify=trusted(),
-        follow_redirects=False,
-        trust_env=True,
-    )
-    async with client:
-        yield Connections(client, policy)
+    certificates = ssl_context()  # read at the start, and not during the first call
+    open_transport = transport_class(policy.transport)  # imported at the start, likewise
+
+    def open_pool(size: int) -> Transport:
+        return open_transport(policy.pool(size), certificates)
+
+    def bulkhead() -> Bulkhead:
+        return Bulkhead(policy.max_concurrency, policy.queue, policy.weights)
+
+    pools = Pools(policy.max_concurrency, open_pool, bulkhead, metrics)
+    async with aclosing(pools if transport is None else GivenTransport(transport)) as opened:
+        yield Connections(opened, policy)
 
 
 class Connections:
-    """What all providers share."""
+    """The pools and limits that all providers are called with."""
 
-    def __init__(self, client: httpx.AsyncClient, policy: HTTPPolicy) -> None:
-        self._client = client
-        self._policy = policy
+    def __init__(self, pools: Pools | GivenTransport, policy: HTTPPolicy) -> None:
+        self.pools = pools
+        self.policy = policy
 
-    @property
-    def client(self) -> httpx.AsyncClient:
-        return self._client
-
-    @property
-    def policy(self) -> HTTPPolicy:
-        return self._policy
+    def bulkheads(self, providers: Iterable[str]) -> dict[str, Bulkhead]:
+        """The places and queues of the providers that have limits."""
+        found = {name: self.pools.bulkhead(name) for name in providers}
+        return {name: bulkhead for name, bulkhead in found.items() if bulkhead is not None}
 
     def to(
         self,
@@ -110,12 +148,7 @@ class Connections:
         read_error: ErrorReader,
     ) -> "ProviderHTTP":
         return ProviderHTTP(
-            self._client,
-            self._policy,
-            provider=provider,
-            base_url=base_url,
-            headers=headers,
-            read_error=read_error,
+            self, provider=provider, base_url=base_url, headers=headers, read_error=read_error
         )
 
 
@@ -124,8 +157,7 @@ class ProviderHTTP:
 
     def __init__(
         self,
-        client: httpx.AsyncClient,
-        policy: HTTPPolicy,
+        connections: Connections,
         *,
         provider: str,
         base_url: str,
@@ -133,52 +165,81 @@ class ProviderHTTP:
         read_error: ErrorReader,
     ) -> None:
         self.provider = provider
-        self._client = client
-        self._policy = policy
-        self._base_url = base_url.rstrip("/")
-        self._headers = {**headers, "Content-Type": "application/json"}
+        self._pools = connections.pools
+        self._policy = connections.policy
+        # The path of a call goes between the address and its query, such as Azure's `?api-version=`.
+        address, question_mark, query = base_url.partition("?")
+        self._base_url = address.rstrip("/")
+        self._query = question_mark + query
+        self._headers = [
+            ("Connection", _CLIENT_HEADERS["Connection"]),
+            ("User-Agent", _CLIENT_HEADERS["User-Agent"]),
+            *headers.items(),
+            ("Content-Type", "application/json"),
+        ]
         self._read_error = read_error
 
     async def get(self, path: str) -> bytes:
-        return await self._whole("GET", path)
+        with Exchange() as exchange:
+            return await self._whole("GET", path, exchange)
 
     @observed("provider.call")
-    async def post_json(self, path: str, payload: object) -> bytes:
-        """The body of the answer, unparsed: who knows its shape parses and validates in one go."""
-        return await self._whole("POST", path, payload)
+    async def post_json(self, path: str, payload: object, exchange: Exchange) -> bytes:
+        """The body of the answer, unparsed: the caller parses and validates it in one pass."""
+        return await self._whole("POST", path, exchange, payload)
 
-    async def _whole(self, method: str, path: str, payload: object = None) -> bytes:
+    async def _whole(
+        self, method: str, path: str, exchange: Exchange, payload: object = None
+    ) -> bytes:
         with self._as_llm_errors():
-            async with asyncio.timeout(self._policy.request_timeout_s):
+            async with exchange.until(_now() + self._policy.request_timeout_s):
                 response = await self._send(method, path, payload, accept="application/json")
                 async with aclosing(response):
-                    await self._refuse_failure(response)
+                    await self._check_status(response, exchange)
                     return await self._whole_body(response)
 
-    def stream_events(self, path: str, payload: object) -> AsyncGenerator[ServerSentEvent, None]:
-        return self.paced(self._events(path, payload))
+    def stream_events(
+        self, path: str, payload: object, exchange: Exchange
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        return self.paced(self._events(path, payload, exchange), exchange)
 
-    @observed("provider.stream")
-    async def paced(self, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    async def paced(
+        self, items: AsyncGenerator[T, None], exchange: Exchange
+    ) -> AsyncGenerator[T, None]:
         """Each item has a deadline, and connecting counts towards the first one.
 
-        Bytes that never become an item do not keep a stream alive.
+        Bytes that never become an event do not keep a stream alive, and events without text, tool
+        arguments or thinking do not for longer than `stream_silence_timeout_s`.
         """
-        now = asyncio.get_running_loop().time
-        end = now() + self._policy.max_stream_s
-        deadline = now() + self._policy.first_chunk_timeout_s
-        async with aclosing(items):
-            while True:
-                with self._as_llm_errors():
-                    async with asyncio.timeout_at(deadline):
-                        item = await anext(items, None)
-                if item is None:
-                    return
-                yield item
-                deadline = min(now() + self._policy.stream_chunk_timeout_s, end)
+        pace = Pace(self._policy.stream, exchange.progress)
 
-    async def _events(self, path: str, payload: object) -> AsyncGenerator[ServerSentEvent, None]:
+        def on_event() -> None:
+            pace.event()
+            exchange.move_deadline(pace.deadline)
+
+        exchange.on_event = on_event
+        with observation("provider.stream"):
+            async with aclosing(items):
+                while (item := await self._next(items, pace, exchange)) is not None:
+                    pace.event()
+                    yield item
+                    pace.resumed()
+
+    async def _next(
+        self, items: AsyncGenerator[T, None], pace: Pace, exchange: Exchange
+    ) -> T | None:
+        with self._as_llm_errors():
+            try:
+                async with exchange.until(pace.deadline):
+                    return await anext(items, None)
+            except TimeoutError as error:
+                raise pace.timed_out(self.provider) from error
+
+    async def _events(
+        self, path: str, payload: object, exchange: Exchange
+    ) -> AsyncGenerator[ServerSentEvent, None]:
         response = await self._send("POST", path, payload, accept=_EVENT_STREAM)
+        await self._check_status(response, exchange)
         async with aclosing(response), aclosing(self._checked_events(response)) as events:
             async for event in events:
                 yield event
@@ -186,89 +247,85 @@ class ProviderHTTP:
     async def _checked_events(
         self, response: httpx.Response
     ) -> AsyncGenerator[ServerSentEvent, None]:
-        await self._refuse_failure(response)
-        self._refuse_other_content(response)
-        decoder = SSEDecoder()
-        body = self._limited_body(response, self._policy.max_stream_bytes)
-        async with aclosing(body) as chunks:
+        self._check_content(response)
+        decoder = EventBody()
+        limit = ByteLimit(self._policy.max_stream_bytes, self.provider)
+        async with aclosing(response.aiter_bytes()) as chunks:
             async for chunk in chunks:
+                limit.count(chunk)
                 for event in decoder.feed(chunk):
                     yield event
-        if not decoder.finish():
-            raise ConnectionFailed(
+        last, is_whole = decoder.finish()
+        for event in last:
+            yield event
+        if not is_whole:
+            raise ProviderConnectionError(
                 f"{self.provider} hung up in the middle of an event", provider=self.provider
             )
 
     async def _send(
         self, method: str, path: str, payload: object, *, accept: str
     ) -> httpx.Response:
-        headers = {**self._headers, "Accept": accept}
-        if accept == _EVENT_STREAM:
-            headers["Accept-Encoding"] = "identity"  # a compressor holds events back
-        correlation = request_id.get()
-        if correlation is not None:
-            headers["X-Request-ID"] = correlation
+        headers = [*self._headers, ("Accept", accept)]
+        # A compressor would hold events back.
+        encodings = "identity" if accept == _EVENT_STREAM else _ENCODINGS
+        headers.append(("Accept-Encoding", encodings))
+        if (correlation := request_id.get()) is not None:
+            headers.append(("X-Request-ID", correlation))
         if (parent := traceparent.get()) is not None:
-            headers["traceparent"] = parent
+            headers.append(("traceparent", parent))
         content = None if payload is None else self._encoded(payload)
-        request = self._client.build_request(
-            method, self._base_url + path, content=content, headers=headers
-        )
-        return await self._client.send(request, stream=True)
+        url = _parsed(self._base_url + path + self._query)
+        request = httpx.Request(method, url, content=content, headers=headers)
+        return await self._pool(method).handle_async_request(request)
+
+    def _pool(self, method: str) -> Transport:
+        """Only probes are GET requests."""
+        is_probe = method == "GET"
+        return self._pools.probes(self.provider) if is_probe else self._pools.calls(self.provider)
 
     def _encoded(self, payload: object) -> bytes:
         try:
             return orjson.dumps(payload)
         except TypeError as error:  # half a surrogate pair in a text
             message = f"{self.provider} was not called: the request is not valid Unicode"
-            raise RequestRefused(message, provider=self.provider) from error
+            raise RequestRefusedError(message, provider=self.provider) from error
 
-    async def _refuse_failure(self, response: httpx.Response) -> None:
-        if response.status_code == _OK:
+    async def _check_status(self, response: httpx.Response, exchange: Exchange) -> None:
+        """Raise the error of the status. It is known now, so the call's deadline no longer decides."""
+        exchange.answered(response.headers)
+        if response.status_code in _SUCCESS:
             return
-        body = bytearray()
-        async with aclosing(response.aiter_bytes()) as chunks:
-            async for chunk in chunks:
-                body += chunk
-                if len(body) > _MAX_ERROR_BODY_BYTES:
-                    break
+        exchange.move_deadline(None)  # `error_body` has its own
+        async with aclosing(response):
+            body = await error_body(response, self._policy.error_body_timeout_s)
         raise error_for(
             response.status_code,
             provider=self.provider,
-            detail=self._read_error(bytes(body)),
+            detail=self._read_error(body),
             retry_after_s=retry_after_s(response.headers),
             should_retry=should_retry(response.headers),
         )
 
-    def _refuse_other_content(self, response: httpx.Response) -> None:
-        content_type = response.headers.get("content-type", _EVENT_STREAM)
-        if not content_type.lower().startswith(_EVENT_STREAM):
-            raise MalformedAnswer(
+    def _check_content(self, response: httpx.Response) -> None:
+        """A page is refused by its type. Any other type says too little: `EventBody` looks."""
+        if response.headers.get("content-type", "").lower().startswith(_PAGE):
+            raise MalformedAnswerError(
                 f"{self.provider} answered with something that is not an event stream",
                 provider=self.provider,
             )
 
     async def _whole_body(self, response: httpx.Response) -> bytes:
-        body = self._limited_body(response, self._policy.max_response_bytes)
-        async with aclosing(body) as chunks:
-            return b"".join([chunk async for chunk in chunks])
-
-    async def _limited_body(
-        self, response: httpx.Response, max_bytes: int
-    ) -> AsyncGenerator[bytes, None]:
-        """Count decompressed bytes, in pieces of at most a megabyte.
-
-        A small body that inflates to a large one is stopped on the way.
-        """
-        received = 0
-        async with aclosing(response.aiter_bytes()) as chunks:
-            async for chunk in chunks:
-                received += len(chunk)
-                if received > max_bytes:
-                    raise MalformedAnswer(
-                        f"{self.provider} sent more than {max_bytes} bytes", provider=self.provider
-                    )
-                yield chunk
+        return await whole_body(response, self._policy.max_response_bytes, self.provider)
 
     def _as_llm_errors(self) -> AbstractContextManager[None]:
         return as_llm_errors(self.provider)
+
+
+@lru_cache(maxsize=256)  # a provider has a few addresses, and parsing takes 15 µs
+def _parsed(address: str) -> httpx.URL:
+    return httpx.URL(address)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,13 +1,17 @@
-"""The protocols that every provider and every guard around a provider speaks.
+"""The protocols of providers and of models, and what opens a stream.
 
-A guard (retry, cache, fallback …) is a class that takes a `Model` and is a `Model`, so guards stack
-in any order; `app.wiring` decides the order in one place. Who only chats, or only embeds, asks for
-the half that it needs.
+A `Model` can be called. A provider's client is one, and so is a provider behind its guards
+(`app.llm.guards.guard`). Code that only chats, or only embeds, asks for a `ChatModel` or an
+`EmbeddingModel`.
 """
 
-from collections.abc import AsyncGenerator
+from abc import ABC, abstractmethod
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import aclosing
 from typing import Protocol
 
+from app.errors import MalformedAnswerError
+from app.llm.opened_stream import OpenedStream
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 
 
@@ -17,15 +21,15 @@ class ChatModel(Protocol):
         """The provider's name, as in `LLM_PROVIDERS`."""
         ...
 
-    async def complete(self, request: ChatRequest) -> LLMResponse:
+    def complete(self, request: ChatRequest, /) -> Coroutine[None, None, LLMResponse]:
         """Answer in one piece, or raise an `LLMError`."""
         ...
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         """Yield `TextDelta`s and one `Done`, or raise an `LLMError`, before or between them.
 
-        The caller closes the generator (`contextlib.aclosing`): that is what ends the connection to
-        the provider when nobody listens any more.
+        The caller closes the generator (`contextlib.aclosing`): that ends the connection to the
+        provider when the caller leaves early.
         """
         ...
 
@@ -34,10 +38,10 @@ class EmbeddingModel(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def embed(self, request: EmbeddingRequest, /) -> Embeddings:
+    def embed(self, request: EmbeddingRequest, /) -> Coroutine[None, None, Embeddings]:
         """Turn each text into a vector, or raise an `LLMError`; no vector is ever missing.
 
-        A provider that has no embeddings raises `UnsupportedRequest`.
+        A provider that has no embeddings raises `UnsupportedRequestError`.
         """
         ...
 
@@ -47,11 +51,33 @@ class Model(ChatModel, EmbeddingModel, Protocol):
 
 
 class Provider(Model, Protocol):
-    """A model at the end of a wire."""
+    """A client of a provider's API."""
 
     async def ping(self) -> None:
-        """Find out, with a call that costs nothing, whether the provider answers us.
+        """Check that the provider answers our key, with a call that costs nothing.
 
-        Raises an `LLMError` when it does not: it is away, or does not accept our key.
+        Raises an `LLMError` when the provider is down or refuses the key.
         """
         ...
+
+
+class OpeningModel(ABC):
+    """A model that opens its streams itself: a call returns when the first event is there."""
+
+    @abstractmethod
+    def open_stream(self, request: ChatRequest) -> Coroutine[None, None, OpenedStream]: ...
+
+    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        async with aclosing(await self.open_stream(request)) as events:
+            async for event in events:
+                yield event
+
+
+async def open_stream(model: ChatModel, request: ChatRequest) -> OpenedStream:
+    """Wait for the first event of a stream. The caller closes what it gets."""
+    if isinstance(model, OpeningModel):
+        return await model.open_stream(request)
+    events = model.stream(request)
+    async for first in events:
+        return OpenedStream(first, events)
+    raise MalformedAnswerError(f"{model.name} sent a stream without an event", provider=model.name)

@@ -1,56 +1,52 @@
-"""What an HTTP status, and the error body that came with it, mean in our error tree."""
+"""Converts an HTTP status, its headers and the error body to an error of `app.errors`."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from app.errors import (
-    AuthenticationFailed,
+    AuthenticationError,
     LLMError,
-    MalformedAnswer,
-    ModelNotFound,
-    ProviderUnavailable,
-    QuotaExhausted,
-    RateLimited,
-    RequestRefused,
+    MalformedAnswerError,
+    ModelNotFoundError,
+    ProviderUnavailableError,
+    QuotaExhaustedError,
+    RateLimitError,
+    RequestRefusedError,
 )
+from app.llm.error_words import error_of, status_of
+from app.telemetry.known_secrets import KNOWN
+from app.telemetry.redaction import masked_text
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorDetail:
-    """What a provider says about its own failure: for a person, and for a program."""
+    """The provider's description of its error: a message, and codes for programs.
+
+    `status` is a number in the error itself, as in `{"error": {"code": 429}}`. `retry_after_s` is the
+    pause that the error itself asks for.
+    """
 
     message: str
     kinds: frozenset[str] = frozenset()
+    status: int | None = None
+    retry_after_s: float | None = None
 
 
 _BY_STATUS: dict[int, type[LLMError]] = {
-    401: AuthenticationFailed,
-    402: QuotaExhausted,
-    403: AuthenticationFailed,
-    404: ModelNotFound,
-    408: ProviderUnavailable,
-    409: ProviderUnavailable,
-    429: RateLimited,
+    401: AuthenticationError,
+    402: QuotaExhaustedError,
+    403: AuthenticationError,
+    404: ModelNotFoundError,
+    408: ProviderUnavailableError,
+    409: ProviderUnavailableError,
+    429: RateLimitError,
 }
 _CALLERS_FAULT, _PROVIDERS_FAULT = 4, 5
 _BY_HUNDRED: dict[int, type[LLMError]] = {
-    _CALLERS_FAULT: RequestRefused,
-    _PROVIDERS_FAULT: ProviderUnavailable,
+    _CALLERS_FAULT: RequestRefusedError,
+    _PROVIDERS_FAULT: ProviderUnavailableError,
 }
-
-# A 429 with one of these is about money. Waiting does not help; asking again may even cost.
-_SPENT = frozenset(
-    {
-        "insufficient_quota",
-        "billing_error",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "contract_spend_limit_reached",
-        "enforced_spend_limit_reached",
-        "linked_organization_spend_limit_reached",
-    }
-)
 
 
 def error_for(
@@ -61,10 +57,11 @@ def error_for(
     retry_after_s: float | None = None,
     should_retry: bool | None = None,
 ) -> LLMError:
-    kind = _class_for(status, detail)
-    said = f": {_presentable(detail.message)}" if detail is not None and detail.message else ""
-    return kind(
-        f"{provider} answered {status}{said}",
+    """The error of an HTTP answer with this status. A pause in a header precedes one in the body."""
+    if retry_after_s is None and detail is not None:
+        retry_after_s = detail.retry_after_s
+    return _class_for(status, detail)(
+        f"{provider} answered {status}{_said(detail)}",
         provider=provider,
         status=status,
         retry_after_s=retry_after_s,
@@ -72,17 +69,40 @@ def error_for(
     )
 
 
+def reported_error(detail: ErrorDetail, *, provider: str) -> LLMError:
+    """The error in an answer with status 200, or in an event of a stream.
+
+    Its status is the number in the error, or the status that the same error has outside of a stream.
+    Without either it counts as a failure of the provider.
+    """
+    status = detail.status or status_of(detail.kinds)
+    kind = _class_for(status, detail)
+    number = "an error" if detail.status is None else str(detail.status)
+    return kind(
+        f"{provider} reported {number}{_said(detail)}",
+        provider=provider,
+        status=status,
+        retry_after_s=detail.retry_after_s,
+    )
+
+
+def _said(detail: ErrorDetail | None) -> str:
+    return f": {_presentable(detail.message)}" if detail is not None and detail.message else ""
+
+
 def should_retry(headers: Mapping[str, str]) -> bool | None:
-    """Both providers may say it in a header, and their own clients obey. `None`: it is not said."""
+    """The header with which both providers allow or forbid a retry; `None` if it is missing."""
     return {"true": True, "false": False}.get(headers.get("x-should-retry", "").strip().lower())
 
 
-def _class_for(status: int, detail: ErrorDetail | None) -> type[LLMError]:
-    hundred = status // 100
-    if hundred == _CALLERS_FAULT and detail is not None and detail.kinds & _SPENT:
-        return QuotaExhausted
-    # Redirects and unknown successes are nothing that the providers' APIs promise.
-    return _BY_STATUS.get(status) or _BY_HUNDRED.get(hundred, MalformedAnswer)
+def _class_for(status: int | None, detail: ErrorDetail | None) -> type[LLMError]:
+    hundred = _PROVIDERS_FAULT if status is None else status // 100
+    if detail is not None and (status is None or hundred == _CALLERS_FAULT):
+        told = error_of(status, detail.kinds, detail.message)
+        if told is not None:
+            return told
+    # Redirects, and answers without a body or with a part of one.
+    return _BY_STATUS.get(status or 0) or _BY_HUNDRED.get(hundred, MalformedAnswerError)
 
 
 _MAX_MESSAGE_CHARS = 200
@@ -94,11 +114,15 @@ _PRIVATE = (
 
 
 def _presentable(message: str) -> str:
-    """Providers repeat addresses and pieces of keys in their messages; ours end up with users."""
-    text = message[: 10 * _MAX_MESSAGE_CHARS]
+    """Mask and shorten a provider's message, because users will see it.
+
+    Providers repeat addresses and keys in their messages. The text is masked before it is cut,
+    because half a key is not recognised.
+    """
+    text = KNOWN.hide(message)[: 10 * _MAX_MESSAGE_CHARS]
     for pattern, replacement in _PRIVATE:
         text = pattern.sub(replacement, text)
-    text = " ".join(text.split())
+    text = " ".join(masked_text(text).split())
     if len(text) > _MAX_MESSAGE_CHARS:
         text = text[: _MAX_MESSAGE_CHARS - 1] + "…"
     return text

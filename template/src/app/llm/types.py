@@ -1,69 +1,25 @@
-"""What the service asks a model and what it gets back, whoever the provider is.
+"""The requests to models and their answers, equal for all providers.
 
-Inside the service data is a frozen dataclass. `LLMResponse` is a Pydantic model because it crosses
-two boundaries: a provider's answer becomes one, and one becomes our own answer.
+Inside the service, data is a frozen dataclass. `LLMResponse` is a Pydantic model because it crosses
+two boundaries: it is built from a provider's answer, and it is serialised as our own answer.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import not_
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat, NonNegativeInt
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    role: Role
-    content: str
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerSchema:
-    """The JSON schema that an answer has to follow, under a name that providers show to the model."""
-
-    name: str
-    schema: Mapping[str, JsonValue] = field(hash=False)
-
-
-@dataclass(frozen=True, slots=True)
-class ChatRequest:
-    """One question to a model. `None` means: what the settings say for that provider.
-
-    `tenant` is on whose behalf it is asked; it never leaves the service. No tenant's answers are
-    served to another from the cache. `fresh` wants a new answer, whatever the cache has.
-    """
-
-    messages: tuple[Message, ...]
-    provider: str | None = None
-    model: str | None = None
-    temperature: float | None = None
-    max_tokens: int | None = None
-    answer_schema: AnswerSchema | None = None
-    tenant: str | None = None
-    fresh: bool = False
-
-
-class Usage(BaseModel):
-    """Tokens as the provider counts them.
-
-    Those that it read from its own prompt cache, or wrote to it, are part of `prompt_tokens` and
-    have other prices. In JSON they appear only where there are some.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    prompt_tokens: NonNegativeInt
-    completion_tokens: NonNegativeInt
-    total_tokens: NonNegativeInt
-    cached_prompt_tokens: NonNegativeInt = Field(default=0, exclude_if=lambda count: not count)
-    cache_write_tokens: NonNegativeInt = Field(default=0, exclude_if=lambda count: not count)
+ImageDetail = Literal["auto", "low", "high"]
 
 
 class ToolCall(BaseModel):
-    """What a model wants to be done before it goes on. `arguments` is JSON as the model wrote it."""
+    """A tool call that the model requests. `arguments` is the JSON text that the model wrote."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -72,14 +28,232 @@ class ToolCall(BaseModel):
     arguments: str
 
 
+@dataclass(frozen=True, slots=True)
+class TextPart:
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImagePart:
+    """An image: an https URL, which the provider fetches, or a data URL with base64.
+
+    `detail` is a hint of OpenAI's API; other providers do not get it.
+    """
+
+    url: str
+    detail: ImageDetail | None = None
+
+    @property
+    def is_data(self) -> bool:
+        return self.url.startswith("data:")
+
+
+Content = str | tuple[TextPart | ImagePart, ...]
+
+
+def joined_text(parts: tuple[TextPart | ImagePart, ...]) -> Content:
+    """Parts that are all text are one text, because not every server accepts parts."""
+    texts = [part.text for part in parts if isinstance(part, TextPart)]
+    return "\n".join(texts) if len(texts) == len(parts) else parts
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation.
+
+    An assistant's message may have `tool_calls`. A message with the role `tool` has the result of
+    the call `tool_call_id`.
+    """
+
+    role: Role
+    content: Content
+    tool_calls: tuple[ToolCall, ...] = ()
+    tool_call_id: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The text without the images."""
+        if isinstance(self.content, str):
+            return self.content
+        return "\n".join(part.text for part in self.content if isinstance(part, TextPart))
+
+    @property
+    def images(self) -> tuple[ImagePart, ...]:
+        if isinstance(self.content, str):
+            return ()
+        return tuple([part for part in self.content if isinstance(part, ImagePart)])
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool that the model may call. `parameters` is the JSON schema of its arguments.
+
+    `strict` asks the provider to guarantee that the arguments follow the schema.
+    """
+
+    name: str
+    description: str = ""
+    parameters: Mapping[str, JsonValue] = field(default_factory=dict, hash=False)
+    strict: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NamedTool:
+    """The choice of one tool that the model has to call."""
+
+    name: str
+
+
+ToolChoice = Literal["auto", "none", "required"] | NamedTool
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerSchema:
+    """The JSON schema of an answer, with a name that providers pass on to the model.
+
+    An empty schema asks for any JSON object. `strict` asks the provider to guarantee the schema.
+    """
+
+    name: str
+    schema: Mapping[str, JsonValue] = field(hash=False)
+    strict: bool = True
+
+
+ANY_OBJECT = AnswerSchema("json_object", {}, strict=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One question to a model. `None` means the setting for the provider.
+
+    `tenant` is the id of the tenant that asks; it is never sent to a provider. Cached answers are
+    not shared between tenants. `fresh` bypasses cached answers. The attempts of the call record
+    their duration and cost in `receipt`.
+    """
+
+    messages: tuple[Message, ...]
+    provider: str | None = None
+    model: str | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    answer_schema: AnswerSchema | None = None
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: bool | None = None
+    top_p: float | None = None
+    stop: tuple[str, ...] = ()
+    tenant: str | None = None
+    fresh: bool = False
+    receipt: "Receipt | None" = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolvedRequest(ChatRequest):
+    """A request with the settings of one provider filled in. `temperature` may still be the model's."""
+
+    model: str  # pyright: ignore[reportGeneralTypeIssues]  # it wants a default here
+    max_tokens: int  # pyright: ignore[reportGeneralTypeIssues]
+
+
+class Usage(BaseModel):
+    """Tokens as the provider counts them. All zeros mean that the provider did not report them.
+
+    Tokens read from or written to the provider's prompt cache are part of `prompt_tokens` and have
+    other prices. For written ones, some providers report how many are kept for five minutes and how
+    many for an hour. Reasoning tokens are part of `completion_tokens`. `service_tier` is a tier
+    with its own prices (priority, flex, batch). In JSON these fields appear only if they have a
+    value.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    prompt_tokens: NonNegativeInt
+    completion_tokens: NonNegativeInt
+    total_tokens: NonNegativeInt
+    cached_prompt_tokens: NonNegativeInt = Field(default=0, exclude_if=not_)
+    cache_write_tokens: NonNegativeInt = Field(default=0, exclude_if=not_)
+    cache_write_5m_tokens: NonNegativeInt = Field(default=0, exclude_if=not_)
+    cache_write_1h_tokens: NonNegativeInt = Field(default=0, exclude_if=not_)
+    reasoning_tokens: NonNegativeInt = Field(default=0, exclude_if=not_)
+    service_tier: str | None = Field(default=None, exclude_if=not_)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the provider reported the usage."""
+        return self.prompt_tokens > 0 or self.completion_tokens > 0
+
+    @property
+    def parts(self) -> dict[str, int]:
+        """The counts of special kinds of tokens, without zeros; the other counts include them."""
+        if not (self.cached_prompt_tokens or self.cache_write_tokens or self.reasoning_tokens):
+            return {}
+        parts = {
+            "cached_prompt": self.cached_prompt_tokens,
+            "cache_write": self.cache_write_tokens,
+            "reasoning": self.reasoning_tokens,
+        }
+        return {kind: tokens for kind, tokens in parts.items() if tokens}
+
+    def plus(self, other: "Usage") -> "Usage":
+        counts = {
+            name: value + getattr(other, name) for name, value in self if isinstance(value, int)
+        }
+        return Usage(**counts, service_tier=self.service_tier or other.service_tier)
+
+
+# The reason why a cost is unknown: the model has no price; the answer had no usage; or the attempt
+# ended before the provider reported the whole usage.
+UnknownCost = Literal[
+    "no_price", "no_usage", "timed_out", "interrupted", "malformed", "cancelled", "unexpected"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenOff:
+    """The reported part of an answer that broke off and that no caller gets.
+
+    `final`: `usage` is the whole cost of the answer. `characters`: the length of the received text.
+    """
+
+    usage: Usage | None
+    final: bool = False
+    characters: int = 0
+
+
+@dataclass(slots=True)
+class Receipt:
+    """The duration and cost of all attempts of one call, as far as the provider reported them.
+
+    It is passed down with the request, because a cancelled attempt has no answer and no error that
+    could return it. The provider's client writes `broken_off` for the attempt in progress.
+    """
+
+    broken_off: BrokenOff | None = None
+    attempts: int = 0
+    provider_s: float = 0.0
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    answer_cost_usd: float | None = None  # of the last attempt alone
+    unknown: list[UnknownCost] = field(default_factory=list)
+    characters: int = 0  # of received text, if its tokens are not in `usage`
+
+    def charge(self, usage: Usage, cost_usd: float | None) -> None:
+        """Add the cost of an attempt."""
+        self.usage = usage if self.usage is None else self.usage.plus(usage)
+        self.answer_cost_usd = cost_usd
+        if cost_usd is not None:
+            self.cost_usd = cost_usd + (self.cost_usd or 0.0)
+
+
 class LLMResponse(BaseModel):
     """A model's answer.
 
-    `cost_usd` is null when the price of the model is not known, and 0 with `cached`: such an answer
-    was paid for before, or by somebody who asked the same at the same time.
+    `cost_usd` is null if the price of the model is unknown. It is 0 if `cached` is true, because
+    an earlier or simultaneous identical request has paid for the answer.
 
-    `tool_calls` and `stale` appear in JSON only where there is something to say. A stale answer is
-    an old one from the cache, given because no provider could answer.
+    `tool_calls`, `stale` and `provider_request_id` (the provider's id of the call, for its support)
+    appear in JSON only if they have a value. A stale answer is an expired answer from the cache,
+    returned because no provider could answer.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -92,21 +266,29 @@ class LLMResponse(BaseModel):
     usage: Usage
     cost_usd: NonNegativeFloat | None = None
     cached: bool = False
-    stale: bool = Field(default=False, exclude_if=lambda stale: not stale)
+    stale: bool = Field(default=False, exclude_if=not_)
     latency_ms: NonNegativeFloat = 0.0
-    tool_calls: tuple[ToolCall, ...] = Field(default=(), exclude_if=lambda calls: not calls)
+    provider_request_id: str | None = Field(default=None, exclude_if=not_)
+    tool_calls: tuple[ToolCall, ...] = Field(default=(), exclude_if=not_)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the answer can serve an identical request: neither cut off nor empty."""
+        if self.finish_reason == "tool_calls":
+            return bool(self.tool_calls)
+        return self.finish_reason == "stop" and bool(self.content.strip())
 
 
 @dataclass(frozen=True, slots=True)
 class TextDelta:
-    """A piece of text of a streamed answer, in order."""
+    """A piece of the text of a streamed answer, in order."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """The end of a stream: the whole answer, as `complete` would have returned it."""
+    """The end of a stream, with the whole answer as `complete` would have returned it."""
 
     response: LLMResponse
 
@@ -116,21 +298,27 @@ StreamEvent = TextDelta | Done
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingRequest:
-    """Texts whose meaning is wanted as vectors. `None`: the model that the settings name."""
+    """Texts to embed. `None` as the model means the configured one."""
 
     texts: tuple[str, ...]
     model: str | None = None
+    receipt: Receipt | None = field(default=None, compare=False, repr=False)
 
 
-# Providers give an `array` of 32-bit numbers: 10,000 vectors as tuples of Python's floats would
-# take 500 MB, and not 60.
+# Clients return an `array` of 32-bit numbers: 10,000 vectors take 60 MB, and as tuples of Python's
+# floats they would take 500 MB.
 Vector = Sequence[float]
 
 
 @dataclass(frozen=True, slots=True)
 class Embeddings:
-    """One vector per text, in their order, all of the same length and finite."""
+    """One vector per text, in the same order, all finite and of the same length."""
 
     model: str
     vectors: tuple[Vector, ...]
     prompt_tokens: int
+
+    @property
+    def usage(self) -> Usage:
+        tokens = self.prompt_tokens
+        return Usage(prompt_tokens=tokens, completion_tokens=0, total_tokens=tokens)

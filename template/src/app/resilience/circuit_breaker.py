@@ -1,8 +1,8 @@
-"""A circuit breaker: who keeps failing is left alone for a while.
+"""A circuit breaker: stops calls to a service that keeps failing, for a while.
 
-Michael Nygard's pattern (Release It!, 2007): closed while calls go well, open after too many
-failures, half-open when it is time to find out. Half-open lets exactly one call through, the probe:
-a service that is just coming back is not met by everybody who waited for it.
+Michael Nygard's pattern (Release It!, 2007): closed while calls succeed, open after too many failures,
+half-open when `reset_s` is over. A half-open circuit lets exactly one call through, the probe: a
+service that is just coming back does not get all waiting callers at once.
 """
 
 import time
@@ -16,18 +16,18 @@ from annotated_types import Ge, Gt, Le
 
 CircuitState = Literal["closed", "open", "half_open"]
 
-# What a caller is told to wait, in seconds, while the probe is on its way: about as long as a call.
+# Seconds that other callers have to wait while the probe is running: about as long as a call.
 _PROBE_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class BreakerPolicy:
-    """When to leave somebody alone, and for how long.
+    """When a circuit opens, and for how long.
 
-    After `failures` in a row; or when more than the share `failure_rate` of the last calls failed,
-    where the last calls are at most `window_calls`, not older than `window_s`, and at least half as
-    many as `window_calls`: two of three is no rate. More than 1 is impossible, so 1 switches the
-    second rule off. After `reset_s` one call may find out.
+    It opens after `failures` in a row; or when more than the share `failure_rate` of the last calls
+    failed. The last calls are at most `window_calls`, not older than `window_s`, and at least half as
+    many as `window_calls`: two of three calls are no rate. No share is more than 1, so 1 switches the
+    second rule off. After `reset_s` one call may try.
     """
 
     failures: Annotated[int, Ge(1), Le(1000)] = 5
@@ -38,10 +38,10 @@ class BreakerPolicy:
 
 
 class OpenCircuitError(Exception):
-    """The call must not be made. It makes sense to ask again after `retry_after_s`."""
+    """The call must not be made. The caller may try again after `retry_after_s`."""
 
     def __init__(self, retry_after_s: float) -> None:
-        super().__init__(f"left alone for {retry_after_s:.1f} s")
+        super().__init__(f"the circuit is open for {retry_after_s:.1f} s")
         self.retry_after_s = retry_after_s
 
 
@@ -50,47 +50,30 @@ class ChangeHook(Protocol):
         """The circuit is `state` from now on."""
 
 
-def not_reported(_state: CircuitState, _why: str, /) -> None:
-    """The hook of someone who does not want to know."""
-
-
 class SharedCircuit(Protocol):
-    """What several breakers tell each other, each in its own process."""
+    """The state that breakers in several processes share."""
 
     async def opened(self, for_s: float, /) -> None:
-        """Tell the others that it makes no sense to call for so many seconds."""
+        """Tell the other processes that this one's circuit is open for so many seconds."""
         ...
 
-    async def open_elsewhere_s(self) -> float:
-        """For how many seconds somebody else leaves it alone; 0: for none that is known."""
+    async def remote_open_s(self) -> float:
+        """Seconds for which another process's circuit stays open; 0: none is known to be open."""
         ...
-
-
-class NotShared:
-    """For a process that has only its own view."""
-
-    async def opened(self, for_s: float, /) -> None:
-        pass
-
-    async def open_elsewhere_s(self) -> float:
-        return 0.0
-
-
-NOT_SHARED = NotShared()
 
 
 class CircuitBreaker:
     """`with breaker.enter() as permit:` make the call, then `permit.succeeded()` or `.failed()`.
 
-    A permit that is left without either says nothing: a cancelled call, one that somebody else
-    refused. If it was the probe, the next caller is the probe.
+    A permit that ends without either does not count: a cancelled call, or one that was refused
+    before it reached the service. If it was the probe, the next caller is the probe.
     """
 
     def __init__(
         self,
         policy: BreakerPolicy,
         *,
-        on_change: ChangeHook = not_reported,
+        on_change: ChangeHook | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
@@ -99,7 +82,7 @@ class CircuitBreaker:
         self._recent = _Recent(policy)
         self._opened_at: float | None = None
         self._probe: Permit | None = None
-        self._era = 0  # grows with each opening and closing
+        self._generation = 0  # grows with each opening and closing
 
     @property
     def state(self) -> CircuitState:
@@ -110,83 +93,90 @@ class CircuitBreaker:
     def enter(self) -> "Permit":
         """Ask for permission to make one call. Raises `OpenCircuitError`."""
         if self._opened_at is None:
-            return Permit(self, self._era)
+            return Permit(self, self._generation)
         left_s = self._left_s(self._opened_at)
         if left_s > 0 or self._probe is not None:
             raise OpenCircuitError(max(left_s, _PROBE_S))
-        self._probe = Permit(self, self._era)
-        self._on_change("half_open", "one call may find out")
+        self._probe = Permit(self, self._generation)
+        self._report("half_open", "one call may try")
         return self._probe
 
-    def leave_alone(self, for_s: float, why: str) -> None:
-        """Open on somebody else's word, for so many seconds from now."""
+    def force_open(self, for_s: float, why: str) -> None:
+        """Open for so many seconds from now, without a failure of its own."""
         self._open(why)
         self._opened_at = self._clock() + for_s - self._policy.reset_s
 
-    def settle(self, permit: "Permit", *, failed: bool) -> None:
-        """Take notice of how a call went. A call from before the last change is old news."""
-        if permit.era != self._era:
+    def record(self, permit: "Permit", *, failed: bool) -> None:
+        """Count how a call went, unless it began before the last change of the circuit."""
+        if permit.generation != self._generation:
             return
         if permit is not self._probe:
             self._count(failed=failed)
         elif failed:
-            self._open("the call that was to find out failed")
+            self._open("the probe failed")
         else:
             self._close(permit)
 
-    def hear(self, permit: "Permit") -> None:
-        """Take notice of an answer that has begun: it is all that the probe was to find out."""
+    def first_byte(self, permit: "Permit") -> None:
+        """Close the circuit when the probe's answer has begun."""
         if permit is self._probe:
             self._close(permit)
 
     def release(self, permit: "Permit") -> None:
-        """Let the next caller be the probe, if this one was and has not found out."""
+        """Let the next caller be the probe, if this permit was the probe and has no result."""
         if permit is self._probe:
             self._probe = None
 
     def _count(self, *, failed: bool) -> None:
         self._recent.add(self._clock(), failed=failed)
-        why = self._recent.complaint()
-        if failed and why is not None:
+        if failed and (why := self._recent.reason_to_open()) is not None:
             self._open(why)
 
     def _open(self, why: str) -> None:
         self._opened_at, self._probe = self._clock(), None
-        self._era += 1
-        self._on_change("open", why)
+        self._generation += 1
+        self._report("open", why)
 
     def _close(self, probe: "Permit") -> None:
         self._opened_at, self._probe = None, None
-        self._era += 1
-        probe.era = self._era  # it may still run, as the first call of the new era
+        self._generation += 1
+        probe.generation = self._generation  # it may still run, as the first call of this one
         self._recent = _Recent(self._policy)
-        self._on_change("closed", "the call that was to find out was answered")
+        self._report("closed", "the probe was answered")
+
+    def _report(self, state: CircuitState, why: str) -> None:
+        if self._on_change is not None:
+            self._on_change(state, why)
 
     def _left_s(self, opened_at: float) -> float:
         return opened_at + self._policy.reset_s - self._clock()
 
 
 class Permit:
-    """The right to make one call. Only the first verdict counts.
+    """The right to make one call. Only its first result counts.
 
-    A long answer says with `responds` that it has begun. Nobody has to wait for its end before the
-    circuit closes, and it may still fail.
+    `responds` reports that a long answer has begun: the circuit closes before the answer ends, and
+    the answer may still fail.
     """
 
-    def __init__(self, breaker: CircuitBreaker, era: int) -> None:
-        self.era = era
+    def __init__(self, breaker: CircuitBreaker, generation: int) -> None:
+        self.generation = generation
         self._breaker = breaker
-        self._settled = False
+        self._is_over = False
 
     def succeeded(self) -> None:
-        self._settle(failed=False)
+        if not self._is_over:
+            self._is_over = True
+            self._breaker.record(self, failed=False)
 
     def failed(self) -> None:
-        self._settle(failed=True)
+        if not self._is_over:
+            self._is_over = True
+            self._breaker.record(self, failed=True)
 
     def responds(self) -> None:
-        if not self._settled:
-            self._breaker.hear(self)
+        if not self._is_over:
+            self._breaker.first_byte(self)
 
     def __enter__(self) -> Self:
         return self
@@ -197,13 +187,12 @@ class Permit:
         _error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
-        self._settled = True
-        self._breaker.release(self)
+        self.release()
 
-    def _settle(self, *, failed: bool) -> None:
-        if not self._settled:
-            self._settled = True
-            self._breaker.settle(self, failed=failed)
+    def release(self) -> None:
+        """End the permit. Without a result the call does not count."""
+        self._is_over = True
+        self._breaker.release(self)
 
 
 class _Recent:
@@ -220,8 +209,8 @@ class _Recent:
         while self._calls[0][0] <= now - self._policy.window_s:
             self._calls.popleft()
 
-    def complaint(self) -> str | None:
-        """Say what is wrong, if it is enough to open the circuit."""
+    def reason_to_open(self) -> str | None:
+        """Return why the circuit has to open; `None`: it does not have to."""
         calls, failed = len(self._calls), sum(failed for _, failed in self._calls)
         if self._in_a_row >= self._policy.failures:
             return f"{self._in_a_row} failures in a row"

@@ -1,4 +1,4 @@
-"""Many calls, a few at a time."""
+"""Run many calls with a limit on how many run at the same time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -9,19 +9,19 @@ T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
 
 
-async def run_all(
+async def gather_bounded(
     items: Iterable[S], call: Callable[[S], Awaitable[T]], *, limit: int, catch: type[E]
 ) -> list[T | E]:
-    """Call once per item, at most `limit` at the same time; each item's value or its error, in order.
+    """Call once per item, at most `limit` at a time; return values and errors in order.
 
-    Only errors of the kind `catch` are results. Any other one is a mistake: it ends the calls that
-    run, and is raised. `limit` workers share the items, so ten thousand of them cost `limit` tasks
-    and not ten thousand that wait for a semaphore.
+    Only errors of the class `catch` are results. Any other error is a bug: it cancels the running
+    calls and is raised. `limit` workers share the items, so ten thousand items need `limit` tasks
+    instead of ten thousand tasks that wait for a semaphore.
 
     Raises `ValueError` for a limit below 1.
     """
     if limit < 1:
-        raise ValueError("the limit is the number of calls at a time: at least 1")
+        raise ValueError("the limit of concurrent calls must be at least 1")
     queue = [*items]
     results: dict[int, T | E] = {}
     todo = enumerate(queue)

@@ -1,22 +1,28 @@
-"""How well somebody has been doing of late, by what became of real calls and of regular probes."""
+"""Provider health over the last five minutes, from real calls and periodic probes."""
 
+import asyncio
+import random
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from app.resilience.circuit_breaker import CircuitState
+from app.resilience.race import cancel_and_wait
 
 _WINDOW_CALLS = 1000
 _WINDOW_S = 300.0
-# Fewer calls than this are no rate: one failure of one call is 0% success.
+# With fewer calls, a success rate means nothing: one failure of one call is 0% success.
 _MIN_CALLS = 10
 _LEAST_SUCCESS_RATE = 0.5
+# Random jitter, so that processes that started together do not all probe at the same moment.
+_JITTER = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class HealthReport:
-    """What is known at one moment. `success_rate` is between 0 and 1, and `None` without calls."""
+    """A provider's health at one moment. `success_rate` is 0 to 1, and `None` without calls."""
 
     state: CircuitState
     success_rate: float | None
@@ -31,9 +37,9 @@ class HealthReport:
 
 
 class Health:
-    """The outcomes of the last five minutes, at most a thousand; and of the last probe.
+    """Outcomes of the calls of the last five minutes (at most a thousand), and of the last probe.
 
-    A call that succeeds is newer and better news than a probe that failed before.
+    A successful call clears the failure of an earlier probe, because the call is newer.
     """
 
     def __init__(
@@ -53,7 +59,7 @@ class Health:
         self._probe_failed = not ok
 
     def idle_s(self) -> float:
-        """Seconds since the last call, or infinitely many."""
+        """Seconds since the last call; infinite if there was none."""
         return self._clock() - self._calls[-1][0] if self._calls else float("inf")
 
     def report(self) -> HealthReport:
@@ -68,3 +74,52 @@ class Health:
             calls=calls,
             probe_failed=self._probe_failed,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ProbeTarget:
+    """A provider to probe: its health record and its ping."""
+
+    health: Health
+    ping: Callable[[], Awaitable[None]]  # raises an error if the provider does not work
+
+
+@asynccontextmanager
+async def probing(
+    targets: Mapping[str, ProbeTarget],
+    interval_s: float,
+    *,
+    report: Callable[[str, Exception], None] | None = None,
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+) -> AsyncIterator[None]:
+    """Repeatedly probe each provider that had no call for `interval_s` seconds; 0 means never.
+
+    The first probe is sent after one interval, so that a service that starts does not begin with a
+    round of calls. Each provider has its own task, so a ping that hangs does not delay the others.
+    """
+
+    async def regularly(name: str, target: ProbeTarget) -> None:
+        while True:
+            jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
+            await sleep(interval_s * jitter)
+            if target.health.idle_s() < interval_s:
+                continue
+            error = await _probe(target)
+            target.health.probed(ok=error is None)
+            if error is not None and report is not None:
+                report(name, error)
+
+    probes = [regularly(*item) for item in targets.items()] if interval_s else []
+    tasks = [asyncio.create_task(probe) for probe in probes]
+    try:
+        yield
+    finally:
+        await cancel_and_wait(tasks)
+
+
+async def _probe(target: ProbeTarget) -> Exception | None:
+    try:
+        await target.ping()
+    except Exception as error:  # noqa: BLE001 - no caller awaits this task, so it must not raise
+        return error
+    return None

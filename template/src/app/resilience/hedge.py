@@ -1,7 +1,7 @@
-"""Ask a second time when the first takes long, and take what comes first.
+"""Hedging: make a second call when the first one is slow, and use the first answer.
 
-Hedged requests as in Dean and Barroso, The Tail at Scale (2013): the second call starts only when
-the first is slower than most, so that a few calls more cut off the slow tail.
+As in Dean and Barroso, The Tail at Scale (2013): the second call starts only when the first is slower
+than most calls, so that a few more calls cut off the slow tail.
 """
 
 import asyncio
@@ -11,27 +11,28 @@ from typing import Annotated, Protocol, TypeVar
 
 from annotated_types import Ge, Gt, Le
 
-from app.resilience.race import Call, Discard, let_go, nothing_held, race, start
+from app.resilience.bulkhead import waiting
+from app.resilience.race import Call, Discard, discard_losers, first_completed, no_discard, start
 
 T = TypeVar("T")
 
-# The 95th percentile is taken from so many durations; below `_FEW_CALLS` it would be a guess.
+# The 95th percentile is taken of the last `_KNOWN_CALLS` durations, and of `_FEW_CALLS` at least.
 _KNOWN_CALLS = 100
 _FEW_CALLS = 20
 _PERCENTILE = 0.95
-# The percentile of answers that all come from a cache is no time at all.
+# Without a minimum, the percentile of answers that all come from a cache would be almost zero.
 _LEAST_DELAY_S = 0.01
-# Hedges that may be saved up for a bad minute: some, and not a second load.
+# Unused hedges that can be saved for a slow minute.
 _SAVED_HEDGES = 10
 
 
 @dataclass(frozen=True, slots=True)
 class HedgePolicy:
-    """After how many seconds a call is slow; `None`: nobody is asked twice.
+    """A call without an answer after `after_s` seconds is made a second time; `None`: never.
 
-    `adaptive` replaces `after_s`, as soon as enough calls are known, by the time in which 95% of
-    the last ones answered. At any time at most the share `max_extra` of all calls was asked twice:
-    a slow provider does not get twice the load.
+    `adaptive` replaces `after_s`, as soon as enough calls are known, by the time in which 95% of the
+    last calls were answered. At most the share `max_extra` of all calls is made twice, so a slow
+    provider does not get twice the load.
     """
 
     after_s: Annotated[float, Gt(0), Le(600)] | None = None
@@ -41,22 +42,18 @@ class HedgePolicy:
 
 class HedgeHook(Protocol):
     def __call__(self, after_s: float, winner: int, /) -> None:
-        """A second call was made after `after_s` seconds; `winner` is 0 or 1 for who answered."""
-
-
-def not_reported(_after_s: float, _winner: int, /) -> None:
-    """The hook of someone who does not want to know."""
+        """A second call was made after `after_s` seconds. The first (0) or second (1) call won."""
 
 
 class Hedge:
-    """For calls that take about as long as each other: the delay is learned from all of them."""
+    """Hedges calls of one kind, which take a similar time: the delay is learned from all of them."""
 
     def __init__(
         self,
         policy: HedgePolicy,
         *,
         catch: type[Exception],
-        report: HedgeHook = not_reported,
+        report: HedgeHook | None = None,
     ) -> None:
         self._policy = policy
         self._catch = catch
@@ -66,26 +63,31 @@ class Hedge:
         self._unhedged_calls = 0.0
 
     async def __call__(
-        self, first: Call[T], second: Call[T], *, discard: Discard[T] = nothing_held
+        self, first: Call[T], second: Call[T], *, discard: Discard[T] = no_discard
     ) -> T:
-        """Return the first value, as `first_completed` does. The loser leaves nothing behind."""
+        """Return the first value, as `first_completed` does. The losing call is cancelled and awaited.
+
+        A call that waits in the queue of a bulkhead is slow too. The second call does not wait there:
+        it takes a free place or fails, because waiting calls are no cure for an overload.
+        """
         now = asyncio.get_running_loop().time
         started = now()
         tasks = [start(first)]
         try:
             await asyncio.wait(tasks, timeout=self._after_s())
         except asyncio.CancelledError:
-            await let_go(tasks, discard)
+            await discard_losers(tasks, discard)
             raise
         waited_s = now() - started
         if self._may_ask_twice(slow=not tasks[0].done()):
-            tasks.append(start(second))
-        value = await race(tasks, catch=self._catch, discard=discard)
+            with waiting(allowed=False):  # the task of the second call inherits it
+                tasks.append(start(second))
+        value = await first_completed(tasks, catch=self._catch, discard=discard)
         first_won = _has_value(tasks[0])
-        # A loser was slower than the delay, and that is all that is known. The time that both calls
-        # took together would raise the delay, which would raise that time, and so on.
+        # Of a losing first call only the delay is known. Both calls together would count as slower,
+        # which would raise the delay, which would raise that time, and so on.
         self._durations_s.append(now() - started if first_won else waited_s)
-        if len(tasks) > 1:
+        if len(tasks) > 1 and self._report is not None:
             self._report(waited_s, 0 if first_won else 1)
         return value
 
@@ -97,7 +99,7 @@ class Hedge:
         return max(slowest[int(len(slowest) * _PERCENTILE)], _LEAST_DELAY_S)
 
     def _may_ask_twice(self, *, slow: bool) -> bool:
-        """Each call earns a part of a hedge, from nothing: not even a start asks too often."""
+        """Each call earns a part of a hedge. A new process starts with no hedges saved."""
         saved = self._unhedged_calls + 1
         self._unhedged_calls = min(saved, _SAVED_HEDGES * self._calls_per_hedge)
         if not slow or self._unhedged_calls < self._calls_per_hedge:

@@ -1,10 +1,8 @@
-"""Several calls for one answer: the first one wins, and the others leave nothing behind."""
+"""Tasks that race for one answer: the first one wins, and the others are cancelled and awaited."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
-
-from app.resilience.tasks import end_all
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -12,20 +10,8 @@ Call = Callable[[], Awaitable[T]]
 Discard = Callable[[T], Awaitable[None]]
 
 
-async def nothing_held(_value: object, /) -> None:
-    """Discard a value that holds nothing open."""
-
-
-async def first_completed(
-    calls: Sequence[Call[T]], *, catch: type[Exception], discard: Discard[T] = nothing_held
-) -> T:
-    """Make all calls at once and return the first value that arrives.
-
-    The others are cancelled and awaited, and a value that comes too late is given to `discard`. An
-    error of the kind `catch` leaves it to the others; when none is left, the first call's error is
-    raised: what the caller would have seen without the others. Any other error is raised at once.
-    """
-    return await race([start(call) for call in calls], catch=catch, discard=discard)
+async def no_discard(_value: object, /) -> None:
+    """For values that hold nothing open."""
 
 
 def start(call: Call[T]) -> asyncio.Task[T]:
@@ -35,15 +21,20 @@ def start(call: Call[T]) -> asyncio.Task[T]:
     return asyncio.create_task(made())
 
 
-async def race(
-    tasks: Sequence[asyncio.Task[T]], *, catch: type[Exception], discard: Discard[T] = nothing_held
+async def first_completed(
+    tasks: Sequence[asyncio.Task[T]], *, catch: type[Exception], discard: Discard[T] = no_discard
 ) -> T:
-    """`first_completed`, for calls that run already. They end with this, whatever happens."""
+    """Return the first value that arrives. None of the tasks runs when this returns.
+
+    The other tasks are cancelled and awaited, and `discard` gets a value that arrives too late. After
+    an error of the class `catch` the other tasks decide. If all fail, the error of the first task is
+    raised, which the caller would have got without the others. Any other error is raised at once.
+    """
     try:
         winner = await _first_success(tasks, catch)
-        await let_go([task for task in tasks if task is not winner], discard)
+        await discard_losers([task for task in tasks if task is not winner], discard)
     except BaseException:
-        await let_go(tasks, discard)
+        await discard_losers(tasks, discard)
         raise
     return winner.result()
 
@@ -66,11 +57,36 @@ async def _first_success(
     return tasks[0]
 
 
-async def let_go(tasks: Sequence[asyncio.Task[T]], discard: Discard[T] = nothing_held) -> None:
-    """End the tasks; a cancelled one may still have a value, which somebody has to close."""
+async def discard_losers(
+    tasks: Sequence[asyncio.Task[T]], discard: Discard[T] = no_discard
+) -> None:
+    """Cancel the tasks, and discard the value of a task that had ended before."""
     try:
-        await end_all(tasks)
+        await cancel_and_wait(tasks)
     finally:
         for task in tasks:
             if not task.cancelled() and task.exception() is None:
                 await discard(task.result())
+
+
+async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Cancel the tasks and wait until each of them has ended.
+
+    A cancelled task still runs: it closes its connection and gives its place in the pool back. If the
+    caller is cancelled while waiting, it still waits for the tasks and re-raises afterwards. Tasks are
+    cancelled only once, so that their cleanup is not interrupted. Their errors are dropped.
+    """
+    ending = [*tasks]
+    for task in ending:
+        task.cancel()
+    cancelled: asyncio.CancelledError | None = None
+    while running := [task for task in ending if not task.done()]:
+        try:
+            await asyncio.wait(running)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    for task in ending:
+        if not task.cancelled():
+            task.exception()  # retrieved, or asyncio logs that it never was
+    if cancelled is not None:
+        raise cancelled

@@ -1,7 +1,7 @@
-"""Try again, after a wait, what may succeed a little later.
+"""Retries: repeat a call that failed for a passing reason, after a wait.
 
-tenacity keeps the books: attempts, waits, the decision to stop. It costs 38 µs a call even when
-nothing fails, so the first attempt is made without it and it is entered at the first failure.
+tenacity counts the attempts, waits, and decides when to stop. It costs 38 µs a call even when nothing
+fails, so the first attempt is made without it, and it takes over at the first failure.
 """
 
 import asyncio
@@ -15,8 +15,6 @@ from annotated_types import Ge, Gt, Le
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 from tenacity.wait import wait_base
 
-from app.resilience.retry_budget import RetryBudget
-
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
 E_contra = TypeVar("E_contra", bound=Exception, contravariant=True)
@@ -24,14 +22,14 @@ E_contra = TypeVar("E_contra", bound=Exception, contravariant=True)
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """How often and how patiently. Waits grow as base x 2^n with full jitter, up to the maximum.
+    """The number of attempts and the waits: base x 2^n with full jitter, up to the maximum.
 
-    A provider may ask for a longer pause: it gets it up to `max_wait_s`, and beyond that the error
-    is raised at once, because nobody waits for hours in an open request. `deadline_s` is for all
-    attempts and waits together: no attempt starts after it, and one that runs is given up. `None`:
-    there is no end but that of the attempts.
+    A provider may ask for a longer pause. Up to `max_wait_s` it is kept; beyond that the error is
+    raised at once, because a client does not wait for hours in an open request. `deadline_s` is for
+    all attempts and waits together: no attempt starts after it, and a running one is cancelled.
+    `None`: only the number of attempts is limited.
 
-    All calls share one budget of retries: `app.resilience.retry_budget` says how it is earned.
+    All calls share one budget of retries: see `RetryBudget`.
     """
 
     max_attempts: Annotated[int, Ge(1), Le(10)] = 3
@@ -43,8 +41,39 @@ class RetryPolicy:
     budget_reserve: Annotated[float, Ge(1), Le(10_000)] = 20.0
 
 
+class RetryBudget:
+    """A limit on the number of retries of all calls together.
+
+    Attempts per call only limit the cost of one call. While a provider is down, three attempts per
+    call triple its load at the time when it can handle the least. The idea comes from Finagle's
+    `RetryBudget` and gRPC's retry throttling (gRFC A6): calls add to a balance, retries subtract
+    from it, and the balance has a maximum.
+
+    Each call earns `ratio` of a retry; `reserve` is the initial and the maximum balance.
+
+    So n calls are followed by at most `reserve + ratio x n` retries, and the full reserve is
+    available again after a time without retries. With a ratio of 0 only the reserve is available.
+    """
+
+    def __init__(self, ratio: float, reserve: float) -> None:
+        self._ratio = ratio
+        self._reserve = reserve
+        self._balance = reserve
+
+    def earn(self) -> None:
+        """Count the first attempt of a call."""
+        self._balance = min(self._reserve, self._balance + self._ratio)
+
+    def spend(self) -> bool:
+        """Take one retry from the balance; False if the balance is too low."""
+        if self._balance < 1:
+            return False
+        self._balance -= 1
+        return True
+
+
 class DeadlineExceededError(Exception):
-    """The time for all attempts is over. An attempt was still running; nobody knows its end."""
+    """The time for all attempts is over. The running attempt was cancelled; its outcome is unknown."""
 
     def __init__(self, deadline_s: float) -> None:
         super().__init__(f"No answer within {deadline_s:g} s")
@@ -61,28 +90,11 @@ class RefusalHook(Protocol[E_contra]):
         """Attempt number `attempt` failed, and the budget does not allow another one."""
 
 
-def always(_: Exception, /) -> bool:
-    """Every error of the type is worth another attempt."""
-    return True
-
-
-def never_told(_: Exception, /) -> None:
-    """The pause that an error asks for, when errors do not say."""
-
-
-def not_reported(_attempt: int, _wait_s: float, _error: Exception, /) -> None:
-    """The hook of someone who does not want to know."""
-
-
-def refusal_not_reported(_attempt: int, _error: Exception, /) -> None:
-    """Nor of this."""
-
-
 class Retry(Generic[E]):
-    """`await retry(call)` is `await call()`, again and again while it raises `on` and is `worth` it.
+    """`await retry(call)` repeats `await call()` while it raises `on` and the error is `worth` it.
 
-    Raises the last error when it gives up, and `DeadlineExceededError` when the deadline ends an
-    attempt. One object serves all calls to the same place, because they share its budget.
+    Raises the last error after the last attempt, and `DeadlineExceededError` when the deadline ends
+    an attempt. One object serves all calls to one provider, because they share its budget.
     """
 
     def __init__(
@@ -90,10 +102,10 @@ class Retry(Generic[E]):
         policy: RetryPolicy,
         *,
         on: type[E],
-        worth: Callable[[E], bool] = always,
-        pause_s: Callable[[E], float | None] = never_told,
-        report: RetryHook[E] = not_reported,
-        budget_spent: RefusalHook[E] = refusal_not_reported,
+        worth: Callable[[E], bool] | None = None,
+        pause_s: Callable[[E], float | None] | None = None,
+        report: RetryHook[E] | None = None,
+        budget_spent: RefusalHook[E] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -133,7 +145,7 @@ class Retry(Generic[E]):
 
         async def attempt() -> T:
             nonlocal failed
-            if failed is not None:  # the first attempt is over; tenacity is told how it ended
+            if failed is not None:  # the first attempt is over: raise its error to tenacity
                 error, failed = failed, None
                 raise error
             return await self._in_time(call, ends)
@@ -150,7 +162,7 @@ class Retry(Generic[E]):
         return result
 
     def _is_worth_it(self, error: BaseException) -> bool:
-        return isinstance(error, self._on) and self._worth(error)
+        return isinstance(error, self._on) and (self._worth is None or self._worth(error))
 
     def _gives_up(self, state: RetryCallState, ends: float) -> bool:
         return self._is_late(state, ends) or not self._can_pay(state)
@@ -164,14 +176,17 @@ class Retry(Generic[E]):
 
     def _can_pay(self, state: RetryCallState) -> bool:
         can_pay = self._budget.spend()
-        if not can_pay:
+        if not can_pay and self._budget_spent is not None:
             self._budget_spent(state.attempt_number, self._error(state))
         return can_pay
 
     def _before_sleep(self, state: RetryCallState) -> None:
-        self._report(state.attempt_number, state.upcoming_sleep, self._error(state))
+        if self._report is not None:
+            self._report(state.attempt_number, state.upcoming_sleep, self._error(state))
 
     def _asked_pause_s(self, state: RetryCallState) -> float:
+        if self._pause_s is None:
+            return 0.0
         return max(self._pause_s(self._error(state)) or 0.0, 0.0)
 
     def _error(self, state: RetryCallState) -> E:
@@ -182,9 +197,9 @@ class Retry(Generic[E]):
 
 
 class _JitterAfterPause(wait_base):
-    """The pause that was asked for, and the jitter on top of it.
+    """The pause that the provider asked for, plus jitter.
 
-    A hundred callers who were all told "in two seconds" must not come back in the same instant.
+    A hundred callers with the same `Retry-After` must not come back in the same instant.
     """
 
     def __init__(self, policy: RetryPolicy, pause_s: Callable[[RetryCallState], float]) -> None:

@@ -1,28 +1,44 @@
-"""Equal calls at the same time become one.
+"""Identical calls at the same time become one.
 
 Named after Go's `golang.org/x/sync/singleflight`. Here a call is a series of values (an answer in
 one piece is a series of one), because streams are shared too.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-from app.resilience.tasks import end_all
+from app.resilience.race import cancel_and_wait
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 E = TypeVar("E", bound=BaseException)
 
-Series = Callable[[], AsyncGenerator[T, None]]
+
+class Values(Protocol[T_co]):
+    """An iterator that can be closed, such as an async generator."""
+
+    def __aiter__(self) -> AsyncIterator[T_co]: ...
+
+    def aclose(self) -> Coroutine[Any, Any, None]: ...
+
+
+Series = Callable[[], Values[T]]
+
+
+# Values that a call may be ahead of its fastest reader. Without a bound the call of a client that does
+# not read would fill the memory with its whole answer.
+_MAX_AHEAD = 256
 
 
 class SingleFlight(Generic[T]):
-    """Who comes while an equal call runs gets its values: first those it missed, then live.
+    """A caller that joins an identical call in flight first gets the values already produced, then live.
 
-    Values are kept until the call is over, and nothing is remembered afterwards, least of all an
-    error. The call runs in a task of its own, in the context of who came first. One who leaves
-    disturbs nobody else; with the last one the call is cancelled, and awaited.
+    Values are kept until the call ends. Afterwards nothing is kept, and no error either. The call
+    runs in a task of its own, in the context of its first caller. A caller that leaves does not
+    affect the others. When the last one leaves, the call is cancelled and awaited. The call waits for
+    the fastest caller, and for no other.
     """
 
     def __init__(self) -> None:
@@ -32,7 +48,7 @@ class SingleFlight(Generic[T]):
         return key in self._flights
 
     async def join(self, key: str, call: Series[T]) -> AsyncGenerator[T, None]:
-        """The values of `call()`, or of an equal call that runs. Raises what that raises."""
+        """Yield the values of `call()`, or of an identical call in flight, and raise its error."""
         flight = self._flights.get(key) or self._begin(key, call)
         flight.passengers += 1
         seen = 0
@@ -45,14 +61,17 @@ class SingleFlight(Generic[T]):
             flight.passengers -= 1
             if not flight.passengers:
                 self._forget(key, flight)
-                await end_all([flight.task])
+                if not flight.task.done():
+                    await cancel_and_wait([flight.task])
 
     def _begin(self, key: str, call: Series[T]) -> "_Flight[T]":
         flight = self._flights[key] = _Flight(call)
 
-        def over(_task: asyncio.Task[None]) -> None:
+        def over(task: asyncio.Task[None]) -> None:
             self._forget(key, flight)
             flight.tell()
+            if not task.cancelled():
+                task.exception()  # retrieved, or asyncio logs that it never was
 
         flight.task.add_done_callback(over)
         return flight
@@ -63,16 +82,21 @@ class SingleFlight(Generic[T]):
 
 
 class _Flight(Generic[T]):
-    """One call that runs, and what has come of it."""
+    """A call in flight, with the values that it has produced."""
 
     def __init__(self, call: Series[T]) -> None:
         self.passengers = 0
         self.task = asyncio.create_task(self._fly(call))
         self._values: list[T] = []
         self._news = asyncio.Event()
+        self._furthest = 0  # how many values the fastest caller has read
+        self._is_read = asyncio.Event()
 
     async def after(self, seen: int) -> Sequence[T]:
-        """Wait for what comes after the first `seen` values; nothing, if they were all."""
+        """Wait for the values after the first `seen` ones; empty when the call has ended."""
+        if seen > self._furthest:
+            self._furthest = seen
+            self._is_read.set()
         while len(self._values) == seen and not self.task.done():
             await self._news.wait()
         if len(self._values) == seen and (error := self.task.exception()) is not None:
@@ -88,14 +112,21 @@ class _Flight(Generic[T]):
             async for value in values:
                 self._values.append(value)
                 self.tell()
+                while len(self._values) - self._furthest >= _MAX_AHEAD:
+                    self._is_read.clear()
+                    await self._is_read.wait()
 
 
 def _own(error: E) -> E:
-    """Copy an error, so that each who raises it has a traceback of their own.
+    """Copy an error, so that each caller that raises it has a traceback of its own.
 
-    Not by calling its class, which may want to know more than its arguments.
+    Not by calling its class, which may have other parameters than `args`. An error that cannot be
+    made again (Pydantic's) is raised itself.
     """
-    own = type(error).__new__(type(error), *error.args)
+    try:
+        own = type(error).__new__(type(error), *error.args)
+    except TypeError:
+        return error
     own.__dict__.update(error.__dict__)
     own.__cause__, own.__context__ = error.__cause__, error.__context__
     own.__suppress_context__ = error.__suppress_context__

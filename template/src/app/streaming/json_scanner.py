@@ -1,7 +1,7 @@
-"""JSON's grammar (RFC 8259), followed through text that comes in pieces. No I/O, and nothing is kept.
+"""A scanner for JSON (RFC 8259) in text that arrives in pieces. No I/O; the text is not stored.
 
-Python's own parser wants the whole text. This one says after every piece whether the value is
-complete, or can no longer become one; regular expressions pass over what is plain.
+Python's own parser needs the whole text. This scanner tells after every piece whether the value is
+complete, or can no longer become valid. Regular expressions skip ordinary characters quickly.
 """
 
 import re
@@ -12,14 +12,14 @@ MAX_DEPTH = 100
 
 _SPACE = re.compile(r"[ \t\n\r]+")
 _PLAIN = re.compile(r'[^"\\\x00-\x1f]+')  # inside a string
-_WORD = re.compile(r"[-+.0-9A-Za-z]+")  # a number, true, false or null, or nonsense
+_WORD = re.compile(r"[-+.0-9A-Za-z]+")  # a number, true, false, null, or an invalid word
 _SCALAR = re.compile(
     r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null", re.ASCII
 )
 _ESCAPE = re.compile(r'["\\/bfnrt]|u[0-9A-Fa-f]{4}')
 _ESCAPE_SO_FAR = re.compile(r"u[0-9A-Fa-f]{0,3}")
 
-# What may come next: the characters that a token may begin with.
+# The characters with which the next token may begin.
 _ANY_VALUE = '"{[-0123456789tfn'
 _ITEM_OR_END = _ANY_VALUE + "]"
 _KEY_OR_END = '"}'
@@ -28,25 +28,25 @@ _COLON = ":"
 _AFTER_VALUE = {"}": ",}", "]": ",]"}
 
 
-_Reader = Callable[[str, int, int], int]  # from where to where; returns how far it went
+_Reader = Callable[[str, int, int], int]  # (text, from, to) to the offset after the last read one
 
 
 class Verdict(Enum):
     UNFINISHED = auto()
     COMPLETE = auto()
-    BROKEN = auto()  # no continuation makes JSON of it
+    BROKEN = auto()  # no continuation can make it valid JSON
     TOO_DEEP = auto()
 
 
 class JSONScanner:
-    """Follows one array or object. `innermost` is the offset of the last bracket still open."""
+    """Scans one array or object. `innermost` is the offset of the last bracket still open."""
 
     def __init__(self, max_depth: int = MAX_DEPTH) -> None:
         self._max_depth = max_depth
         self.verdict = Verdict.UNFINISHED
         self._read: _Reader = self._token
         self._expected = "{["
-        self._open: list[tuple[str, int]] = []  # what closes each bracket, and where it stands
+        self._open: list[tuple[str, int]] = []  # each bracket's closing character and offset
         self._start = 0
         self._escape = ""
         self._word: list[str] = []
@@ -56,9 +56,9 @@ class JSONScanner:
         return self._open[-1][1]
 
     def scan(self, text: str, at: int, end: int, start: int) -> int:
-        """Go on at `text[at]`, up to `end`, and return how far it went.
+        """Scan `text` from `at` to `end`, and return the offset after the last character read.
 
-        `start` is where the value begins: a negative number, when in an earlier text.
+        `start` is the offset at which the value begins; negative if that was in an earlier text.
         """
         self._start = start
         while at < end and self.verdict is Verdict.UNFINISHED:
@@ -136,7 +136,7 @@ class JSONScanner:
         stop = _behind(_WORD, text, at, end)
         self._word.append(text[at:stop])
         if stop == end:
-            return stop  # it may go on in the next piece
+            return stop  # the word may continue in the next piece
         if _SCALAR.fullmatch("".join(self._word)):
             self._expected = _AFTER_VALUE[self._open[-1][0]]
             self._read = self._token

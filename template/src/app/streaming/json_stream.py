@@ -1,16 +1,17 @@
-"""JSON values, picked out of text as it arrives. No I/O.
+"""Finds JSON values in text that arrives in pieces. No I/O.
 
-A value is an object or an array at the top level, whatever stands around it: prose, code fences,
-other values. Numbers, words and quoted strings that stand alone are not values here: prose is full
+A value is an object or array at the top level; the text around it may be prose, code fences or
+other values. Numbers, words and quoted strings at the top level are ignored, because prose is full
 of them.
 
-A bracket in prose begins something that soon cannot be JSON. Then the search goes on right behind
-the innermost bracket that is still open, because those outside of it fail at the same character.
-So every character is looked at no more than three times, however the text is cut into pieces: once
-as part of a failure, once more if that began inside what looked like a string, once in a value.
+After a bracket in prose, the text soon stops being valid JSON. The search then continues directly
+after the innermost bracket that is still open, because the outer brackets fail at the same
+character. So each character is read at most three times, however the text is split: once as part of
+a failure, once more if that failure began inside an apparent string, and once in a value.
 """
 
 import re
+from collections.abc import Callable, Iterator
 
 from app.streaming.json_scanner import MAX_DEPTH, JSONScanner, Verdict
 
@@ -20,31 +21,59 @@ _BRACKET = re.compile(r"[\[{]")
 
 
 class JSONLimitError(ValueError):
-    """A value is larger, or nested deeper, than the buffer is willing to follow."""
+    """A value is longer, or nested more deeply, than the limit of the buffer."""
+
+
+# Finds the next possible beginning of a value, from an offset on. Returns its offset (the end of
+# the text if there is none), and the offset from which to read again with the next piece.
+NextBracket = Callable[[str, int], tuple[int, int]]
+
+
+def _bracket(text: str, at: int) -> tuple[int, int]:
+    found = _BRACKET.search(text, at)
+    return (len(text) if found is None else found.start()), len(text)
 
 
 class StreamBuffer:
-    def __init__(self, *, max_chars: int = MAX_VALUE_CHARS, max_depth: int = MAX_DEPTH) -> None:
+    """Buffers text and returns complete JSON values. `next_bracket` can skip parts of the text."""
+
+    def __init__(
+        self,
+        *,
+        max_chars: int = MAX_VALUE_CHARS,
+        max_depth: int = MAX_DEPTH,
+        next_bracket: NextBracket = _bracket,
+    ) -> None:
+        self._next_bracket = next_bracket
+        self._undecided = ""  # text after the last value, to be read again with the next piece
         self._max_chars = max_chars
         self._max_depth = max_depth
-        self._scanner: JSONScanner | None = None  # of the value that has begun
-        self._held: list[str] = []  # what earlier pieces had of it
+        self._scanner: JSONScanner | None = None  # of the value that has begun, if any
+        self._held: list[str] = []  # the parts of this value in earlier pieces
         self._held_chars = 0
 
     def feed(self, text: str) -> list[str]:
-        """Return each value that `text` completes, as the JSON that was written.
+        """Return each value that `text` completes, as its original JSON text.
 
-        Raises `JSONLimitError`; there is nothing more to be had from the buffer then.
+        Raises `JSONLimitError`; the buffer cannot be used after that.
         """
-        values = []
+        return list(self.read(text))
+
+    def read(self, text: str) -> Iterator[str]:
+        """Like `feed`, but yields each value before it reads on. Iterate it to the end."""
+        text, self._undecided = self._undecided + text, ""
         start, at = -self._held_chars, 0
-        while self._scanner is not None or (at := _bracket(text, at)) < len(text):
+        while True:
             if self._scanner is None:
+                at, again = self._next_bracket(text, at)
+                if at == len(text):
+                    self._undecided = text[again:]
+                    break
                 start, self._scanner = at, JSONScanner(self._max_depth)
             scanner = self._scanner
             at = scanner.scan(text, at, min(len(text), start + self._max_chars), start)
             if scanner.verdict is Verdict.COMPLETE:
-                values.append(self._released() + text[max(start, 0) : at])
+                yield self._released() + text[max(start, 0) : at]
             elif scanner.verdict is Verdict.BROKEN:
                 earlier = self._released()
                 text, at = earlier + text, start + len(earlier) + scanner.innermost + 1
@@ -52,10 +81,9 @@ class StreamBuffer:
                 self._check(scanner, at - start)
                 self._hold(text[max(start, 0) :])
                 break
-        return values
 
     def finish(self) -> str:
-        """Return what is left of a value that has begun and not ended: empty, if all have ended."""
+        """Return the text of an incomplete value; empty if all values are complete."""
         return self._released()
 
     def _check(self, scanner: JSONScanner, chars: int) -> None:
@@ -74,9 +102,3 @@ class StreamBuffer:
         self._held_chars = 0
         self._scanner = None
         return held
-
-
-def _bracket(text: str, at: int) -> int:
-    """Where the next value may begin: at the end, if nowhere."""
-    found = _BRACKET.search(text, at)
-    return len(text) if found is None else found.start()

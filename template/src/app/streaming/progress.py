@@ -1,4 +1,4 @@
-"""Tell somebody how far a stream is: a progress bar, a notebook, a metric.
+"""How far a stream is, for a metric, a progress bar or a notebook.
 
 async for event in reported(model.stream(request), size=text_length, tell=bar.update):
     ...
@@ -30,6 +30,44 @@ class StreamProgress:
 ProgressCallback = Callable[[StreamProgress], object]
 
 
+class StreamMeter:
+    """Counts the chunks of one stream, and calls `tell` after each of them."""
+
+    def __init__(
+        self,
+        tell: ProgressCallback | None = None,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.first_s: float | None = None
+        self.elapsed_s = 0.0
+        self._chunks = 0
+        self._characters = 0
+        self._tell = tell
+        self._clock = clock
+        self._started = clock()
+
+    def arrived(self, characters: int) -> None:
+        """Count a chunk, unless it is empty."""
+        if not characters:
+            return
+        self._chunks += 1
+        self._characters += characters
+        self.elapsed_s = self._clock() - self._started
+        if self.first_s is None:
+            self.first_s = self.elapsed_s
+        if self._tell is not None:
+            self._report(self._tell)
+
+    def _report(self, tell: ProgressCallback) -> None:
+        """A callback that fails is logged and not called again: it must not break the stream."""
+        try:
+            tell(StreamProgress(self._chunks, self._characters, self.elapsed_s, self.first_s))
+        except Exception as error:  # noqa: BLE001 - foreign code that only watches
+            self._tell = None
+            _log.warning("stream.progress_failed", error=type(error).__name__)
+
+
 async def reported(
     items: AsyncGenerator[T, None],
     *,
@@ -37,30 +75,9 @@ async def reported(
     tell: ProgressCallback,
     clock: Callable[[], float] = time.perf_counter,
 ) -> AsyncGenerator[T, None]:
-    """The same stream; `tell` hears of each item that has a `size`, before the reader gets it.
-
-    A callback that fails is logged and not called again: whoever watches a stream must not be able
-    to break it.
-    """
-    started = clock()
-    chunks = characters = 0
-    first_s: float | None = None
-    listener: ProgressCallback | None = tell
+    """The same stream; `tell` is called for each item that has a `size`, before the reader gets it."""
+    meter = StreamMeter(tell, clock=clock)
     async with aclosing(items):
         async for item in items:
-            if (length := size(item)) and listener is not None:
-                elapsed_s = clock() - started
-                chunks, characters = chunks + 1, characters + length
-                first_s = elapsed_s if first_s is None else first_s
-                listener = _told(listener, StreamProgress(chunks, characters, elapsed_s, first_s))
+            meter.arrived(size(item))
             yield item
-
-
-def _told(listener: ProgressCallback, progress: StreamProgress) -> ProgressCallback | None:
-    """Who is to be told next time: the same, or nobody."""
-    try:
-        listener(progress)
-    except Exception as error:  # noqa: BLE001 - somebody else's code, which only watches
-        _log.warning("stream.progress_failed", error=type(error).__name__)
-        return None
-    return listener

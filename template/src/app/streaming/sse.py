@@ -1,8 +1,8 @@
-"""Server-sent events, decoded from bytes as they arrive. No I/O.
+"""Decoder for server-sent events: bytes in, events out. No I/O.
 
-Lines end at LF, CR or CRLF and nowhere else: `bytes.splitlines` knows exactly these three, while
-`str.splitlines` would also break a text at U+2028, U+2029 and U+0085. Every byte is looked at a
-fixed number of times, however small the pieces are.
+A line ends at LF, CR or CRLF only. `bytes.splitlines` splits at exactly these three, while
+`str.splitlines` would also split at U+2028, U+2029 and U+0085. Each byte is read a fixed number of
+times, even if the chunks are very small.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class ServerSentEvent:
 
 
 class EventTooLargeError(ValueError):
-    """One event is larger than the decoder is willing to hold."""
+    """One event is larger than the decoder's limit."""
 
 
 class SSEDecoder:
@@ -28,7 +28,7 @@ class SSEDecoder:
         self._max_event_bytes = max_event_bytes
         self._at_start = True
         self._after_cr = False
-        self._partial: list[bytes] = []  # the pieces of a line whose end has not arrived
+        self._partial: list[bytes] = []  # the pieces of an incomplete line
         self._partial_bytes = 0
         self._data: list[str] = []
         self._data_bytes = 0
@@ -36,9 +36,9 @@ class SSEDecoder:
         self._last_id = ""
 
     def feed(self, data: bytes) -> list[ServerSentEvent]:
-        """The events that `data` completes."""
+        """Return the events that `data` completes."""
         if self._after_cr and data:
-            data = data.removeprefix(b"\n")  # the second half of a CRLF that was cut in two
+            data = data.removeprefix(b"\n")  # the LF of a CRLF that was split between two chunks
             self._after_cr = False
         if not data:
             return []
@@ -53,10 +53,24 @@ class SSEDecoder:
                 self._keep(piece)
         return events
 
-    def finish(self) -> bool:
-        """Whether the stream ended between two events.
+    def unfinished(self) -> ServerSentEvent | None:
+        """The event at the end of the stream that has no empty line after it, or None.
 
-        Half an event is dropped, as the standard says: the other half may be the one that matters.
+        The SSE specification discards it. Some servers omit the last empty line, so a reader that
+        can check whether the event is complete may use it, before it calls `finish`.
+        """
+        data = [*self._data]
+        name, _, value = b"".join(self._partial).partition(b":")
+        if name == b"data":
+            data.append(value.removeprefix(b" ").decode("utf-8", "replace"))
+        if not data:
+            return None
+        return ServerSentEvent("\n".join(data), self._event or "message", self._last_id)
+
+    def finish(self) -> bool:
+        """Return whether the stream ended between two events.
+
+        An incomplete event at the end is discarded, as the SSE specification requires.
         """
         whole = not (self._partial or self._data)
         self._partial.clear()
@@ -89,7 +103,7 @@ class SSEDecoder:
         return None
 
     def _field(self, name: bytes, value: bytes) -> None:
-        # A comment is a field without a name; it and every unknown field fall through.
+        # Comments (fields without a name) and unknown fields are ignored.
         if name == b"data":
             self._data.append(value.decode("utf-8", "replace"))
             self._data_bytes += len(value) + 1

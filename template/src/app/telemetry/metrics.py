@@ -1,47 +1,56 @@
-"""What the service counts, for Prometheus.
+"""The metrics of the service, for Prometheus.
 
 Every label has a bounded set of values: a route is a template, a provider and a model are
-configured names, an outcome is a class of the error tree. A label that a caller can choose fills
-Prometheus' memory.
+configured names, an outcome is a class of the error tree. A label with values chosen by callers
+would fill the memory of Prometheus.
 """
 
-from typing import Literal, TypeVar, get_args
+from collections.abc import Callable
+from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.process_collector import ProcessCollector
-from prometheus_client.registry import Collector
 
+from app.resilience.circuit_breaker import CircuitState
 from app.telemetry import observed
 from app.telemetry.recent import Recent
-from app.telemetry.series import Counted, Measured, Timed
+from app.telemetry.series import Labelled, StateOf, counter, gauge, histogram
 
-BreakerState = Literal["closed", "half_open", "open"]
 Operation = Literal["chat", "embeddings"]
-
-S = TypeVar("S", bound=Collector)
 
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FIRST_SERVER_ERROR = 500
 
-# Outcomes that say nothing about how a provider does: it was not asked, or not waited for.
-_NOT_THE_PROVIDERS = frozenset({"cached", "cancelled", "UnsupportedRequest"})
+# How a call can end. "refused": a guard or the converter refused the call, and the provider was not
+# called. Any other outcome is the name of an error: the call failed.
+_OK, _FAILED = "ok", "failed"
+_ENDS = {
+    "ok": _OK,
+    "cached": "cached",
+    "cancelled": "cancelled",
+    "LimitReachedError": "refused",
+    "CircuitOpenError": "refused",
+    "OverloadedError": "refused",
+    "UnsupportedRequestError": "refused",
+    "TokenLimitError": "refused",
+}
 
-# Our own answers take milliseconds, a model's take seconds, its tokens milliseconds again.
+# Our own endpoints answer in milliseconds, models in seconds; single tokens take milliseconds.
 _HTTP_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _LLM_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 _TOKEN_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1)
 
 
 def method_label(method: str) -> str:
-    """The method of a request, which its caller may have made up."""
+    """The method of a request, or OTHER for a method that is not a standard one."""
     return method if method in _METHODS else "OTHER"
 
 
 class Metrics:
     """One registry per instance: two services in one process do not share counts.
 
-    `recent_http` and `recent_llm` are the last minutes of the same, for `/metrics/summary`.
+    `recent_http` and `recent_llm` hold the calls of the last minutes, for `/metrics/summary`.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
@@ -49,11 +58,13 @@ class Metrics:
         self.recent_http = Recent()
         self.recent_llm = Recent()
         ProcessCollector(registry=self.registry)
-        self.registry.register(observed.DURATION)
+        self.registry.register(observed.DURATION.metric)
         self._measure_http()
+        self._measure_clients()
         self._measure_llm()
         self._measure_streams()
         self._measure_guards()
+        self._measure_tools()
 
     def _measure_http(self) -> None:
         self._http_requests = self._counter(
@@ -63,14 +74,46 @@ class Metrics:
         )
         self._http_duration = self._histogram(
             "http_request_duration_seconds",
-            "Time from a request's first byte to its answer's last.",
+            "Time from the first byte of a request to the last byte of its answer.",
             ("method", "route"),
             _HTTP_BUCKETS_S,
         )
-        self._http_in_flight = 0  # without labels, a number that Prometheus reads is enough
+        self._http_in_flight = 0  # it has no labels: an integer that Prometheus reads is enough
         Gauge(
             "http_requests_in_flight", "Requests being answered.", registry=self.registry
         ).set_function(lambda: self._http_in_flight)
+
+        self._bytes_in_flight = Gauge(
+            "http_bytes_in_flight",
+            "Memory that requests hold, as estimated; MAX_BYTES_IN_FLIGHT bounds it.",
+            registry=self.registry,
+        )
+        self._bytes_refused = self._counter(
+            "http_bytes_refusals", "Requests refused because others hold MAX_BYTES_IN_FLIGHT.", ()
+        )
+
+    def _measure_clients(self) -> None:
+        self._client_requests = self._counter(
+            "client_requests", "Requests of each client, by status.", ("client", "status")
+        )
+        self._client_unauthorized = self._counter(
+            "client_unauthorized",
+            "Requests without a valid client key: missing, malformed, unknown, expired.",
+            ("reason",),
+        )
+        self._client_limited = self._counter(
+            "client_limited", "Requests refused by a limit of the client.", ("client", "limit")
+        )
+        self._client_tokens = self._counter(
+            "client_tokens",
+            "Tokens that each client used, estimated where the provider reported none.",
+            ("client",),
+        )
+        self._client_cost = self._counter(
+            "client_cost_usd",
+            "US dollars that each client spent, as far as the prices are known.",
+            ("client",),
+        )
 
     def _measure_llm(self) -> None:
         self._llm_requests = self._counter(
@@ -80,8 +123,14 @@ class Metrics:
         )
         self._llm_duration = self._histogram(
             "llm_request_duration_seconds",
-            "Time from a call to a model to the end of its answer.",
+            "Time that the provider took for a call, in all attempts, until the answer or the failure.",
             ("provider", "operation"),
+            _LLM_BUCKETS_S,
+        )
+        self._llm_call_duration = self._histogram(
+            "llm_call_duration_seconds",
+            "Time from a call to its end: ok, cached, cancelled, refused, or failed.",
+            ("provider", "operation", "end"),
             _LLM_BUCKETS_S,
         )
         self._llm_in_flight = self._gauge(
@@ -89,13 +138,18 @@ class Metrics:
         )
         self._llm_tokens = self._counter(
             "llm_tokens",
-            "Tokens paid for, as the provider counts them.",
+            "Tokens paid for, as the provider counts them. All other kinds are parts of prompt and completion.",
             ("provider", "model", "kind"),
         )
         self._llm_cost = self._counter(
             "llm_cost_usd",
-            "US dollars spent on answers whose price is known.",
+            "US dollars spent, as far as the prices are known.",
             ("provider", "model"),
+        )
+        self._llm_unknown_cost = self._counter(
+            "llm_calls_of_unknown_cost",
+            "Attempts that may have cost more than the counted cost, by reason.",
+            ("provider", "reason"),
         )
 
     def _measure_streams(self) -> None:
@@ -115,14 +169,14 @@ class Metrics:
     def _measure_guards(self) -> None:
         self._retries = self._counter("llm_retries", "Attempts after the first.", ("provider",))
         self._fallbacks = self._counter(
-            "llm_fallbacks", "Times a provider was given up for the next one.", ("provider",)
+            "llm_fallbacks", "Fallbacks from a failed provider to the next one.", ("provider",)
         )
         self._cache = self._counter(
-            "llm_cache_lookups", "Questions looked up in the cache.", ("provider", "result")
+            "llm_cache_lookups", "Lookups in the cache, by result.", ("provider", "result")
         )
         self._hedges = self._counter(
             "llm_hedges",
-            "Second calls beside a slow first one, by whether the second answered first.",
+            "Second calls, sent because the first was slow, by whether the second answered first.",
             ("provider", "result"),
         )
         self._limiter_wait = self._histogram(
@@ -134,88 +188,191 @@ class Metrics:
         self._limiter_refused = self._counter(
             "llm_limiter_refusals", "Calls refused by our own limit.", ("provider",)
         )
-        self._breaker = self._gauge(
+        self._queue_waiting = self._gauge(
+            "llm_queue_waiting", "Calls that wait for a free connection now.", ("provider",)
+        )
+        self._queue_wait = self._histogram(
+            "llm_queue_wait_seconds",
+            "Time that calls waited for a free connection before they were sent.",
+            ("provider",),
+            _LLM_BUCKETS_S,
+        )
+        self._shed = self._counter(
+            "llm_shed",
+            "Calls refused because too many were waiting: full, displaced, timeout.",
+            ("provider", "reason"),
+        )
+        self._overflows = self._counter(
+            "llm_overflows",
+            "Calls sent to the next provider because all connections of this one were busy.",
+            ("provider",),
+        )
+        self._shared = self._counter(
+            "llm_shared", "Requests that joined an identical one in progress.", ("stream",)
+        )
+        self._breakers = StateOf(
             "llm_breaker_state",
-            "1 for the state that a provider's circuit breaker is in, 0 for the others.",
-            ("provider", "state"),
+            "1 for the current state of a provider's circuit breaker, 0 for the others.",
+            "provider",
+            get_args(CircuitState),
+        )
+        self.registry.register(self._breakers)
+
+    def _measure_tools(self) -> None:
+        self._tool_calls = self._counter(
+            "tool_calls", "Tool calls of models, by tool and outcome.", ("tool", "outcome")
+        )
+        self._tool_duration = self._histogram(
+            "tool_call_duration_seconds", "Duration of tool calls.", ("tool",), _LLM_BUCKETS_S
+        )
+        self._tool_rounds = self._counter(
+            "tool_rounds", "Rounds of tool calls: answers that call tools, and the results.", ()
+        )
+        self._tool_loops = self._counter(
+            "tool_loops",
+            "Requests with a tool loop, by their end: answered, a bound, failed or cancelled.",
+            ("end",),
         )
 
     def http_started(self) -> None:
         self._http_in_flight += 1
 
     def http_request(self, method: str, route: str, status: int, duration_s: float) -> None:
-        """Count a request that `http_started` announced and that is over."""
+        """Count a finished request, for which `http_started` was called before."""
         method = method_label(method)
         failed = status >= _FIRST_SERVER_ERROR
         self._http_in_flight -= 1
-        self._http_requests.add(method, route, str(status))
-        self._http_duration.add(duration_s, method, route)
+        self._http_requests[method, route, str(status)].inc()
+        self._http_duration[method, route].observe(duration_s)
         self.recent_http.add(f"{method} {route}", duration_s, failed=failed)
 
+    def watch_bytes(self, in_flight: Callable[[], int]) -> None:
+        self._bytes_in_flight.set_function(in_flight)
+
+    def bytes_refused(self) -> None:
+        self._bytes_refused[()].inc()
+
+    def client_request(self, client: str, status: int) -> None:
+        self._client_requests[client, str(status)].inc()
+
+    def client_unauthorized(self, reason: str) -> None:
+        self._client_unauthorized[reason].inc()
+
+    def client_limited(self, client: str, limit: str) -> None:
+        self._client_limited[client, limit].inc()
+
+    def client_used(self, client: str, tokens: int, nanousd: int) -> None:
+        if tokens:
+            self._client_tokens[client].inc(tokens)
+        if nanousd:
+            self._client_cost[client].inc(nanousd / 1_000_000_000)
+
     def llm_started(self, provider: str) -> None:
-        self._llm_in_flight.add(provider)
+        self._llm_in_flight[provider].inc()
 
     def llm_request(
-        self, provider: str, operation: Operation, model: str, outcome: str, duration_s: float
+        self,
+        provider: str,
+        operation: Operation,
+        model: str,
+        outcome: str,
+        duration_s: float,
+        *,
+        provider_s: float | None,
     ) -> None:
-        """Count a call that `llm_started` announced and that is over."""
-        self._llm_in_flight.add(provider, amount=-1)
-        self._llm_requests.add(provider, operation, model, outcome)
-        self._llm_duration.add(duration_s, provider, operation)
-        if outcome not in _NOT_THE_PROVIDERS:
-            self.recent_llm.add(f"{provider} {operation}", duration_s, failed=outcome != "ok")
+        """Count a finished call, for which `llm_started` was called before.
 
-    def llm_tokens(self, provider: str, model: str, *, prompt: int, completion: int) -> None:
-        self._llm_tokens.add(provider, model, "prompt", amount=prompt)
-        self._llm_tokens.add(provider, model, "completion", amount=completion)
+        `provider_s` is the provider's part of the duration; `None` if the provider was not called.
+        """
+        end = _ENDS.get(outcome, _FAILED)
+        self._llm_in_flight[provider].dec()
+        self._llm_requests[provider, operation, model, outcome].inc()
+        self._llm_call_duration[provider, operation, end].observe(duration_s)
+        if provider_s is not None and end in {_OK, _FAILED}:
+            self._llm_duration[provider, operation].observe(provider_s)
+            self.recent_llm.add(f"{provider} {operation}", provider_s, failed=end == _FAILED)
+
+    def llm_tokens(
+        self, provider: str, model: str, *, prompt: int, completion: int, **parts: int
+    ) -> None:
+        """Count tokens by kind; `parts` are kinds that are part of the prompt or completion."""
+        for kind, tokens in {"prompt": prompt, "completion": completion, **parts}.items():
+            self._llm_tokens[provider, model, kind].inc(tokens)
+
+    def llm_unknown_cost(self, provider: str, reason: str) -> None:
+        self._llm_unknown_cost[provider, reason].inc()
 
     def llm_cost(self, provider: str, model: str, usd: float) -> None:
-        self._llm_cost.add(provider, model, amount=usd)
+        self._llm_cost[provider, model].inc(usd)
 
     def first_token(self, provider: str, seconds: float) -> None:
-        self._first_token.add(seconds, provider)
+        self._first_token[provider].observe(seconds)
 
     def per_token(self, provider: str, seconds: float) -> None:
-        self._per_token.add(seconds, provider)
+        self._per_token[provider].observe(seconds)
 
     def retry(self, provider: str) -> None:
-        self._retries.add(provider)
+        self._retries[provider].inc()
 
     def fallback(self, provider: str) -> None:
-        self._fallbacks.add(provider)
+        self._fallbacks[provider].inc()
 
     def cache(self, provider: str, *, hit: bool) -> None:
-        self._cache.add(provider, "hit" if hit else "miss")
+        self._cache[provider, "hit" if hit else "miss"].inc()
 
     def hedge(self, provider: str, *, won: bool) -> None:
-        self._hedges.add(provider, "won" if won else "lost")
+        self._hedges[provider, "won" if won else "lost"].inc()
 
     def limiter_wait(self, provider: str, seconds: float) -> None:
-        self._limiter_wait.add(seconds, provider)
+        self._limiter_wait[provider].observe(seconds)
 
     def limiter_refused(self, provider: str) -> None:
-        self._limiter_refused.add(provider)
+        self._limiter_refused[provider].inc()
 
-    def breaker_state(self, provider: str, state: BreakerState) -> None:
-        for known in get_args(BreakerState):
-            self._breaker.set(provider, known, value=known == state)
+    def queue(self, provider: str, waiting: Callable[[], int]) -> None:
+        self._queue_waiting[provider].set_function(waiting)
+
+    def queue_wait(self, provider: str, seconds: float) -> None:
+        self._queue_wait[provider].observe(seconds)
+
+    def shed(self, provider: str, reason: str) -> None:
+        self._shed[provider, reason].inc()
+
+    def overflow(self, provider: str) -> None:
+        self._overflows[provider].inc()
+
+    def shared(self, *, stream: bool) -> None:
+        self._shared["true" if stream else "false"].inc()
+
+    def tool_call(self, tool: str, outcome: str, duration_s: float) -> None:
+        self._tool_calls[tool, outcome].inc()
+        self._tool_duration[tool].observe(duration_s)
+
+    def tool_loop(self, end: str, rounds: int) -> None:
+        self._tool_loops[end].inc()
+        self._tool_rounds[()].inc(rounds)
+
+    def breaker(self, provider: str, state: Callable[[], CircuitState]) -> None:
+        self._breakers.watch(provider, state)
 
     def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """Write the metrics in the format that the scraper prefers, and name its media type."""
+        """Render the metrics in the scraper's preferred format; also return the media type."""
         encode, media_type = choose_encoder(accept)
         return encode(self.registry), media_type
 
-    def _counter(self, name: str, what: str, labels: tuple[str, ...]) -> Counted:
-        return self._registered(Counted(name, what, labels))
+    def _counter(self, name: str, what: str, labels: tuple[str, ...]) -> Labelled[Counter]:
+        series = counter(name, what, labels)
+        self.registry.register(series.metric)
+        return series
 
-    def _gauge(self, name: str, what: str, labels: tuple[str, ...]) -> Measured:
-        return self._registered(Measured(name, what, labels))
+    def _gauge(self, name: str, what: str, labels: tuple[str, ...]) -> Labelled[Gauge]:
+        series = gauge(name, what, labels)
+        self.registry.register(series.metric)
+        return series
 
     def _histogram(
         self, name: str, what: str, labels: tuple[str, ...], buckets_s: tuple[float, ...]
-    ) -> Timed:
-        return self._registered(Timed(name, what, labels, buckets_s=buckets_s))
-
-    def _registered(self, series: S) -> S:
-        self.registry.register(series)
+    ) -> Labelled[Histogram]:
+        series = histogram(name, what, labels, buckets_s=buckets_s)
+        self.registry.register(series.metric)
         return series

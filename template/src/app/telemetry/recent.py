@@ -1,7 +1,7 @@
-"""How calls went during the last minutes: for a person, without a query language.
+"""Call statistics of the last minutes, readable without a query language.
 
-Time is cut into slices, each with counts and a sketch of durations; the oldest slice is reused for
-the newest. So the window slides, and its memory is bounded by its slices and by the names in it.
+Time is divided into slices with counts and a sketch of durations, and the newest slice replaces the
+oldest. So the window slides, and the number of slices and of names limits its memory.
 """
 
 import time
@@ -16,7 +16,7 @@ _SLICES = 30
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """Of one kind of call, within the window. Percentiles are null when nothing was called."""
+    """Statistics of one kind of call in the window. Percentiles are null without calls."""
 
     count: int
     errors: int
@@ -34,7 +34,7 @@ class _Slice:
 
 
 class Recent:
-    """Calls of the last `window_s` seconds by name. Names are the caller's to bound."""
+    """Calls of the last `window_s` seconds by name. The caller must limit the number of names."""
 
     def __init__(
         self, window_s: float = WINDOW_S, *, clock: Callable[[], float] = time.monotonic
@@ -50,8 +50,8 @@ class Recent:
         current.errors += failed
 
     def statistics(self) -> dict[str, Statistics]:
-        """What was called within the window, by name, in alphabetical order."""
-        newest = self._slice_number()
+        """The statistics of each name with calls in the window, in alphabetical order."""
+        newest = int(self._clock() // self._slice_s)
         oldest = newest - _SLICES + 1
         found = {}
         for name, ring in sorted(self._rings.items()):
@@ -60,14 +60,11 @@ class Recent:
                 found[name] = _statistics(slices)
         return found
 
-    def _slice_number(self) -> int:
-        return int(self._clock() // self._slice_s)
-
     def _current(self, name: str) -> _Slice:
         ring = self._rings.get(name)
         if ring is None:
             ring = self._rings[name] = [_Slice() for _ in range(_SLICES)]
-        number = self._slice_number()
+        number = int(self._clock() // self._slice_s)
         current = ring[number % _SLICES]
         if current.number != number:
             current = ring[number % _SLICES] = _Slice(number)

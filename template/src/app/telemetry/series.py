@@ -1,64 +1,69 @@
-"""Metrics by their labels: `counted.add("openai", "ok")`, `timed.add(0.8, "openai")`.
+"""Metrics by labels: `calls["openai", "ok"].inc()`, `durations["openai"].observe(0.8)`.
 
-prometheus_client's `labels()` takes a lock and converts each value, every time. What it returned is
-kept here, which makes counting four times cheaper. Labels have bounded values, so what is kept is
-bounded as well.
+prometheus_client's `labels()` takes a lock and converts each value at every call. Its result is
+kept here, which makes counting four times faster. Labels have bounded sets of values, so the
+number of results is bounded too. A metric without labels is `jobs[()].inc()`.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram, Metric
+from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 M = TypeVar("M", Counter, Gauge, Histogram)
 
 
-class _Series(Collector, Generic[M]):
-    def __init__(self, metric: M) -> None:
-        self._metric: M = metric
-        self._known: dict[tuple[str, ...], M] = {}
+class Labelled(dict[str | tuple[str, ...], M], Generic[M]):
+    """A counter, gauge or histogram for each value of the labels of `metric`, made at first use."""
 
-    def _of(self, labels: tuple[str, ...]) -> M:
-        child = self._known.get(labels)
-        if child is None:
-            child = self._known[labels] = self._metric.labels(*labels)
+    def __init__(self, metric: M) -> None:
+        super().__init__()
+        self.metric: M = metric
+
+    def __missing__(self, labels: str | tuple[str, ...]) -> M:
+        values = (labels,) if isinstance(labels, str) else labels
+        child: M = self.metric.labels(*values) if values else self.metric
+        self[labels] = child
         return child
 
-    def collect(self) -> Iterable[Metric]:
-        return self._metric.collect()
+
+def counter(name: str, what: str, labels: Sequence[str]) -> Labelled[Counter]:
+    """A number that only grows. In the output its name ends in `_total`."""
+    return Labelled(Counter(name, what, labels, registry=None))
 
 
-class Counted(_Series[Counter]):
-    """A number that only grows. It is called `…_total` where it is shown."""
-
-    def __init__(self, name: str, what: str, labels: Sequence[str]) -> None:
-        super().__init__(Counter(name, what, labels, registry=None))
-
-    def add(self, *labels: str, amount: float = 1.0) -> None:
-        self._of(labels).inc(amount)
-
-
-class Measured(_Series[Gauge]):
+def gauge(name: str, what: str, labels: Sequence[str]) -> Labelled[Gauge]:
     """A number that goes up and down."""
-
-    def __init__(self, name: str, what: str, labels: Sequence[str]) -> None:
-        super().__init__(Gauge(name, what, labels, registry=None))
-
-    def add(self, *labels: str, amount: float = 1.0) -> None:
-        self._of(labels).inc(amount)
-
-    def set(self, *labels: str, value: float) -> None:
-        self._of(labels).set(value)
+    return Labelled(Gauge(name, what, labels, registry=None))
 
 
-class Timed(_Series[Histogram]):
-    """A histogram of seconds."""
+def histogram(
+    name: str, what: str, labels: Sequence[str], *, buckets_s: Sequence[float]
+) -> Labelled[Histogram]:
+    """A distribution of seconds."""
+    return Labelled(Histogram(name, what, labels, buckets=buckets_s, registry=None))
 
-    def __init__(
-        self, name: str, what: str, labels: Sequence[str], *, buckets_s: Sequence[float]
-    ) -> None:
-        super().__init__(Histogram(name, what, labels, buckets=buckets_s, registry=None))
 
-    def add(self, seconds: float, *labels: str) -> None:
-        self._of(labels).observe(seconds)
+class StateOf(Collector):
+    """A gauge per state: 1 for the current state, 0 for the others. Read at each scrape.
+
+    Some states change with time alone, without an event that could update a gauge.
+    """
+
+    def __init__(self, name: str, what: str, label: str, states: Sequence[str]) -> None:
+        self._name, self._what, self._label = name, what, label
+        self._states = tuple(states)
+        self._current: dict[str, Callable[[], str]] = {}
+
+    def watch(self, thing: str, state: Callable[[], str]) -> None:
+        self._current[thing] = state
+
+    def collect(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(self._name, self._what, labels=(self._label, "state"))
+        for thing, state in self._current.items():
+            current = state()
+            for known in self._states:
+                family.add_metric((thing, known), float(known == current))
+        return [family]

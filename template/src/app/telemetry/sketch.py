@@ -1,9 +1,9 @@
 """Percentiles of a stream of values, within 1% of the exact ones, in bounded memory.
 
 A DDSketch (Masson, Rim, Lee: "DDSketch: a fast and fully-mergeable quantile sketch with
-relative-error guarantees", VLDB 2019): buckets grow geometrically, so the middle of the bucket that
-a value falls into is never further from it than the promised share. Sketches of different times
-add up to the sketch of all of them, which is what a sliding window needs.
+relative-error guarantees", VLDB 2019). The widths of its buckets grow geometrically, so the middle
+of a value's bucket differs from the value by at most the relative error. The sum of the sketches of
+several times is the sketch of all their values, which a sliding window needs.
 """
 
 import math
@@ -11,8 +11,8 @@ from collections.abc import Iterable
 
 RELATIVE_ERROR = 0.01
 
-# Values outside are counted at the bounds. In seconds: from what no clock can tell apart to what no
-# request takes. 1,245 buckets lie between them, and no sketch has more.
+# Values outside this range count as the nearest bound. In seconds: shorter than any clock measures,
+# and longer than any request takes. The range has 1,245 buckets, and no sketch has more.
 _SMALLEST = 1e-6
 _LARGEST = 86_400.0
 
@@ -34,7 +34,7 @@ class QuantileSketch:
         self.count += 1
 
     def quantile(self, q: float) -> float | None:
-        """The smallest value that a share of `q` does not exceed (nearest rank); None of nothing."""
+        """The smallest value that a share of `q` does not exceed (nearest rank); None if empty."""
         rank = max(math.ceil(q * self.count), 1)
         for bucket in sorted(self.buckets):
             rank -= self.buckets[bucket]

@@ -4,11 +4,12 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.disconnect import CLIENT_CLOSED
+from app.telemetry.correlation import client
 from app.telemetry.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
 
-_CLIENT_CLOSED = 499  # nginx's number for a client that did not wait for its answer
 FIRST_SERVER_ERROR = 500
 
 # Asked every few seconds by machines. A line each would be most of the log.
@@ -26,7 +27,7 @@ class AccessLog:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        status = _CLIENT_CLOSED
+        status = CLIENT_CLOSED
         started = time.perf_counter()
         self._metrics.http_started()
 
@@ -44,6 +45,8 @@ class AccessLog:
     def _report(self, scope: Scope, status: int, duration_s: float) -> None:
         method, route = scope["method"], template(scope)
         self._metrics.http_request(method, route, status, duration_s)
+        if (name := client.get()) is not None:
+            self._metrics.client_request(name, status)
         _log.log(
             _level(route, status),
             "http.request",

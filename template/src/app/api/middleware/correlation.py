@@ -3,10 +3,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.telemetry.correlation import (
     accept_or_make,
+    client,
     request_id,
+    tenant,
     traceparent,
     valid_traceparent,
 )
+
+# Answers depend on the client's key, so no cache on the way may keep them. The files of `/docs` are
+# public.
+_NO_STORE = (b"cache-control", b"no-store")
+_KEPT = "/docs"
 
 
 class Correlation:
@@ -22,16 +29,21 @@ class Correlation:
         headers = Headers(scope=scope)
         parent = valid_traceparent(headers.get("traceparent"))
         current = accept_or_make(headers.get("x-request-id"), parent)
-        header = (b"x-request-id", current.encode())
+        added = [(b"x-request-id", current.encode())]
+        if not scope["path"].startswith(_KEPT):
+            added.append(_NO_STORE)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message = {**message, "headers": [*message.get("headers", ()), header]}
+                message = {**message, "headers": [*message.get("headers", ()), *added]}
             await send(message)
 
         tokens = request_id.set(current), traceparent.set(parent)
+        caller = client.set(None), tenant.set(None)  # `ClientAuth` and `Tenant` set them
         try:
             await self._app(scope, receive, send_with_id)
         finally:
             request_id.reset(tokens[0])
             traceparent.reset(tokens[1])
+            client.reset(caller[0])
+            tenant.reset(caller[1])

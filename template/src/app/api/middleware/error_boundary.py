@@ -6,7 +6,7 @@ from app.api.problems import ProblemResponse, describe, stopped
 
 
 class ErrorBoundary:
-    """The end of the line for errors that nobody expected: logged once, told to nobody.
+    """Last-resort handler: logs an unexpected exception once and answers with a generic 500.
 
     And for requests that a stopping service cannot wait for any longer.
     """

@@ -1,17 +1,18 @@
+from opentelemetry.trace import SpanKind, Tracer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.middleware.access_log import FIRST_SERVER_ERROR, PROBES, template
-from app.telemetry import conventions as named
-from app.telemetry.correlation import request_id
+from app.telemetry import conventions as semconv
+from app.telemetry.correlation import client, request_id
 from app.telemetry.metrics import method_label
-from app.telemetry.tracing import Tracer
+from app.telemetry.tracing import current, set_attributes, set_failed, span_of
 
 
 class Tracing:
     """One span per request, the caller's child where a `traceparent` came with it.
 
-    Inside `Correlation`, which has read that header, and outside of `AccessLog`, whose line should
-    carry the id of the trace. Probes would be most of the traces, and have none.
+    Inside `Correlation`, which has read that header, and outside of `AccessLog`: its line
+    carries the id of the trace. Probes would be most of the traces, and have none.
     """
 
     def __init__(self, app: ASGIApp, *, tracer: Tracer) -> None:
@@ -23,25 +24,27 @@ class Tracing:
             await self._app(scope, receive, send)
             return
         method = method_label(scope["method"])
-        told = {
-            named.HTTP_METHOD: "_OTHER" if method == "OTHER" else method,
-            named.URL_PATH: scope["path"],
-            named.URL_SCHEME: scope["scheme"],
-            named.HTTP_REQUEST_ID: [request_id.get() or ""],
+        attributes = {
+            semconv.HTTP_METHOD: "_OTHER" if method == "OTHER" else method,
+            semconv.URL_PATH: scope["path"],
+            semconv.URL_SCHEME: scope["scheme"],
+            semconv.HTTP_REQUEST_ID: [request_id.get() or ""],
         }
-        with self._tracer.span(method, told, kind="server") as span, span.current():
+        with span_of(self._tracer, method, attributes, kind=SpanKind.SERVER) as span, current(span):
 
             async def send_and_note(message: Message) -> None:
                 if message["type"] == "http.response.start":
                     status = message["status"]
-                    span.note({named.HTTP_STATUS: status})
+                    span.set_attribute(semconv.HTTP_STATUS, status)
                     if status >= FIRST_SERVER_ERROR:
-                        span.failed(str(status))
+                        set_failed(span, str(status))
                 await send(message)
 
             try:
                 await self._app(scope, receive, send_and_note)
             finally:
                 route = template(scope)
-                span.rename(f"{method} {route}")
-                span.note({named.HTTP_ROUTE: route})
+                span.update_name(f"{method} {route}")
+                span.set_attribute(semconv.HTTP_ROUTE, route)
+                if (name := client.get()) is not None:
+                    set_attributes(span, {semconv.CLIENT: name})

@@ -1,30 +1,32 @@
-"""One question to a secrets manager over HTTP, and its answer as JSON."""
+"""Sends a request to a secrets manager over HTTP and parses its JSON answer."""
 
 import json
 
 import httpx2 as httpx
 
-from app.configuration.unreadable import Unreachable, Unreadable
+from app.configuration.text_file import SourceError, SourceUnavailableError
 
 _OVERLOADED = 429
 _BROKEN = 500
 
 
 def ask(client: httpx.Client, method: str, url: str, body: object = None) -> object:
-    """Raise `Unreachable` for what may pass, and `Unreadable` for a refusal.
+    """Raise `SourceUnavailableError` for a temporary failure, and `SourceError` for a refusal.
 
-    What the manager says is not repeated: it may quote the credentials that it refuses.
+    The manager's message is not repeated, because it may contain the refused credentials.
     """
     try:
         answer = client.request(method, url, json=body)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise Unreachable(
+        raise SourceUnavailableError(
             "SECRETS_MANAGER", f"{_host(client)} does not answer ({type(error).__name__})"
         ) from None
     if answer.status_code == _OVERLOADED or answer.status_code >= _BROKEN:
-        raise Unreachable("SECRETS_MANAGER", f"{_host(client)} answers {answer.status_code}")
+        raise SourceUnavailableError(
+            "SECRETS_MANAGER", f"{_host(client)} answers {answer.status_code}"
+        )
     if not answer.is_success:
-        raise Unreadable(
+        raise SourceError(
             "SECRETS_MANAGER",
             f"{_host(client)} answers {answer.status_code} to {method} {answer.url.path}",
         )
@@ -35,11 +37,11 @@ def parsed(text: str) -> object:
     try:
         return json.loads(text)
     except ValueError:
-        raise Unreadable("SECRETS_NAME", "what is there is not JSON") from None
+        raise SourceError("SECRETS_NAME", "the secret's content is not JSON") from None
 
 
 def at(found: object, *keys: str) -> object:
-    """Follow the keys into an answer; nothing is there when one of them is not."""
+    """Return the value at the path of keys in an answer, or `None`."""
     for key in keys:
         found = found.get(key) if isinstance(found, dict) else None
     return found

@@ -1,20 +1,22 @@
-"""Secrets as files, one for each variable: how Kubernetes and Compose hand them to a container."""
+"""Reads secrets from files, one per variable, as Kubernetes and Compose mount them."""
 
-from collections.abc import Collection
+from collections.abc import Callable
 from pathlib import Path
 
-from app.configuration.unreadable import Unreadable
+from app.configuration.text_file import NotTextError, SourceError, read_text
 
 
-def mounted(directory: str, wanted: Collection[str]) -> dict[str, str]:
-    """Read the files that are named like a variable, in either case; others are somebody else's."""
+def mounted(directory: str, is_wanted: Callable[[str], bool]) -> dict[str, str]:
+    """Read the files that have the name of a variable, in either case; ignore all others."""
     try:
-        files = [file for file in Path(directory).iterdir() if file.name.upper() in wanted]
-        return {file.name.upper(): file.read_text(encoding="utf-8").strip() for file in files}
-    except (OSError, UnicodeDecodeError) as error:
-        raise Unreadable("SECRETS_DIR", f"cannot read {directory}: {_reason(error)}") from None
+        files = [file for file in Path(directory).iterdir() if is_wanted(file.name.upper())]
+    except OSError as error:
+        raise SourceError("SECRETS_DIR", f"cannot read {directory}: {error.strerror}") from None
+    return {file.name.upper(): _content(file) for file in files}
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    # A decoding error repeats what it could not decode.
-    return error.strerror or "?" if isinstance(error, OSError) else "a file is not UTF-8"
+def _content(file: Path) -> str:
+    try:
+        return read_text(file)
+    except NotTextError as error:
+        raise SourceError("SECRETS_DIR", f"{file} {error}") from None

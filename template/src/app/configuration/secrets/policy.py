@@ -1,4 +1,4 @@
-"""Where secrets are kept. The names of the variables are the ones of each manager's own tools."""
+"""The settings of the secrets managers. The variables have the names of the managers' own tools."""
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -21,7 +21,7 @@ _Secret = Annotated[SecretStr, AfterValidator(sendable)]
 
 @dataclass(frozen=True, slots=True)
 class SecretsPolicy:
-    """One secret, a JSON object whose keys are names of variables, and a directory of files."""
+    """The secret (a JSON object with variables as keys), and the directory of mounted files."""
 
     manager: Annotated[Manager, BeforeValidator(rules.lower)] | None = None
     name: Annotated[str, _text(r"^[A-Za-z0-9_.:/+=@-]+$", 512)] | None = None
@@ -31,21 +31,21 @@ class SecretsPolicy:
 
 @dataclass(frozen=True, slots=True)
 class AWSPolicy:
-    """Where the secret is. boto3 finds the credentials: a role, a profile, variables of its own."""
+    """The region of the secret. boto3 finds the credentials: a role, a profile, variables."""
 
     region: Annotated[str, _text(r"^[a-z0-9-]+$", 64)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GooglePolicy:
-    """Whose secret it is. google-auth finds the credentials: the machine's, a person's, a file's."""
+    """The project of the secret. google-auth finds the credentials: a machine's, user's, file's."""
 
     cloud_project: Annotated[str, _text(r"^[a-z0-9.:-]+$", 128)] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VaultPolicy:
-    """A token, or an AppRole: an id that is configured, and a secret id that is handed out."""
+    """Credentials for Vault: a token, or an AppRole (a configured role id and a secret id)."""
 
     addr: Annotated[str, _text(r"^https?://[^\s/?#@]+/*$", 512)] | None = None
     namespace: Annotated[str, _text(r"^[A-Za-z0-9_./-]+$", 128)] | None = None

@@ -1,4 +1,4 @@
-"""The secrets manager that the settings name: asked once per process, for one JSON object."""
+"""Reads the configured secret from the secrets manager, once per process."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -14,14 +14,14 @@ from app.configuration.secrets.policy import (
     SecretsPolicy,
     VaultPolicy,
 )
-from app.configuration.unreadable import Unreachable, Unreadable
+from app.configuration.text_file import SourceError, SourceUnavailableError
 
-# The standard library's: settings are read before the service's own log is set up.
+# The standard library's logger, because settings are read before our logging is configured.
 _early_log = logging.getLogger(__name__)
 
 
 class Store(BaseModel, frozen=True):
-    """Which manager is asked, for what, and as whom."""
+    """The settings of the secrets manager: its kind, the secret's name, the credentials."""
 
     secrets: SecretsPolicy = SecretsPolicy()
     aws: AWSPolicy = AWSPolicy()
@@ -37,9 +37,9 @@ _READERS: dict[Manager, Callable[[Store, str], object]] = {
 
 
 def store_of(values: Mapping[str, object]) -> Store:
-    """What settings that are not validated yet say about secrets; nothing, when it is wrong.
+    """Build the store's settings from unvalidated values; if they are invalid, return the defaults.
 
-    That it is wrong is for the settings to say, together with everything else.
+    The settings report invalid values later, together with all other errors.
     """
     try:
         return Store.model_validate(values)
@@ -49,28 +49,28 @@ def store_of(values: Mapping[str, object]) -> Store:
 
 @cache
 def fetched(store: Store, *, required: bool) -> Mapping[str, str]:
-    """The variables that the secret holds; none, when no manager is configured.
+    """The variables in the secret; none if no manager is configured.
 
-    Raises `Unreadable`. A manager that does not answer is survived where it is not `required`: a
-    laptop on a train has none, and the mock API needs no secret.
+    Raises `SourceError`. If the manager does not answer and is not `required`, the start continues:
+    a laptop without a network has no manager, and the mock API needs no secret.
     """
     manager, name = store.secrets.manager, store.secrets.name
     if manager is None:
         return {}
     if name is None:
-        raise Unreadable("SECRETS_NAME", f"must name a secret when SECRETS_MANAGER is {manager}")
+        raise SourceError("SECRETS_NAME", f"must name a secret when SECRETS_MANAGER is {manager}")
     try:
         return _as_variables(_READERS[manager](store, name))
-    except Unreachable as error:
+    except SourceUnavailableError as error:
         if required:
             raise
-        _early_log.warning("%s: going on without it, because this is dev", error)
+        _early_log.warning("%s: the start continues without it, because APP_ENV is dev", error)
         return {}
 
 
 def _as_variables(secret: object) -> dict[str, str]:
     if not isinstance(secret, dict):
-        raise Unreadable("SECRETS_NAME", "the secret must be a JSON object: names and values")
+        raise SourceError("SECRETS_NAME", "the secret must be a JSON object: names and values")
     scalars = {
         name: value for name, value in secret.items() if isinstance(value, str | int | float)
     }

@@ -1,17 +1,61 @@
-from dataclasses import dataclass, replace
-from typing import Annotated
+"""What servers that speak one API differ in, as data: see docs/providers.md."""
 
-from annotated_types import Ge, Le
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Literal
+from urllib.parse import parse_qsl
+
+from annotated_types import Ge, Gt, Le
 from pydantic import AfterValidator, SecretStr, StringConstraints
 
-from app.llm.types import ChatRequest, EmbeddingRequest
+from app.errors import LLMError, UnsupportedRequestError
+from app.llm.types import ChatRequest, EmbeddingRequest, ResolvedRequest
 
-# In dev a provider needs no key: the mock API takes any. Production refuses to start without one.
+MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
+EmbeddingEncoding = Literal["base64", "float"]
+JSONMode = Literal["json_schema", "json_object", "none"]
+Images = Literal["url", "data", "none"]
+KeyHeader = Literal["authorization", "api-key", "x-api-key"]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Facts about one server. Each is a setting: `PROVIDERS__<NAME>__<FIELD>`.
+
+    The defaults are OpenAI's own. `app.llm.providers.presets` has those of other servers.
+    """
+
+    # The field that limits the answer. A server that does not know it refuses the call, or ignores it.
+    max_tokens_field: MaxTokensField = "max_completion_tokens"
+    # Whether the server accepts `stream_options`, which asks for the token counts of a stream.
+    stream_options: bool = True
+    # base64 has a third of the bytes of a list of numbers; not every server knows it.
+    embedding_encoding: EmbeddingEncoding = "base64"
+    # How the server is told the form of an answer. Below `json_schema` the schema is in the prompt.
+    json_mode: JSONMode = "json_schema"
+    # Whether the server accepts `tools`.
+    tools: bool = True
+    # Which images the server accepts: https URLs and data URLs, data URLs only, or none.
+    images: Images = "url"
+    max_temperature: Annotated[float, Gt(0), Le(2)] = 2.0
+    key_header: KeyHeader = "authorization"
+    # Whether production refuses to start without a key.
+    key_required: bool = True
+
+
+# In dev a provider needs no key: the mock API takes any. Production refuses to start without one,
+# unless the provider's facts say that it needs none.
 PLACEHOLDER_KEY = "mock"
+
+_NO_LIST = {404, 405}
+
+# Metadata of a field that has no variable of its own.
+NO_SETTING = {"setting": False}
 
 
 def vendor(provider: str) -> str:
-    """Whose API it is, with whose settings and prices: calling it by an SDK is our affair."""
+    """The company with the API, the settings and the prices, also if its SDK makes the calls."""
     return provider.removesuffix("-sdk")
 
 
@@ -19,7 +63,7 @@ def sendable(key: SecretStr) -> SecretStr:
     """Accept what can travel in a header.
 
     A key with a line break in it would fail in the middle of a call, with an error that repeats it.
-    The final newline of a mounted file is nobody's intention, and is taken off.
+    The final newline of a mounted file is removed.
     """
     value = key.get_secret_value().strip()
     if not value or not value.isascii() or not value.isprintable():
@@ -27,34 +71,105 @@ def sendable(key: SecretStr) -> SecretStr:
     return SecretStr(value)
 
 
+@contextmanager
+def without_list() -> Iterator[None]:
+    """Accept that a server has no list of models, as Azure's deployments have none.
+
+    It answers 404 or 405 to a ping: it is there, which is all that a ping asks.
+    """
+    try:
+        yield
+    except LLMError as error:
+        if error.status not in _NO_LIST:
+            raise
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderPolicy:
-    """Where a provider is, what it is called with, and which model answers unless asked otherwise."""
+    """One provider: its address, its key, its default models, and the facts about its server.
+
+    `base_url` may have a query, which goes with every call: Azure's `?api-version=2024-10-21`.
+    Without an `embedding_model` the provider has no embeddings. `api` is the language that it
+    speaks (`app.llm.providers.registry`), `vendor` the company that sets the prices.
+    """
 
     base_url: Annotated[str, StringConstraints(pattern=r"^https?://[^\s/]+\S*$")]
     model: Annotated[str, StringConstraints(min_length=1)]
     api_key: Annotated[SecretStr, AfterValidator(sendable)] | None = None
     temperature: Annotated[float, Ge(0), Le(2)] | None = None
     max_tokens: int = 1024
+    embedding_model: Annotated[str, StringConstraints(min_length=1)] | None = field(
+        default=None, metadata=NO_SETTING
+    )
+    api: str = field(default="openai", metadata=NO_SETTING)
+    name: str = field(default="", metadata=NO_SETTING)
+    vendor: str = field(default="", metadata=NO_SETTING)
+    facts: Facts = field(default=Facts(), metadata=NO_SETTING)
 
     @property
     def models(self) -> frozenset[str]:
-        """Those that are asked unless somebody asks for another: a bounded set, for metrics."""
-        return frozenset({self.model})
+        """Those that are asked unless a request names another: a bounded set, for metrics."""
+        return frozenset({self.model, self.embedding_model or self.model})
 
     @property
     def key(self) -> str:
         return PLACEHOLDER_KEY if self.api_key is None else self.api_key.get_secret_value()
 
-    def applied_to(self, request: ChatRequest) -> ChatRequest:
-        """The request with every `None` replaced by what the settings say."""
-        return replace(
-            request,
-            model=request.model or self.model,
-            temperature=self.temperature if request.temperature is None else request.temperature,
-            max_tokens=self.max_tokens if request.max_tokens is None else request.max_tokens,
+    @property
+    def address(self) -> str:
+        return self.base_url.partition("?")[0]
+
+    @property
+    def query(self) -> dict[str, str]:
+        return dict(parse_qsl(self.base_url.partition("?")[2], keep_blank_values=True))
+
+    @property
+    def key_headers(self) -> dict[str, str]:
+        """The header that carries the key. A server that needs no key and has none gets no header."""
+        if self.api_key is None and not self.facts.key_required:
+            return {}
+        if self.facts.key_header == "authorization":
+            return {"Authorization": f"Bearer {self.key}"}
+        return {self.facts.key_header: self.key}
+
+    def applied_to(self, request: ChatRequest) -> ResolvedRequest:
+        """Fill in the settings where the request has `None`. A resolved request stays as it is.
+
+        Raises `UnsupportedRequestError` for a request that the provider cannot serve. A temperature is
+        not clamped: a caller that asks for 1.5 would measure another temperature than it believes.
+        """
+        if isinstance(request, ResolvedRequest):
+            return request
+        known = {each.name: getattr(request, each.name) for each in fields(request)}
+        known["model"] = request.model or self.model
+        known["temperature"] = (
+            self.temperature if request.temperature is None else request.temperature
         )
+        known["max_tokens"] = self.max_tokens if request.max_tokens is None else request.max_tokens
+        asked = ResolvedRequest(**known)
+        if (missing := self._unsupported(asked)) is not None:
+            name = self.name or self.api
+            raise UnsupportedRequestError(f"{name} accepts {missing}", provider=name)
+        return asked
+
+    def _unsupported(self, asked: ResolvedRequest) -> str | None:
+        """The limit of the provider that the request exceeds, to be read after "NAME accepts"."""
+        facts = self.facts
+        if (asked.temperature or 0) > facts.max_temperature:
+            return f"a temperature from 0 to {facts.max_temperature:g}, not {asked.temperature:g}"
+        if asked.tools and not facts.tools:
+            return "no tools"
+        images = [image for message in asked.messages for image in message.images]
+        if images and facts.images == "none":
+            return "no images"
+        if facts.images == "data" and not all(image.is_data for image in images):
+            return "images as data URLs only, not by https URL"
+        return None
 
     def applied_to_embedding(self, request: EmbeddingRequest) -> EmbeddingRequest:
-        """Unchanged: only a provider that has embeddings has a setting for their model."""
-        return request
+        """The request with its model; `UnsupportedRequestError` when the provider has no embeddings."""
+        model = request.model or self.embedding_model
+        if model is None:
+            name = self.name or self.api
+            raise UnsupportedRequestError(f"{name} has no embeddings", provider=name)
+        return replace(request, model=model)

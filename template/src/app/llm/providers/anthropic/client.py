@@ -1,12 +1,13 @@
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
-from app.errors import UnsupportedRequest
+from app.errors import UnsupportedRequestError
+from app.llm.exchange import Exchange
 from app.llm.http import Connections
 from app.llm.providers import streamed
 from app.llm.providers.anthropic import convert, wire
-from app.llm.providers.boundary import validated
-from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.boundary import usage_noted
+from app.llm.providers.policy import ProviderPolicy, without_list
+from app.llm.providers.refused_fields import reporting_refused_fields
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 
 _PATH = "/v1/messages"
@@ -15,38 +16,46 @@ VERSION = "2023-06-01"
 
 
 class AnthropicChat:
+    """Calls Anthropic's Messages API over HTTP."""
+
     name = convert.PROVIDER
 
     def __init__(self, policy: ProviderPolicy, connections: Connections) -> None:
         self._policy = policy
         self._http = connections.to(
-            self.name,
+            policy.name or self.name,
             policy.base_url,
-            {"x-api-key": policy.key, "anthropic-version": VERSION},
-            convert.read_error,
+            {**policy.key_headers, "anthropic-version": VERSION},
+            reporting_refused_fields(convert.read_error, policy),
         )
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
-        body = await self._http.post_json(_PATH, self._payload(request, stream=False))
-        return convert.response_from_wire(validated(wire.MESSAGE, body, self.name))
+        with Exchange() as exchange:
+            payload = self._payload(request, stream=False)
+            body = await self._http.post_json(_PATH, payload, exchange)
+            with usage_noted(body, convert.read_usage, request.receipt):
+                return exchange.signed(convert.read_answer(body, model=payload["model"]))
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
-        events = self._http.stream_events(_PATH, self._payload(request, stream=True))
-        async with aclosing(streamed.read(convert.StreamedMessage(), events)) as answer:
-            async for event in answer:
-                yield event
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        payload = self._payload(request, stream=True)
+        answer = convert.StreamedMessage(payload["model"])
+        exchange = Exchange(lambda: answer.progress)
+        events = self._http.stream_events(_PATH, payload, exchange)
+        return streamed.read(answer, events, exchange, request.receipt)
 
     async def embed(self, _request: EmbeddingRequest) -> Embeddings:
-        raise UnsupportedRequest(f"{self.name} has no embeddings", provider=self.name)
+        raise UnsupportedRequestError(f"{self.name} has no embeddings", provider=self.name)
 
     async def ping(self) -> None:
-        await self._http.get("/v1/models")
+        with without_list():
+            await self._http.get("/v1/models")
 
     def _payload(self, request: ChatRequest, *, stream: bool) -> wire.MessageRequest:
-        request = self._policy.applied_to(request)
+        resolved = self._policy.applied_to(request)
         return convert.request_to_wire(
-            request,
-            request.model or self._policy.model,
-            request.max_tokens or self._policy.max_tokens,
+            resolved,
+            resolved.model,
+            resolved.max_tokens,
+            self._policy.facts,
             stream=stream,
         )

@@ -1,20 +1,41 @@
 """Between Anthropic's words and ours. No I/O."""
 
-import json
+from collections.abc import Iterable, Iterator
+from typing import cast
 
-from pydantic import ValidationError
-
-from app.errors import LLMError, MalformedAnswer, UnsupportedRequest
+from app.llm.providers import reported
+from app.llm.providers.answer import (
+    answer_id,
+    counted,
+    counts_anything,
+    finish_of_whole,
+    finish_reason,
+)
 from app.llm.providers.anthropic import wire
-from app.llm.providers.boundary import validated
-from app.llm.providers.finish import finish_reason
+from app.llm.providers.anthropic.kinds import named
+from app.llm.providers.anthropic.messages import (
+    messages_to_wire,
+    tool_choice_to_wire,
+    tool_to_wire,
+)
+from app.llm.providers.anthropic.policy import FACTS
+from app.llm.providers.boundary import is_empty, parsed, validated
+from app.llm.providers.policy import Facts
+from app.llm.providers.stream_events import JSONObject, objects
 from app.llm.providers.tool_calls import ToolCalls
-from app.llm.status import ErrorDetail, error_for
-from app.llm.types import ChatRequest, FinishReason, LLMResponse, ToolCall, Usage
+from app.llm.status import reported_error
+from app.llm.structured.schema import instruction
+from app.llm.types import (
+    AnswerSchema,
+    ChatRequest,
+    FinishReason,
+    LLMResponse,
+    ToolCall,
+    Usage,
+)
 from app.streaming.sse import ServerSentEvent
 
 PROVIDER = "anthropic"
-_MAX_TEMPERATURE = 1.0
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "end_turn": "stop",
@@ -27,27 +48,30 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 }
 
 
-def _reason(reason: wire.StopReason) -> FinishReason:
+def _reason(reason: str) -> FinishReason:
     return finish_reason(reason, _FINISH_REASONS, PROVIDER)
 
 
 def request_to_wire(
-    request: ChatRequest, model: str, max_tokens: int, *, stream: bool
+    request: ChatRequest, model: str, max_tokens: int, facts: Facts = FACTS, *, stream: bool
 ) -> wire.MessageRequest:
     """System messages are no messages here but one field; several become its paragraphs."""
     payload: wire.MessageRequest = {
         "model": model,
         "max_tokens": max_tokens,
-        "messages": [
-            {"role": m.role, "content": m.content} for m in request.messages if m.role != "system"
-        ],
+        "messages": messages_to_wire(request.messages),
     }
-    system = "\n\n".join(m.content for m in request.messages if m.role == "system")
-    if system:
+    if system := "\n\n".join(_system(request, facts)):
         payload["system"] = system
     if request.temperature is not None:
-        payload["temperature"] = _checked(request.temperature)
-    if request.answer_schema is not None:
+        payload["temperature"] = request.temperature
+    if request.top_p is not None:
+        payload["top_p"] = request.top_p
+    if request.stop:
+        payload["stop_sequences"] = list(request.stop)
+    if request.tools:
+        _add_tools(payload, request, facts)
+    if request.answer_schema is not None and _has_own_field(request.answer_schema, facts):
         schema = dict(request.answer_schema.schema)
         payload["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
     if stream:
@@ -55,168 +79,203 @@ def request_to_wire(
     return payload
 
 
-def _checked(temperature: float) -> float:
-    """Refused, not clamped: whoever asks for 1.5 would measure something else than they believe."""
-    if temperature > _MAX_TEMPERATURE:
-        raise UnsupportedRequest(
-            f"{PROVIDER} accepts a temperature from 0 to {_MAX_TEMPERATURE:g}, not {temperature:g}",
-            provider=PROVIDER,
-        )
-    return temperature
+def _add_tools(payload: wire.MessageRequest, request: ChatRequest, facts: Facts) -> None:
+    strict = facts.json_mode == "json_schema"
+    payload["tools"] = [tool_to_wire(tool, strict=strict) for tool in request.tools]
+    if (choice := tool_choice_to_wire(request)) is not None:
+        payload["tool_choice"] = choice
 
 
-def response_from_wire(message: wire.Message) -> LLMResponse:
+def _has_own_field(schema: AnswerSchema, facts: Facts) -> bool:
+    """Anthropic's field takes closed schemas only, so "any object" goes into the prompt."""
+    return facts.json_mode == "json_schema" and bool(schema.schema)
+
+
+def _system(request: ChatRequest, facts: Facts) -> Iterator[str]:
+    """A server that takes no schema finds it in the prompt."""
+    schema = request.answer_schema
+    if schema is not None and not _has_own_field(schema, facts):
+        yield instruction(schema)
+    yield from (m.text for m in request.messages if m.role == "system")
+
+
+read_error = reported.read_error
+
+
+def read_answer(body: bytes, *, model: str) -> LLMResponse:
+    """The answer in a body, or the error in it. `model` is the one that was asked."""
+    value = parsed(body, PROVIDER)
+    if (error := reported.error_in(value)) is not None:
+        raise reported_error(error, provider=PROVIDER)
+    return response_from_wire(validated(wire.MESSAGE, value, PROVIDER), model=model)
+
+
+def response_from_wire(message: wire.Message, *, model: str = "") -> LLMResponse:
+    calls = _tool_calls(message["content"])
+    reason = message.get("stop_reason")
     return LLMResponse(
-        id=message["id"],
+        id=answer_id(message.get("id")),
         provider=PROVIDER,
-        model=message["model"],
-        content="".join(map(_text, message["content"])),
-        finish_reason=_reason(message["stop_reason"]),
-        usage=usage_from_wire(message["usage"]),
-        tool_calls=_tool_calls(message["content"]),
+        model=message.get("model") or model,
+        content=_text(message["content"]),
+        finish_reason=finish_of_whole(reason, _FINISH_REASONS, PROVIDER, calls_tools=bool(calls)),
+        usage=usage_from_wire(message.get("usage")),
+        tool_calls=calls,
     )
 
 
-def _text(block: wire.ContentBlock) -> str:
-    return block["text"] if block["type"] == "text" else ""
+def _text(content: Iterable[wire.Block]) -> str:
+    return "".join(block.get("text") or "" for block in content)
 
 
-def _tool_calls(content: list[wire.ContentBlock]) -> tuple[ToolCall, ...]:
-    calls = ToolCalls()
+def _tool_calls(content: list[wire.Block]) -> tuple[ToolCall, ...]:
+    calls = ToolCalls(PROVIDER)
     for index, block in enumerate(content):
         _begin(calls, index, block)
     return calls.whole()
 
 
-def _begin(calls: ToolCalls, index: int, block: wire.ContentBlock) -> None:
+def _begin(calls: ToolCalls, index: int | None, block: wire.Block) -> None:
     """In a stream `input` is empty, and its JSON follows in deltas."""
-    if block["type"] == "tool_use":
-        calls.begin(index, block["id"], block["name"])
-        calls.add(index, json.dumps(block["input"], ensure_ascii=False) if block["input"] else None)
+    if block.get("type") == "tool_use":
+        calls.begin(block.get("id"), block.get("name"), index=index)
+        calls.preset(block.get("input"))
+    else:
+        calls.ignore(index)
 
 
-def usage_from_wire(usage: wire.Usage) -> Usage:
+def read_usage(usage: object) -> Usage:
+    """The usage of an answer of which nothing else can be read; a `ValueError` if it cannot either."""
+    read = wire.USAGE.validate_python(usage)
+    if not counts_anything(read):
+        raise ValueError("the usage counts nothing")
+    return usage_from_wire(read)
+
+
+def usage_from_wire(usage: wire.Usage | None) -> Usage:
     """What was read from or written to Anthropic's prompt cache is part of the prompt."""
+    usage = usage or {}
     written = usage.get("cache_creation_input_tokens") or 0
     read = usage.get("cache_read_input_tokens") or 0
-    prompt = usage["input_tokens"] + written + read
-    completion = usage["output_tokens"]
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        total_tokens=prompt + completion,
-        cached_prompt_tokens=read,
-        cache_write_tokens=written,
+    uncached = usage.get("input_tokens")
+    kept: wire.CacheCreation = usage.get("cache_creation") or {}
+    return counted(
+        PROVIDER,
+        prompt=(
+            None if uncached is None and not written + read else (uncached or 0) + written + read
+        ),
+        completion=usage.get("output_tokens"),
+        cached=read,
+        written=written,
+        written_5m=kept.get("ephemeral_5m_input_tokens"),
+        written_1h=kept.get("ephemeral_1h_input_tokens"),
+        service_tier=usage.get("service_tier"),
     )
 
 
-def read_error(body: bytes) -> ErrorDetail | None:
-    try:
-        return _detail(wire.ERROR_RESPONSE.validate_json(body)["error"])
-    except ValidationError:
-        return None  # a proxy's page, or nothing at all: the status has to be enough
-
-
-def _detail(error: wire.ErrorObject) -> ErrorDetail:
-    code = (error.get("details") or {}).get("error_code")
-    return ErrorDetail(error["message"], frozenset({error["type"], code or error["type"]}))
-
-
-# An error in the middle of a stream has no status of its own: 200 was sent long ago. These are the
-# statuses that Anthropic sends with the same errors otherwise.
-_STATUS_OF: dict[str, int] = {
-    "invalid_request_error": 400,
-    "authentication_error": 401,
-    "billing_error": 402,
-    "permission_error": 403,
-    "not_found_error": 404,
-    "request_too_large": 413,
-    "rate_limit_error": 429,
-    "api_error": 500,
-    "timeout_error": 504,
-    "overloaded_error": 529,
-}
-
-
-def _stream_error(error: wire.ErrorObject) -> LLMError:
-    status = _STATUS_OF.get(error["type"], 500)
-    return error_for(status, provider=PROVIDER, detail=_detail(error))
+# Deltas that show that the model is working, unless this field of theirs is empty.
+_PROGRESS = {"text_delta": "text", "input_json_delta": "partial_json", "thinking_delta": "thinking"}
 
 
 class StreamedMessage:
-    """The end is `message_stop`, after a `message_delta` that says why the model stopped."""
+    """The end is `message_stop`, after a `message_delta` that says why the model stopped.
+
+    A server that closes the connection instead of sending `message_stop` has ended its answer too, if
+    that reason is the last thing that it said about the answer.
+    """
 
     provider = PROVIDER
 
-    def __init__(self) -> None:
+    def __init__(self, model: str = "") -> None:
+        self._requested_model = model
         self._text: list[str] = []
-        self._tool_calls = ToolCalls()
-        self._started: wire.StartedMessage | None = None
-        self._stop_reason: wire.StopReason | None = None
+        self._tool_calls = ToolCalls(PROVIDER)
+        self._id: str | None = None
+        self._model: str | None = None
+        self._usage = wire.Usage()
+        self._stop_reason: str | None = None
+        self._stop_is_last = False
         self._ended = False
+        self._progress = 0
+
+    @property
+    def progress(self) -> int:
+        return self._progress
 
     @property
     def text(self) -> str:
         return "".join(self._text)
 
     def feed(self, event: ServerSentEvent) -> str:
-        text = self._take(validated(wire.STREAM_EVENT, event.data, PROVIDER))
+        items = objects(event, PROVIDER)
+        return "".join(self._take(item, event.event) for item in items if item is not None)
+
+    def _take(self, item: JSONObject, name: str) -> str:
+        event = validated(wire.STREAM_EVENT, named(item, name), PROVIDER)
+        self._count(event.get("usage"))
+        text = self._read(event)
         self._text.append(text)
         return text
 
-    def _take(self, event: wire.StreamEvent) -> str:
-        match event["type"]:
-            case "error":
-                raise _stream_error(event["error"])
+    def _read(self, event: wire.StreamEvent) -> str:
+        match event.get("type"):
             case "message_start":
-                self._started = event["message"]
-                return "".join(map(_text, event["message"]["content"]))
+                return self._start(event.get("message") or {})
+            case "message":
+                self._stop(event.get("stop_reason"))
+                for index, block in enumerate(event.get("content") or ()):
+                    _begin(self._tool_calls, index, block)
+                return self._start(event)
             case "content_block_start":
-                _begin(self._tool_calls, event["index"], event["content_block"])
-                return _text(event["content_block"])
+                block = event.get("content_block") or {}
+                _begin(self._tool_calls, event.get("index"), block)
+                return _text([block])
             case "content_block_delta":
-                return self._delta(event["index"], event["delta"])
+                return self._delta(event.get("index"), event.get("delta") or {})
             case "message_delta":
-                self._stop_reason = event["delta"]["stop_reason"]
-                self._count(event["usage"])
+                reason = (event.get("delta") or {}).get("stop_reason")
+                self._stop(reason or event.get("stop_reason"))
             case "message_stop":
                 self._ended = True
         return ""
 
-    def _delta(self, index: int, delta: wire.BlockDelta) -> str:
-        if delta["type"] == "input_json_delta":
-            self._tool_calls.add(index, delta["partial_json"])
-        return delta["text"] if delta["type"] == "text_delta" else ""
+    def _start(self, message: wire.StartedMessage) -> str:
+        self._id = message.get("id")
+        self._model = message.get("model")
+        self._count(message.get("usage"))
+        return _text(message.get("content") or ())
 
-    def _count(self, usage: wire.UsageSoFar) -> None:
+    def _stop(self, reason: str | None) -> None:
+        self._stop_reason = reason or self._stop_reason
+        self._stop_is_last = bool(reason) or self._stop_is_last
+
+    def _delta(self, index: int | None, delta: wire.Delta) -> str:
+        if not is_empty(delta.get(_PROGRESS.get(delta.get("type") or "", ""))):
+            self._progress += 1
+            self._stop_is_last = False
+        self._tool_calls.add(delta.get("partial_json"), index=index)
+        return delta.get("text") or ""
+
+    def _count(self, usage: wire.Usage | None) -> None:
         """Totals only grow, so one that is missing, or zero, is the one that is known already."""
-        known = self._begun()["usage"]
-        known["output_tokens"] = usage["output_tokens"]
-        known["input_tokens"] = usage.get("input_tokens") or known["input_tokens"]
-        known["cache_creation_input_tokens"] = usage.get(
-            "cache_creation_input_tokens"
-        ) or known.get("cache_creation_input_tokens")
-        known["cache_read_input_tokens"] = usage.get("cache_read_input_tokens") or known.get(
-            "cache_read_input_tokens"
-        )
+        known = {field: count for field, count in (usage or {}).items() if count}
+        self._usage = cast("wire.Usage", {**self._usage, **known})
 
-    def _begun(self) -> wire.StartedMessage:
-        if self._started is None:
-            raise MalformedAnswer(
-                f"{PROVIDER} sent a malformed answer: message_start: is missing", provider=PROVIDER
-            )
-        return self._started
+    def usage_so_far(self) -> tuple[Usage | None, bool]:
+        """The prompt is counted at the beginning, the whole answer when the model has stopped."""
+        usage = usage_from_wire(self._usage) if counts_anything(self._usage) else None
+        return usage, self._stop_reason is not None
 
-    def response(self) -> LLMResponse | None:
-        if not self._ended or self._stop_reason is None:
+    def response(self, *, closed: bool = False) -> LLMResponse | None:
+        is_over = self._ended or (closed and self._stop_is_last)
+        if not is_over or self._stop_reason is None:
             return None
-        started = self._begun()
         return LLMResponse(
-            id=started["id"],
+            id=answer_id(self._id),
             provider=PROVIDER,
-            model=started["model"],
+            model=self._model or self._requested_model,
             content=self.text,
             finish_reason=_reason(self._stop_reason),
-            usage=usage_from_wire(started["usage"]),
+            usage=usage_from_wire(self._usage),
             tool_calls=self._tool_calls.whole(),
         )

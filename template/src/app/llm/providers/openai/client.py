@@ -1,12 +1,12 @@
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
+from app.llm.exchange import Exchange
 from app.llm.http import Connections
 from app.llm.providers import streamed
-from app.llm.providers.boundary import validated
-from app.llm.providers.openai import convert, embeddings, embeddings_wire, wire
-from app.llm.providers.openai.policy import DEFAULT_EMBEDDING_MODEL
-from app.llm.providers.policy import ProviderPolicy
+from app.llm.providers.boundary import usage_noted
+from app.llm.providers.openai import convert, embeddings, wire
+from app.llm.providers.policy import ProviderPolicy, without_list
+from app.llm.providers.refused_fields import reporting_refused_fields
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
 
 _PATH = "/chat/completions"
@@ -14,37 +14,47 @@ _EMBEDDINGS_PATH = "/embeddings"
 
 
 class OpenAI:
+    """Calls OpenAI's Chat Completions and Embeddings APIs over HTTP."""
+
     name = convert.PROVIDER
 
     def __init__(self, policy: ProviderPolicy, connections: Connections) -> None:
         self._policy = policy
         self._http = connections.to(
-            self.name,
+            policy.name or self.name,
             policy.base_url,
-            {"Authorization": f"Bearer {policy.key}"},
-            convert.read_error,
+            policy.key_headers,
+            reporting_refused_fields(convert.read_error, policy),
         )
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
-        body = await self._http.post_json(_PATH, self._payload(request, stream=False))
-        return convert.response_from_wire(validated(wire.COMPLETION, body, self.name))
+        with Exchange() as exchange:
+            payload = self._payload(request, stream=False)
+            body = await self._http.post_json(_PATH, payload, exchange)
+            with usage_noted(body, convert.read_usage, request.receipt):
+                return exchange.signed(convert.read_answer(body, model=payload["model"]))
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
-        events = self._http.stream_events(_PATH, self._payload(request, stream=True))
-        async with aclosing(streamed.read(convert.StreamedCompletion(), events)) as answer:
-            async for event in answer:
-                yield event
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        payload = self._payload(request, stream=True)
+        answer = convert.StreamedCompletion(payload["model"])
+        exchange = Exchange(lambda: answer.progress)
+        events = self._http.stream_events(_PATH, payload, exchange)
+        return streamed.read(answer, events, exchange, request.receipt)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
-        model = self._policy.applied_to_embedding(request).model or DEFAULT_EMBEDDING_MODEL
-        payload = embeddings.request_to_wire(request, model)
-        body = await self._http.post_json(_EMBEDDINGS_PATH, payload)
-        answer = validated(embeddings_wire.EMBEDDING_LIST, body, self.name)
-        return embeddings.embeddings_from_wire(answer, len(request.texts))
+        request = self._policy.applied_to_embedding(request)
+        payload = embeddings.request_to_wire(request, self._policy.facts)
+        with Exchange() as exchange:
+            body = await self._http.post_json(_EMBEDDINGS_PATH, payload, exchange)
+            with usage_noted(body, convert.read_usage, request.receipt):
+                return embeddings.read_answer(
+                    body, count=len(request.texts), model=payload["model"]
+                )
 
     async def ping(self) -> None:
-        await self._http.get("/models")
+        with without_list():
+            await self._http.get("/models")
 
     def _payload(self, request: ChatRequest, *, stream: bool) -> wire.CompletionRequest:
-        request = self._policy.applied_to(request)
-        return convert.request_to_wire(request, request.model or self._policy.model, stream=stream)
+        resolved = self._policy.applied_to(request)
+        return convert.request_to_wire(resolved, resolved.model, self._policy.facts, stream=stream)

@@ -1,10 +1,9 @@
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated
 
 from pydantic import StringConstraints
 
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.types import EmbeddingRequest
 
 DEFAULT_EMBEDDING_MODEL = "text-embedding-3-small"
 
@@ -13,11 +12,6 @@ DEFAULT_EMBEDDING_MODEL = "text-embedding-3-small"
 class OpenAIPolicy(ProviderPolicy):
     """OpenAI has embeddings too, from a model of their own."""
 
-    embedding_model: Annotated[str, StringConstraints(min_length=1)] = DEFAULT_EMBEDDING_MODEL
-
-    @property
-    def models(self) -> frozenset[str]:
-        return frozenset({self.model, self.embedding_model})
-
-    def applied_to_embedding(self, request: EmbeddingRequest) -> EmbeddingRequest:
-        return replace(request, model=request.model or self.embedding_model)
+    embedding_model: Annotated[str, StringConstraints(min_length=1)] | None = (
+        DEFAULT_EMBEDDING_MODEL
+    )

@@ -1,22 +1,88 @@
-"""OpenAI's chat completions as they travel: requests, answers, stream chunks, errors.
+"""OpenAI's chat completions and embeddings as they travel: requests, answers and stream chunks.
 
-`total=False` and `NotRequired` mean what they say: OpenAI, or a server compatible with it, may
-leave the field out.
+Requests are exact. Of what comes back, each type names only what the converter reads, and says how
+much it needs it (`app.llm.providers.boundary`): servers that are compatible with OpenAI leave out,
+null and retype nearly every other field.
 """
 
-from typing import Annotated, Literal, NotRequired, final
+from typing import Annotated, Literal, NotRequired, Required
 
-from pydantic import Discriminator, JsonValue, NonNegativeInt, Tag, TypeAdapter
+from pydantic import BeforeValidator, FiniteFloat, JsonValue
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from app.llm.providers.boundary import adapter
+from app.llm.providers.boundary import (
+    Count,
+    FirstItem,
+    Given,
+    Identifier,
+    Items,
+    Lax,
+    adapter,
+    as_count,
+)
+from app.llm.providers.openai.content import Content
 
 # What a request holds.
 
 
+class TextPart(TypedDict):
+    type: Literal["text"]
+    text: str
+
+
+class ImageURL(TypedDict):
+    url: str
+    detail: NotRequired[Literal["auto", "low", "high"]]
+
+
+class ImagePart(TypedDict):
+    type: Literal["image_url"]
+    image_url: ImageURL
+
+
+RequestPart = TextPart | ImagePart
+
+
+class CalledFunction(TypedDict):
+    name: str
+    arguments: str
+
+
+class RequestToolCall(TypedDict):
+    id: str
+    type: Literal["function"]
+    function: CalledFunction
+
+
 class RequestMessage(TypedDict):
-    role: Literal["system", "user", "assistant"]
-    content: str
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str | list[RequestPart] | None
+    tool_calls: NotRequired[list[RequestToolCall]]
+    tool_call_id: NotRequired[str]
+
+
+class RequestFunction(TypedDict):
+    name: str
+    description: NotRequired[str]
+    parameters: dict[str, JsonValue]
+    strict: NotRequired[Literal[True]]
+
+
+class RequestTool(TypedDict):
+    type: Literal["function"]
+    function: RequestFunction
+
+
+class ChosenFunction(TypedDict):
+    name: str
+
+
+class ChosenTool(TypedDict):
+    type: Literal["function"]
+    function: ChosenFunction
+
+
+RequestToolChoice = Literal["auto", "none", "required"] | ChosenTool
 
 
 class StreamOptions(TypedDict):
@@ -26,19 +92,32 @@ class StreamOptions(TypedDict):
 class JSONSchema(TypedDict):
     name: str
     schema: dict[str, JsonValue]
-    strict: Literal[True]
+    strict: bool
 
 
-class ResponseFormat(TypedDict):
+class SchemaFormat(TypedDict):
     type: Literal["json_schema"]
     json_schema: JSONSchema
+
+
+class ObjectFormat(TypedDict):
+    type: Literal["json_object"]
+
+
+ResponseFormat = SchemaFormat | ObjectFormat
 
 
 class CompletionRequest(TypedDict):
     model: str
     messages: list[RequestMessage]
     max_completion_tokens: NotRequired[int]
+    max_tokens: NotRequired[int]
     temperature: NotRequired[float]
+    top_p: NotRequired[float]
+    stop: NotRequired[list[str]]
+    tools: NotRequired[list[RequestTool]]
+    tool_choice: NotRequired[RequestToolChoice]
+    parallel_tool_calls: NotRequired[bool]
     stream: NotRequired[Literal[True]]
     stream_options: NotRequired[StreamOptions]
     response_format: NotRequired[ResponseFormat]
@@ -46,133 +125,147 @@ class CompletionRequest(TypedDict):
 
 # What comes back.
 
-KnownFinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
-FinishReason = KnownFinishReason | str  # a new reason must not cost an answer that was paid for
-
 
 class PromptTokensDetails(TypedDict, total=False):
-    cached_tokens: int | None
-    audio_tokens: int | None
+    cached_tokens: Count
+    cache_write_tokens: Count
 
 
 class CompletionTokensDetails(TypedDict, total=False):
-    reasoning_tokens: int | None
-    audio_tokens: int | None
-    accepted_prediction_tokens: int | None
-    rejected_prediction_tokens: int | None
+    reasoning_tokens: Count
 
 
-class Usage(TypedDict):
-    prompt_tokens: NonNegativeInt
-    completion_tokens: NonNegativeInt
-    total_tokens: NonNegativeInt
-    prompt_tokens_details: NotRequired[PromptTokensDetails | None]
-    completion_tokens_details: NotRequired[CompletionTokensDetails | None]
+class Usage(TypedDict, total=False):
+    """Some gateways count in Anthropic's words."""
+
+    prompt_tokens: Count
+    completion_tokens: Count
+    total_tokens: Count
+    input_tokens: Count
+    output_tokens: Count
+    prompt_cache_hit_tokens: Count  # DeepSeek's
+    prompt_tokens_details: Lax[PromptTokensDetails]
+    completion_tokens_details: Lax[CompletionTokensDetails]
 
 
-class FunctionCall(TypedDict):
-    name: str
-    arguments: str
+class FunctionCall(TypedDict, total=False):
+    """`arguments` is JSON as text, or, from some servers, the object itself."""
+
+    name: Given[str]
+    arguments: Given[str | dict[str, JsonValue]]
 
 
-class ToolCall(TypedDict):
-    id: str
-    type: Literal["function"]
-    function: FunctionCall
+class ToolCall(TypedDict, total=False):
+    """A whole call, or a piece of one in a stream."""
+
+    index: Count
+    id: Identifier
+    function: Given[FunctionCall]
 
 
-class AnswerMessage(TypedDict):
-    role: Literal["assistant"]
-    content: str | None
-    refusal: NotRequired[str | None]
-    tool_calls: NotRequired[list[ToolCall] | None]
-    function_call: NotRequired[FunctionCall | None]  # what tool calls were before there were tools
+class AnswerMessage(TypedDict, total=False):
+    content: Content
+    refusal: Given[str]
+    tool_calls: Items[ToolCall]
+    function_call: Given[FunctionCall]  # what tool calls were before there were tools
 
 
-class Choice(TypedDict):
-    index: int
-    message: AnswerMessage
-    finish_reason: FinishReason
+class Choice(TypedDict, total=False):
+    message: Required[AnswerMessage]
+    finish_reason: Lax[str]
+    usage: Lax[Usage]  # Moonshot's
 
 
-class Completion(TypedDict):
-    id: str
-    object: Literal["chat.completion"]
-    created: int
-    model: str
-    choices: list[Choice]
-    usage: Usage
-    prompt_filter_results: NotRequired[list[JsonValue] | None]  # Azure's
-    system_fingerprint: NotRequired[str | None]
-    service_tier: NotRequired[str | None]
+class Completion(TypedDict, total=False):
+    id: Identifier
+    model: Lax[str]
+    choices: FirstItem[Choice]
+    usage: Lax[Usage]
+    service_tier: Lax[str]
+    prompt_filter_results: Lax[list[JsonValue]]  # Azure's
 
 
 # What a stream is made of.
 
 
-class FunctionCallDelta(TypedDict, total=False):
-    name: str | None
-    arguments: str | None
+class Delta(AnswerMessage, total=False):
+    """The thinking is never part of the answer. Compatible servers have four names for it."""
+
+    reasoning_content: JsonValue
+    reasoning: JsonValue
+    reasoning_details: JsonValue
+    thinking: JsonValue
 
 
-class ToolCallDelta(TypedDict):
-    index: int
-    id: NotRequired[str | None]
-    type: NotRequired[Literal["function"] | None]
-    function: NotRequired[FunctionCallDelta | None]
+class ChunkChoice(TypedDict, total=False):
+    """A server that does not stream sends its whole answer, with a `message`."""
+
+    index: Count
+    delta: Given[Delta]
+    message: Given[Delta]
+    finish_reason: Lax[str]
+    usage: Lax[Usage]
 
 
-class Delta(TypedDict, total=False):
-    role: Literal["assistant"] | None
-    content: str | None
-    refusal: str | None
-    tool_calls: list[ToolCallDelta] | None
-    function_call: FunctionCallDelta | None
+class GroqExtras(TypedDict, total=False):
+    usage: Lax[Usage]
 
 
-class ChunkChoice(TypedDict):
-    index: int
-    delta: NotRequired[Delta]  # Azure's filter reports on text that was sent before
-    finish_reason: NotRequired[FinishReason | None]
+def _first_choice_only(value: object) -> object:
+    """Drop the pieces of further choices: requests ask for one, and only the first is read."""
+    if not isinstance(value, list):
+        return value
+    return [item for item in value if not (isinstance(item, dict) and as_count(item.get("index")))]
 
 
-@final
-class Chunk(TypedDict):
-    id: str
-    object: Literal["chat.completion.chunk", ""]  # empty in what Azure's filter adds
-    created: int
-    model: str
-    choices: list[ChunkChoice]
-    prompt_filter_results: NotRequired[list[JsonValue] | None]
-    usage: NotRequired[Usage | None]
-    system_fingerprint: NotRequired[str | None]
-    service_tier: NotRequired[str | None]
+class Chunk(TypedDict, total=False):
+    id: Identifier
+    model: Lax[str]
+    choices: Annotated[Items[ChunkChoice], BeforeValidator(_first_choice_only)]
+    usage: Lax[Usage]
+    service_tier: Lax[str]
+    x_groq: Lax[GroqExtras]
+    prompt_filter_results: Lax[list[JsonValue]]
 
-
-# What went wrong.
-
-
-class ErrorObject(TypedDict):
-    message: str
-    type: NotRequired[str | None]
-    code: NotRequired[str | int | None]
-    param: NotRequired[str | None]
-
-
-@final
-class ErrorResponse(TypedDict):
-    error: ErrorObject
-
-
-def _chunk_or_error(value: object) -> Literal["chunk", "error"]:
-    return "error" if isinstance(value, dict) and value.get("error") else "chunk"
-
-
-StreamItem = Annotated[
-    Annotated[Chunk, Tag("chunk")] | Annotated[ErrorResponse, Tag("error")],
-    Discriminator(_chunk_or_error),
-]
 
 COMPLETION = adapter(Completion)
-ERROR_RESPONSE = adapter(ErrorResponse)
-STREAM_ITEM: TypeAdapter[Chunk | ErrorResponse] = adapter(StreamItem)
+CHUNK = adapter(Chunk)
+USAGE = adapter(Usage)
+
+
+# Embeddings.
+
+
+class EmbeddingRequest(TypedDict):
+    model: str
+    input: list[str]
+    encoding_format: NotRequired[Literal["base64", "float"]]
+
+
+def _unwrapped(vector: object) -> object:
+    """llama.cpp sends a list of one vector where its model does not pool."""
+    match vector:
+        case [list(inner)]:
+            return inner
+    return vector
+
+
+class Embedding(TypedDict, total=False):
+    """`embedding` is 32-bit numbers in base64, or a list: some compatible servers know only that."""
+
+    index: Count
+    embedding: Required[Annotated[str | list[FiniteFloat], BeforeValidator(_unwrapped)]]
+
+
+class EmbeddingUsage(TypedDict, total=False):
+    prompt_tokens: Count
+    total_tokens: Count
+
+
+class EmbeddingList(TypedDict, total=False):
+    data: Items[Embedding]
+    model: Lax[str]
+    usage: Lax[EmbeddingUsage]
+
+
+EMBEDDING_LIST = adapter(EmbeddingList)

@@ -1,25 +1,25 @@
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
 
-from anthropic import AnthropicError, APIStatusError, AsyncAnthropic
+from anthropic import AnthropicError, AsyncAnthropic
 
-from app.errors import UnsupportedRequest
+from app.errors import UnsupportedRequestError
+from app.llm.exchange import Exchange
 from app.llm.http import Connections
 from app.llm.providers import streamed
 from app.llm.providers.anthropic import convert, wire
 from app.llm.providers.anthropic.client import VERSION
-from app.llm.providers.boundary import validated
-from app.llm.providers.policy import ProviderPolicy
-from app.llm.providers.sdk.http import SDKHTTP, STREAM_HEADERS, as_event
+from app.llm.providers.boundary import usage_noted
+from app.llm.providers.policy import ProviderPolicy, without_list
+from app.llm.providers.refused_fields import reporting_refused_fields
+from app.llm.providers.sdk.http import SDKHTTP, STREAM_HEADERS
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
-from app.streaming.sse import ServerSentEvent
 
 if TYPE_CHECKING:
-    from anthropic.types.message_create_params import (
-        MessageCreateParamsNonStreaming,
-        MessageCreateParamsStreaming,
-    )
+    from anthropic.types.message_create_params import MessageCreateParamsNonStreaming
+
+# Parameters that the SDK no longer has.
+_DROPPED = {"temperature", "top_p"}
 
 
 class AnthropicSDK:
@@ -31,16 +31,17 @@ class AnthropicSDK:
         self._policy = policy
         self._http = SDKHTTP(
             connections,
-            self.name,
-            convert.read_error,
+            policy.name or self.name,
+            policy.key_headers,
+            reporting_refused_fields(convert.read_error, policy),
             sdk_error=AnthropicError,
-            is_last=lambda event: event.event == "message_stop",
         )
         client = AsyncAnthropic(
             api_key=policy.key,
-            base_url=policy.base_url,
+            base_url=policy.address,
+            default_query=policy.query,
             http_client=self._http.client(),
-            timeout=connections.client.timeout,
+            timeout=self._http.timeout,
             max_retries=0,
             default_headers={"anthropic-version": VERSION},  # the one that our wire format is of
         )
@@ -53,43 +54,42 @@ class AnthropicSDK:
 
         async def call() -> LLMResponse:
             raw = await self._messages.with_raw_response.create(**parameters, extra_body=extra)
-            return convert.response_from_wire(validated(wire.MESSAGE, await raw.read(), self.name))
+            body = await raw.read()
+            with usage_noted(body, convert.read_usage, request.receipt):
+                return convert.read_answer(body, model=payload["model"])
 
-        return await self._http.within_deadline(call())
+        with Exchange() as exchange:
+            return exchange.signed(await self._http.within_deadline(call(), exchange))
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
-        events = self._http.paced(self._events(request))
-        async with aclosing(streamed.read(convert.StreamedMessage(), events)) as answer:
-            async for event in answer:
-                yield event
-
-    async def _events(self, request: ChatRequest) -> AsyncGenerator[ServerSentEvent, None]:
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         payload, extra = self._parameters(request, stream=True)
-        parameters = cast("MessageCreateParamsStreaming", payload)
-        call = self._messages.create(**parameters, extra_body=extra, extra_headers=STREAM_HEADERS)
-        async with await call as stream:
-            try:
-                async for event in stream:
-                    yield as_event(event)
-            except APIStatusError as error:
-                yield as_event(error.body)
+        parameters = cast("MessageCreateParamsNonStreaming", payload)
+        create = self._messages.with_streaming_response.create
+        call = create(**parameters, extra_body=extra, extra_headers=STREAM_HEADERS)
+        answer = convert.StreamedMessage(payload["model"])
+        exchange = Exchange(lambda: answer.progress)
+        events = self._http.paced(self._http.events(call, exchange), exchange)
+        return streamed.read(answer, events, exchange, request.receipt)
 
     async def embed(self, _request: EmbeddingRequest) -> Embeddings:
-        raise UnsupportedRequest(f"{self.name} has no embeddings", provider=self.name)
+        raise UnsupportedRequestError(f"{self.name} has no embeddings", provider=self.name)
 
     async def ping(self) -> None:
-        await self._http.within_deadline(self._models.with_raw_response.list())
+        with without_list(), Exchange() as exchange:
+            await self._http.within_deadline(self._models.with_raw_response.list(), exchange)
 
     def _parameters(
         self, request: ChatRequest, *, stream: bool
     ) -> tuple[wire.MessageRequest, dict[str, object]]:
-        """The SDK dropped `temperature`, which newer models refuse. Those that take it still do."""
-        request = self._policy.applied_to(request)
+        """The payload without the fields that the SDK dropped, and these: older models still take them."""
+        resolved = self._policy.applied_to(request)
         payload = convert.request_to_wire(
-            request,
-            request.model or self._policy.model,
-            request.max_tokens or self._policy.max_tokens,
+            resolved,
+            resolved.model,
+            resolved.max_tokens,
+            self._policy.facts,
             stream=stream,
         )
-        temperature = payload.pop("temperature", None)
-        return payload, {} if temperature is None else {"temperature": temperature}
+        extra = {name: value for name, value in payload.items() if name in _DROPPED}
+        kept = {name: value for name, value in payload.items() if name not in _DROPPED}
+        return cast("wire.MessageRequest", kept), extra

@@ -1,22 +1,27 @@
 """How a vendor's client shares our pool, our limits and our errors.
 
-Both SDKs take an `httpx2.AsyncClient`. The one they get has this class for a transport: what the
-SDK asks goes through the pool that all providers share, and what fails in there is an `LLMError`
-already, so the SDK's own exceptions need no table of theirs. Retries are ours, not the SDK's.
+Both SDKs take an `httpx2.AsyncClient`. The one they get has this class for a transport: the SDK's
+requests go through the provider's own pool, and a failure in there is an `LLMError` already, so the
+SDK's own exceptions need no table. Retries are ours, not the SDK's.
+
+The SDKs build and send requests. Answers are taken raw and read where those of our own clients are:
+the same bytes mean the same, and an SDK's reader would lose answers that a tolerant one keeps.
 """
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing, contextmanager, suppress
-from typing import TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
+from contextvars import ContextVar
+from typing import Protocol, TypeVar, get_args
 
 import httpx2 as httpx
-from pydantic import BaseModel
 
-from app.errors import ConnectionFailed, LLMError, MalformedAnswer, RequestRefused
+from app.errors import LLMError, MalformedAnswerError, RequestRefusedError
+from app.llm.bodies import limited_body
+from app.llm.exchange import Exchange
 from app.llm.http import Connections, ErrorReader, ProviderHTTP
-from app.llm.providers.streamed import drain
+from app.llm.providers.policy import KeyHeader
 from app.streaming.sse import ServerSentEvent
 from app.telemetry.correlation import request_id, traceparent
 
@@ -27,82 +32,110 @@ _EVENT_STREAM = "text/event-stream"
 # Not what the SDKs send with a request for a stream. A compressor would hold events back.
 STREAM_HEADERS = {"Accept": _EVENT_STREAM, "Accept-Encoding": "identity"}
 
+_KEY_HEADERS = get_args(KeyHeader)
+
 # What is no longer true of a body that was decompressed on the way.
 _OUTDATED = {"content-encoding", "content-length", "transfer-encoding"}
 
 
-class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
-    """Calls to one provider, in the words of its SDK, whose exceptions all are `sdk_error`s.
+# The call that an SDK makes for us at the moment: its interface has no place for ours.
+_exchange: ContextVar[Exchange] = ContextVar("exchange")
 
-    `is_last` knows the event that ends a stream: without it a stream is broken, however politely
-    it was closed, and the SDKs do not look.
-    """
+
+class _Raw(Protocol):
+    """An answer of an SDK that it has not read."""
+
+    @property
+    def http_response(self) -> httpx.Response: ...
+
+
+class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
+    """Calls to one provider by its SDK. All exceptions of the SDK are `sdk_error`s."""
 
     def __init__(
         self,
         connections: Connections,
         provider: str,
+        key_headers: Mapping[str, str],
         read_error: ErrorReader,
         *,
         sdk_error: type[Exception],
-        is_last: Callable[[ServerSentEvent], bool],
     ) -> None:
         super().__init__(
-            connections.client,
-            connections.policy,
+            connections,
             provider=provider,
             base_url="",  # the SDK knows where, and with which headers
             headers={},
             read_error=read_error,
         )
+        self._key_headers = key_headers
         self._sdk_error = sdk_error
-        self._is_last = is_last
+
+    @property
+    def timeout(self) -> httpx.Timeout:
+        return self._policy.timeout
 
     def client(self) -> httpx.AsyncClient:
-        """What the SDK takes as its `http_client`. It owns nothing, so nobody has to close it."""
-        return httpx.AsyncClient(transport=self, timeout=self._client.timeout)
+        """The SDK's `http_client`. It owns no connections, so it need not be closed."""
+        return httpx.AsyncClient(transport=self, timeout=self.timeout)
 
-    async def within_deadline(self, call: Awaitable[T]) -> T:
+    async def within_deadline(self, call: Awaitable[T], exchange: Exchange) -> T:
         """An SDK's timeout is one for each read, which is no limit at all."""
         with self._as_llm_errors():
-            async with asyncio.timeout(self._policy.request_timeout_s):
-                return await call
+            async with exchange.until(_now() + self._policy.request_timeout_s):
+                return await self.as_part_of(exchange, call)
 
-    async def paced(self, items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-        with suppress(_EndedEarly):
-            async with aclosing(super().paced(items)) as paced:
-                async for item in paced:
-                    yield item
+    async def as_part_of(self, exchange: Exchange, call: Awaitable[T]) -> T:
+        """Make one call by the SDK. Its request reports to `exchange`."""
+        token = _exchange.set(exchange)
+        try:
+            return await call
+        finally:
+            _exchange.reset(token)
+
+    async def events(
+        self, call: AbstractAsyncContextManager[_Raw], exchange: Exchange
+    ) -> AsyncGenerator[ServerSentEvent, None]:
+        """The events of a stream that the SDK opens and passes on unread."""
+        async with AsyncExitStack() as stack:
+            raw = await self.as_part_of(exchange, stack.enter_async_context(call))
+            events = self._checked_events(raw.http_response)
+            await stack.enter_async_context(aclosing(events))
+            async for event in events:
+                yield event
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        exchange = _exchange.get()
         correlation = request_id.get()
         if correlation is not None:
             request.headers["X-Request-ID"] = correlation
         if (parent := traceparent.get()) is not None:
             request.headers["traceparent"] = parent
+        self._carry_the_key(request)
         with self._as_llm_errors():
-            response = await self._client.send(request, stream=True)
-            await self._refuse_failure(response)
+            response = await self._pool(request.method).handle_async_request(request)
+            await self._check_status(response, exchange)
         is_stream = request.headers["Accept"] == _EVENT_STREAM
-        chunks = self._whole_stream(response) if is_stream else self._decompressed(response)
+        chunks = self._streamed(response) if is_stream else self._decompressed(response)
         headers = [(k, v) for k, v in response.headers.multi_items() if k not in _OUTDATED]
         return httpx.Response(response.status_code, headers=headers, stream=_Body(response, chunks))
+
+    def _carry_the_key(self, request: httpx.Request) -> None:
+        """The key goes where this server looks for it, which is not where the SDK put it."""
+        for name in _KEY_HEADERS:
+            request.headers.pop(name, None)
+        request.headers.update(self._key_headers)
 
     async def _decompressed(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         with self._as_llm_errors():
             yield await self._whole_body(response)
 
-    async def _whole_stream(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
-        """Events that have passed our decoder, and with it our limits. The SDK decodes them anew."""
+    async def _streamed(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+        body = limited_body(response, self._policy.max_stream_bytes, self.provider)
         with self._as_llm_errors():
-            async with aclosing(self._checked_events(response)) as events:
-                async for event in events:
-                    yield _frame(event)
-                    if self._is_last(event):
-                        with suppress(LLMError), self._as_llm_errors():
-                            await drain(events)
-                        return
-        raise _EndedEarly(f"{self.provider} ended its answer in the middle", provider=self.provider)
+            async with aclosing(body) as chunks:
+                async for chunk in chunks:
+                    yield chunk
 
     @contextmanager
     def _as_llm_errors(self) -> Iterator[None]:
@@ -118,15 +151,11 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
             raise self._unreadable() from error
         except UnicodeEncodeError as error:  # half a surrogate pair in a text
             message = f"{self.provider} was not called: the request is not valid Unicode"
-            raise RequestRefused(message, provider=self.provider) from error
+            raise RequestRefusedError(message, provider=self.provider) from error
 
-    def _unreadable(self) -> MalformedAnswer:
+    def _unreadable(self) -> MalformedAnswerError:
         message = f"{self.provider} sent something that its SDK cannot read"
-        return MalformedAnswer(message, provider=self.provider)
-
-
-class _EndedEarly(ConnectionFailed):
-    """Keeps an SDK from taking half an answer for a whole one. Nobody else gets to see it."""
+        return MalformedAnswerError(message, provider=self.provider)
 
 
 class _Body(httpx.AsyncByteStream):
@@ -143,15 +172,5 @@ class _Body(httpx.AsyncByteStream):
         await self._response.aclose()
 
 
-def _frame(event: ServerSentEvent) -> bytes:
-    data = event.data.replace("\n", "\ndata: ")
-    return f"event: {event.event}\ndata: {data}\n\n".encode()
-
-
-def as_event(item: object) -> ServerSentEvent:
-    """What the provider sent, again: an SDK makes its objects without a look at their fields."""
-    if isinstance(item, BaseModel):
-        return ServerSentEvent(
-            item.model_dump_json(by_alias=True, exclude_unset=True, warnings=False)
-        )
-    return ServerSentEvent(json.dumps(item))
+def _now() -> float:
+    return asyncio.get_running_loop().time()

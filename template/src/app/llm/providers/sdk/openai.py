@@ -1,26 +1,20 @@
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
 from typing import TYPE_CHECKING, cast
 
-from openai import APIError, AsyncOpenAI, OpenAIError
+from openai import AsyncOpenAI, OpenAIError
 
+from app.llm.exchange import Exchange
 from app.llm.http import Connections
 from app.llm.providers import streamed
-from app.llm.providers.boundary import validated
-from app.llm.providers.openai import convert, embeddings, embeddings_wire, wire
-from app.llm.providers.openai.policy import DEFAULT_EMBEDDING_MODEL
-from app.llm.providers.policy import ProviderPolicy
-from app.llm.providers.sdk.http import SDKHTTP, STREAM_HEADERS, as_event
+from app.llm.providers.boundary import usage_noted
+from app.llm.providers.openai import convert, embeddings, wire
+from app.llm.providers.policy import ProviderPolicy, without_list
+from app.llm.providers.refused_fields import reporting_refused_fields
+from app.llm.providers.sdk.http import SDKHTTP, STREAM_HEADERS
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
-from app.streaming.sse import ServerSentEvent
 
 if TYPE_CHECKING:
-    from openai.types.chat.completion_create_params import (
-        CompletionCreateParamsNonStreaming,
-        CompletionCreateParamsStreaming,
-    )
-
-_END = ServerSentEvent("[DONE]")
+    from openai.types.chat.completion_create_params import CompletionCreateParamsNonStreaming
 
 
 class OpenAISDK:
@@ -32,16 +26,17 @@ class OpenAISDK:
         self._policy = policy
         self._http = SDKHTTP(
             connections,
-            self.name,
-            convert.read_error,
+            policy.name or self.name,
+            policy.key_headers,
+            reporting_refused_fields(convert.read_error, policy),
             sdk_error=OpenAIError,
-            is_last=lambda event: event.data == _END.data,
         )
         client = AsyncOpenAI(
             api_key=policy.key,
-            base_url=policy.base_url,
+            base_url=policy.address,
+            default_query=policy.query,
             http_client=self._http.client(),
-            timeout=connections.client.timeout,
+            timeout=self._http.timeout,
             max_retries=0,
         )
         self._completions = client.chat.completions
@@ -49,47 +44,46 @@ class OpenAISDK:
         self._models = client.models
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
-        payload = cast("CompletionCreateParamsNonStreaming", self._payload(request, stream=False))
+        payload = self._payload(request, stream=False)
+        parameters = cast("CompletionCreateParamsNonStreaming", payload)
 
         async def call() -> LLMResponse:
-            raw = await self._completions.with_raw_response.create(**payload)
-            return convert.response_from_wire(validated(wire.COMPLETION, raw.content, self.name))
+            raw = await self._completions.with_raw_response.create(**parameters)
+            with usage_noted(raw.content, convert.read_usage, request.receipt):
+                return convert.read_answer(raw.content, model=payload["model"])
 
-        return await self._http.within_deadline(call())
+        with Exchange() as exchange:
+            return exchange.signed(await self._http.within_deadline(call(), exchange))
 
-    async def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
-        events = self._http.paced(self._events(request))
-        async with aclosing(streamed.read(convert.StreamedCompletion(), events)) as answer:
-            async for event in answer:
-                yield event
-
-    async def _events(self, request: ChatRequest) -> AsyncGenerator[ServerSentEvent, None]:
-        payload = cast("CompletionCreateParamsStreaming", self._payload(request, stream=True))
-        call = self._completions.create(**payload, extra_headers=STREAM_HEADERS)
-        async with await call as stream:
-            try:
-                async for chunk in stream:
-                    yield as_event(chunk)
-            except APIError as error:
-                if error.body is None:
-                    raise
-                yield as_event({"error": error.body})
-        yield _END  # the SDK keeps it to itself
+    def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
+        payload = self._payload(request, stream=True)
+        parameters = cast("CompletionCreateParamsNonStreaming", payload)
+        create = self._completions.with_streaming_response.create
+        call = create(**parameters, extra_headers=STREAM_HEADERS)
+        answer = convert.StreamedCompletion(payload["model"])
+        exchange = Exchange(lambda: answer.progress)
+        events = self._http.paced(self._http.events(call, exchange), exchange)
+        return streamed.read(answer, events, exchange, request.receipt)
 
     async def embed(self, request: EmbeddingRequest) -> Embeddings:
-        model = self._policy.applied_to_embedding(request).model or DEFAULT_EMBEDDING_MODEL
-        payload = embeddings.request_to_wire(request, model)
+        request = self._policy.applied_to_embedding(request)
+        payload = embeddings.request_to_wire(request, self._policy.facts)
+        payload.setdefault("encoding_format", "float")  # the SDK asks for base64 unless told
 
         async def call() -> Embeddings:
             raw = await self._embeddings.with_raw_response.create(**payload)
-            answer = validated(embeddings_wire.EMBEDDING_LIST, raw.content, self.name)
-            return embeddings.embeddings_from_wire(answer, len(request.texts))
+            with usage_noted(raw.content, convert.read_usage, request.receipt):
+                return embeddings.read_answer(
+                    raw.content, count=len(request.texts), model=payload["model"]
+                )
 
-        return await self._http.within_deadline(call())
+        with Exchange() as exchange:
+            return await self._http.within_deadline(call(), exchange)
 
     async def ping(self) -> None:
-        await self._http.within_deadline(self._models.with_raw_response.list())
+        with without_list(), Exchange() as exchange:
+            await self._http.within_deadline(self._models.with_raw_response.list(), exchange)
 
     def _payload(self, request: ChatRequest, *, stream: bool) -> wire.CompletionRequest:
-        request = self._policy.applied_to(request)
-        return convert.request_to_wire(request, request.model or self._policy.model, stream=stream)
+        resolved = self._policy.applied_to(request)
+        return convert.request_to_wire(resolved, resolved.model, self._policy.facts, stream=stream)

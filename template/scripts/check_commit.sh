@@ -1,0 +1,23 @@
+#!/bin/sh
+# The Git hook of this service: checks the service's files in a commit. Git runs it in the top directory of the repository.
+# Usage: check_commit.sh PREFIX    (the service's directory in the repository: empty, or with a slash at the end)
+set -u
+prefix=$1
+python=${prefix}.venv/bin/python
+
+if git diff --cached --quiet -- "${prefix:-.}"; then exit 0; fi
+# After `make clean`, or in a new worktree.
+if ! "$python" -c 'import pre_commit' 2>/dev/null; then
+    echo "This commit was not checked, not even for keys: ${prefix}.venv is missing; create it: make install" >&2
+    exit 0
+fi
+# The first commit has files of the template only. These two checks take a minute, and `make lint` has them too.
+if ! git cat-file -e "HEAD:${prefix}pyproject.toml" 2>/dev/null; then
+    export SKIP="${SKIP:+$SKIP,}black,mypy"
+fi
+config=${prefix}.pre-commit-config.yaml
+if [ -n "$prefix" ]; then
+    config=${prefix}.venv/pre-commit.yaml
+    "$python" "${prefix}scripts/part_checks.py" "$prefix" >"$config" || exit 1
+fi
+exec "$python" -m pre_commit run --config "$config"

@@ -1,0 +1,81 @@
+"""uvicorn's server, with a stop that loses no request.
+
+SIGTERM: `/readyz` answers 503 while the server still accepts, for `shutdown_delay_s`, until load
+balancers send no more. Then it closes the listener, finishes the requests it has for up to
+`shutdown_grace_s`, and ends as soon as there are none. A second signal ends the process at once.
+"""
+
+import asyncio
+import ctypes
+import socket
+import struct
+import time
+from contextlib import suppress
+from types import FrameType
+
+import structlog
+import uvicorn
+
+from app.connections import STOPPING, Connections, SharedState
+
+_log = structlog.get_logger(__name__)
+
+# Linux. The program drops segments of a TCP handshake's first step: flags & (SYN | ACK) == SYN.
+_SO_ATTACH_FILTER = 26
+_DROP_SYN = (
+    (0x30, 0, 0, 13),  # load the byte with the flags
+    (0x54, 0, 0, 0x12),  # keep SYN and ACK
+    (0x15, 0, 1, 0x02),  # SYN alone?
+    (0x06, 0, 0, 0),  # drop
+    (0x06, 0, 0, 0xFFFFFFFF),  # let pass
+)
+_SETTLE_S = 0.1
+
+
+class Server(uvicorn.Server):
+    def __init__(
+        self, config: uvicorn.Config, places: Connections, *, shutdown_delay_s: float = 0.0
+    ) -> None:
+        super().__init__(config)
+        self.server_state = SharedState(places)
+        self._delay_s = shutdown_delay_s
+        self._close_at: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.force_exit = self.should_exit
+        super().handle_exit(sig, frame)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Say whether to close the listener; called ten times a second."""
+        if not await super().on_tick(counter):
+            return False
+        if self._close_at is None:
+            self._close_at = time.monotonic() + self._delay_s
+            self.lifespan.state[STOPPING] = True
+            grace_s = self.config.timeout_graceful_shutdown
+            _log.info("service.stopping", delay_s=self._delay_s, grace_s=grace_s)
+        return self.force_exit or time.monotonic() >= self._close_at
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if not self.force_exit and self._delay_s:
+            await _accept_the_rest(sockets or [])
+        await super().shutdown(sockets)
+
+
+async def _accept_the_rest(listeners: list[socket.socket]) -> None:
+    """Accept connections with a finished handshake; closing the listener would reset them.
+
+    Their clients have sent a request already, and a proxy does not repeat a POST. New handshakes are
+    dropped: these clients try again after a second, find the port closed, and go elsewhere.
+    """
+    for listener in listeners:
+        with suppress(OSError, AttributeError):  # not Linux, or a kernel without it
+            _drop_new_handshakes(listener)
+    await asyncio.sleep(_SETTLE_S)
+
+
+def _drop_new_handshakes(listener: socket.socket) -> None:
+    program = b"".join(struct.pack("HBBI", *step) for step in _DROP_SYN)
+    kept = ctypes.create_string_buffer(program)  # the kernel reads it through this pointer
+    described = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(kept))
+    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)

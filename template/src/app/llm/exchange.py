@@ -1,0 +1,90 @@
+"""One call to a provider: its deadline, its progress, and the id that the provider gave it."""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from app.errors import LLMError
+from app.llm.types import LLMResponse
+
+# The most reliable first: a gateway may echo our own X-Request-ID, and Azure sends three of these.
+_ID_HEADERS = (
+    "request-id",  # Anthropic
+    "x-request-id",  # OpenAI, Groq, Fireworks and most gateways
+    "apim-request-id",  # Azure
+    "x-ms-request-id",
+    "x-amzn-requestid",  # Bedrock
+    "mistral-correlation-id",
+    "x-generation-id",  # OpenRouter
+    "cf-ray",  # an answer of Cloudflare that never reached the provider
+)
+# An id appears in logs, traces and answers, so it is short and has no spaces, quotes or line ends.
+_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
+
+
+def provider_request_id(headers: Mapping[str, str]) -> str | None:
+    """The provider's id of a call, if a header has one in a valid form."""
+    for name in _ID_HEADERS:
+        if _ID.fullmatch(value := headers.get(name, "").strip()):
+            return value
+    return None
+
+
+def support_fields(answer: LLMResponse | LLMError) -> dict[str, str]:
+    """Log fields that the provider's support asks for: its id of the call, if known."""
+    known = answer.provider_request_id
+    return {} if known is None else {"provider_request_id": known}
+
+
+def _no_progress() -> int:
+    return 0
+
+
+def _ignored() -> None:
+    """No-op hook: a whole answer has no events."""
+
+
+class Exchange:
+    """The state of one call. As a context manager it adds the provider's id to errors.
+
+    `progress` returns the number of stream events so far with text, tool arguments or thinking.
+    """
+
+    def __init__(self, progress: Callable[[], int] = _no_progress) -> None:
+        self.progress = progress
+        self.request_id: str | None = None
+        self.on_event: Callable[[], None] = _ignored
+        self._timeout: asyncio.Timeout | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if isinstance(error, LLMError) and error.provider_request_id is None:
+            error.provider_request_id = self.request_id
+
+    def until(self, when: float) -> asyncio.Timeout:
+        """The deadline for a block (a context manager)."""
+        self._timeout = asyncio.timeout_at(when)
+        return self._timeout
+
+    def move_deadline(self, when: float | None) -> None:
+        """Move the deadline of the running block; `None` removes it."""
+        if self._timeout is not None and not self._timeout.expired():
+            self._timeout.reschedule(when)
+
+    def answered(self, headers: Mapping[str, str]) -> None:
+        self.request_id = provider_request_id(headers)
+
+    def signed(self, response: LLMResponse) -> LLMResponse:
+        """A copy of the response, with the provider's id of the call."""
+        if self.request_id is None:
+            return response
+        return response.model_copy(update={"provider_request_id": self.request_id})

@@ -1,0 +1,153 @@
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from functools import partial
+
+import structlog
+
+from app.errors import CircuitOpenError, LLMError
+from app.llm.attempt_errors import DOWN, NEUTRAL, UNUSABLE
+from app.llm.guard_metrics import NO_METRICS, GuardMetrics
+from app.llm.guards.guard import Call, Guard, R, T, watch
+from app.llm.opened_stream import Answer, Observer
+from app.llm.types import TextDelta
+from app.resilience.circuit_breaker import (
+    BreakerPolicy,
+    CircuitBreaker,
+    CircuitState,
+    OpenCircuitError,
+    Permit,
+    SharedCircuit,
+)
+from app.resilience.health import Health
+
+_log = structlog.get_logger(__name__)
+
+# Circuits of models that only callers name. The least recently used one is dropped.
+_MAX_OTHER_MODELS = 100
+
+
+class CircuitBreaking(Guard):
+    """Fails fast, without a call, for a while after a provider has failed repeatedly.
+
+    `models` are those of the settings: they have one circuit, which is shared, counted and in
+    `health`. A caller may name any other model. Each of these has a circuit of its own, so that a
+    model that does not work opens no other circuit. Without `models` all have the one circuit.
+
+    A stream closes a half-open circuit with its first event, and counts as a success at its end. A
+    call that its caller cancels or leaves does not count.
+    """
+
+    def __init__(
+        self,
+        policy: BreakerPolicy,
+        *,
+        models: Collection[str] = (),
+        shared: SharedCircuit | None = None,
+        metrics: GuardMetrics = NO_METRICS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._policy = policy
+        self._clock = clock
+        self._models = frozenset(models)
+        self._others: OrderedDict[str, CircuitBreaker] = OrderedDict()
+        self._shared = shared
+        self._has_opened = False
+        self._breaker = CircuitBreaker(policy, on_change=self._report, clock=clock)
+        self._metrics = metrics
+        self.health = Health(lambda: self._breaker.state, clock=clock)
+
+    def protect(self, name: str) -> None:
+        super().protect(name)
+        self._metrics.breaker(name, lambda: self._breaker.state)
+
+    async def around(self, request: R, call: Call[R, T]) -> T:
+        breaker = self._breaker_of(request.model)
+        permit = self._permit(breaker)
+        outcome = _Outcome(self, permit, configured=breaker is self._breaker)
+        return await watch(outcome, call(request))
+
+    async def failed(self, permit: Permit, error: LLMError, *, configured: bool) -> None:
+        self._record(permit, error, configured=configured)
+        if isinstance(error, DOWN) and configured:
+            await self._sync_shared()
+
+    def _breaker_of(self, model: str | None) -> CircuitBreaker:
+        if model is None or not self._models or model in self._models:
+            return self._breaker
+        breaker = self._others.get(model)
+        if breaker is None:
+            report = partial(self._report_other, model)
+            breaker = CircuitBreaker(self._policy, on_change=report, clock=self._clock)
+            self._others[model] = breaker
+            if len(self._others) > _MAX_OTHER_MODELS:
+                self._others.popitem(last=False)
+        self._others.move_to_end(model)
+        return breaker
+
+    async def _sync_shared(self) -> None:
+        """Tell other processes that the circuit is open; if it is closed, ask whether theirs is open."""
+        if self._shared is None:
+            return
+        if self._has_opened:
+            self._has_opened = False
+            await self._shared.opened(self._policy.reset_s)
+        elif self._breaker.state == "closed":
+            left_s = await self._shared.remote_open_s()
+            if left_s > 0 and self._breaker.state == "closed":
+                self._breaker.force_open(left_s, "another process has opened its circuit")
+                self._has_opened = False  # the other processes know it
+
+    def _permit(self, breaker: CircuitBreaker) -> Permit:
+        try:
+            return breaker.enter()
+        except OpenCircuitError as refusal:
+            raise CircuitOpenError(
+                f"{self.name} failed too often; its circuit is open",
+                provider=self.name,
+                retry_after_s=refusal.retry_after_s,
+            ) from None
+
+    def _record(self, permit: Permit, error: LLMError, *, configured: bool) -> None:
+        if isinstance(error, NEUTRAL):
+            return
+        usable = not isinstance(error, UNUSABLE)
+        if usable or configured:
+            self.health.record(ok=usable)
+        if isinstance(error, DOWN):
+            permit.failed()
+        else:
+            permit.succeeded()
+
+    def _report(self, state: CircuitState, why: str, /) -> None:
+        self._has_opened = state == "open"
+        level = logging.WARNING if state == "open" else logging.INFO
+        _log.log(level, "llm.circuit", provider=self.name, state=state, why=why)
+
+    def _report_other(self, model: str, state: CircuitState, why: str, /) -> None:
+        _log.info("llm.model_circuit", provider=self.name, model=model, state=state, why=why)
+
+
+class _Outcome(Observer):
+    """Reports to the circuit how a call went."""
+
+    def __init__(self, guard: CircuitBreaking, permit: Permit, *, configured: bool) -> None:
+        self._guard = guard
+        self._permit = permit
+        self._configured = configured
+
+    def delta(self, _text: TextDelta) -> None:
+        self._permit.responds()
+
+    async def finished(self, answer: Answer) -> Answer:
+        self._permit.succeeded()
+        self._guard.health.record(ok=True)
+        return answer
+
+    async def failed(self, error: BaseException) -> None:
+        try:
+            if isinstance(error, LLMError):
+                await self._guard.failed(self._permit, error, configured=self._configured)
+        finally:
+            self._permit.release()

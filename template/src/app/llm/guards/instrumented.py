@@ -1,0 +1,93 @@
+"""Every call to a model: timed, counted, priced and logged, however it ends."""
+
+import logging
+from collections.abc import Collection
+from dataclasses import replace
+
+import structlog
+
+from app.errors import OverloadedError, UnsupportedRequestError
+from app.llm.call_record import CallRecord
+from app.llm.guards.guard import Call, Guard, R, T, Work, watch
+from app.llm.opened_stream import OpenedStream
+from app.llm.types import ChatRequest
+from app.telemetry.metrics import Metrics
+
+_log = structlog.get_logger(__name__)
+
+
+class Instrumented(Guard):
+    """Measures and logs each call. `Billed`, next to the provider, reports the cost of its attempts.
+
+    `models` are the models that have a label of their own in metrics; all others are "other".
+    `previews` writes the beginning of prompts and answers to the log. They are personal data, so
+    previews are for debugging only.
+    """
+
+    def __init__(
+        self, metrics: Metrics, *, models: Collection[str] = (), previews: bool = False
+    ) -> None:
+        self._metrics = metrics
+        self._models = frozenset(models)
+        self._previews = previews
+
+    async def around(self, request: R, call: Call[R, T], *, stream: bool = False) -> T:
+        self._metrics.llm_started(self.name)
+        record = CallRecord(request, self._report, stream=stream)
+        return await watch(record, call(replace(request, receipt=record.receipt)))
+
+    def open_stream(
+        self, request: ChatRequest, call: Call[ChatRequest, OpenedStream]
+    ) -> Work[OpenedStream]:
+        return self.around(request, call, stream=True)
+
+    def _report(self, record: CallRecord) -> None:
+        model = self._label(record)
+        self._count(record, model)
+        self._count_costs(record, model)
+        if isinstance(record.error, OverloadedError):
+            return  # thousands a second: `llm.shed` is sampled
+        # A provider without the requested feature is an answer, not a fault.
+        is_fault = record.error and not isinstance(record.error, UnsupportedRequestError)
+        level = logging.WARNING if is_fault else logging.INFO
+        previews = record.previews() if self._previews else {}
+        _log.log(level, "llm.call", provider=self.name, **record.fields(), **previews)
+
+    def _label(self, record: CallRecord) -> str:
+        """The requested name, if configured; an answer may name a snapshot of the model instead."""
+        for name in (record.request.model, record.model):
+            if name is not None and name in self._models:
+                return name
+        return "other"
+
+    def _count(self, record: CallRecord, model: str) -> None:
+        provider_s = record.receipt.provider_s if record.receipt.attempts else None
+        self._metrics.llm_request(
+            self.name,
+            record.operation,
+            model,
+            record.outcome,
+            record.duration_s,
+            provider_s=provider_s,
+        )
+        if record.stream and record.outcome == "ok":
+            if record.first_text_s is not None:
+                self._metrics.first_token(self.name, record.first_text_s)
+            if (token_s := record.token_s()) is not None:
+                self._metrics.per_token(self.name, token_s)
+
+    def _count_costs(self, record: CallRecord, model: str) -> None:
+        """Broken and cancelled calls have costs too."""
+        receipt = record.receipt
+        if (usage := receipt.usage) is not None:
+            self._metrics.llm_tokens(
+                self.name,
+                model,
+                prompt=usage.prompt_tokens,
+                completion=usage.completion_tokens,
+                **usage.parts,
+            )
+        if receipt.cost_usd is not None:
+            self._metrics.llm_cost(self.name, model, receipt.cost_usd)
+        for reason in receipt.unknown:
+            self._metrics.llm_unknown_cost(self.name, reason)

@@ -1,0 +1,31 @@
+"""The key by which requests are identical, for the cache and for shared calls."""
+
+import json
+from dataclasses import fields, is_dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+from app.llm.types import ChatRequest
+
+# The version of keys and cached values: raise it, and values of an older release are not read.
+_VERSION = 4
+
+
+def request_key(request: ChatRequest, *, provider: str | None, address: str | None = None) -> str:
+    """Requests with equal keys are identical: one answer can serve both.
+
+    `provider` is the one that will answer, as far as that is known, at its `address`: an answer of a
+    mock or a test account must not outlive the switch to the real one. No two tenants share a key.
+    """
+    asked = replace(request, provider=None, fresh=False, receipt=None)
+    # JSON, because its quoting keeps two different requests from looking the same.
+    return sha256(
+        json.dumps([_VERSION, provider, address, asked], default=_plain).encode()
+    ).hexdigest()
+
+
+def _plain(value: Any) -> object:  # noqa: ANN401 - any part of a request
+    """The fields of a part, with its kind: two kinds with equal fields are different."""
+    if is_dataclass(value):
+        return [type(value).__name__, *[getattr(value, field.name) for field in fields(value)]]
+    return dict(value)

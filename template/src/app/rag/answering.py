@@ -1,0 +1,122 @@
+"""Answers from documents, with citations of the chunks they are based on."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+
+from opentelemetry.trace import Tracer
+
+from app.errors import MalformedAnswerError, RequestRefusedError, UnsupportedRequestError
+from app.llm.embedding_batches import EmbeddingBatches
+from app.llm.model import ChatModel
+from app.llm.tools.telemetry import NO_METRICS, ToolMetrics, ToolTelemetry
+from app.llm.types import ChatRequest, LLMResponse, Message
+from app.rag.indexing import Embed, Embedded
+from app.rag.library import Library, Searchable
+from app.rag.policy import DocumentsPolicy
+from app.rag.prompt import NOT_IN_THE_DOCUMENTS, RagPrompt, rag_prompt
+from app.rag.search_tool import SearchAgain
+from app.rag.store import ScoredChunk
+from app.rag.traced import TracedLibrary
+from app.telemetry.tracing import OFF
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentAnswer:
+    """`[1]` in the text is the first of the chunks. `response` is None if no model was called."""
+
+    text: str
+    chunks: tuple[ScoredChunk, ...] = ()
+    response: LLMResponse | None = None
+
+
+class DocumentQA:
+    """Answers questions from a library with a model, or answers that the documents do not tell.
+
+    If no chunk is similar enough to the question, the model is not called. With `searching`, the
+    model may search again.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel,
+        library: Searchable,
+        policy: DocumentsPolicy,
+        searching: SearchAgain | None = None,
+    ) -> None:
+        self.library = library
+        self._model = model
+        self._policy = policy
+        self._searching = searching
+
+    async def ask(
+        self, question: str, *, top_k: int | None = None, tenant: str | None = None
+    ) -> DocumentAnswer:
+        """Answer a question. Raises `LLMError` if the search or all models fail."""
+        k = top_k or self._policy.top_k
+        chunks = await self.library.search(question, k)
+        prompt = rag_prompt(
+            question,
+            chunks,
+            min_score=self._policy.min_score,
+            max_chars=self._policy.context_chars,
+        )
+        if prompt is None:
+            return DocumentAnswer(NOT_IN_THE_DOCUMENTS)
+        request = ChatRequest(_messages(prompt), tenant=tenant)
+        if self._searching is None:
+            response, shown = await self._model.complete(request), prompt.chunks
+        else:
+            response, shown = await self._searching.answer(request, prompt.chunks, top_k=k)
+        return DocumentAnswer(response.content, shown, response)
+
+
+def _messages(prompt: RagPrompt) -> tuple[Message, ...]:
+    return (
+        Message("system", prompt.instructions),
+        Message("user", prompt.excerpts),
+        Message("user", prompt.question),
+    )
+
+
+@asynccontextmanager
+async def open_documents(
+    chat: ChatModel,
+    embeddings: EmbeddingBatches,
+    policy: DocumentsPolicy,
+    *,
+    tracer: Tracer = OFF,
+    previews: bool = False,
+    metrics: ToolMetrics = NO_METRICS,
+) -> AsyncIterator[DocumentQA]:
+    """Open the documents for questions: for `/v1/ask`, and for a script that has no HTTP layer."""
+    async with aclosing(Library(policy, embedding_by(embeddings), previews=previews)) as library:
+        searched: Searchable = library
+        if tracer is not OFF:
+            searched = TracedLibrary(library, tracer, previews=previews)
+        searching = None
+        if policy.search_tool:
+            telemetry = ToolTelemetry(metrics, tracer, previews)
+            searching = SearchAgain(chat, searched, policy, telemetry)
+        yield DocumentQA(chat, searched, policy, searching)
+
+
+def embedding_by(batches: EmbeddingBatches) -> Embed:
+    """Adapt `EmbeddingBatches` for the library, which asks for nothing but vectors.
+
+    The address of the provider becomes part of the model's name, as a hash: two servers, for
+    example the mock API and a real provider, may give different models the same name.
+    """
+    at = f"@{sha256(batches.address.encode()).hexdigest()[:12]}" if batches.address else ""
+
+    async def embed(texts: Sequence[str]) -> Embedded:
+        try:
+            batch = await batches.embed(texts)
+        except UnsupportedRequestError:
+            raise
+        except (RequestRefusedError, MalformedAnswerError) as error:  # every text failed
+            return Embedded("", [error] * len(texts))
+        return Embedded(batch.model + at, batch.items)
+
+    return embed

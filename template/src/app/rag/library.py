@@ -1,0 +1,148 @@
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+import structlog
+
+from app.errors import DocumentsNotReadyError, LLMError
+from app.llm.call_record import PREVIEW_CHARS
+from app.rag.indexing import Embed, Indexer
+from app.rag.policy import DocumentsPolicy
+from app.rag.store import EmbeddingSpace, Index, ScoredChunk
+
+_log = structlog.get_logger(__name__)
+
+# Half of a typical caller's timeout. A folder of 10,000 chunks takes longer; reading it continues.
+_INDEX_TIMEOUT_S = 30.0
+_TRY_AGAIN_S = 10.0
+# The number of times a question is embedded before its model counts as new. A gateway with two
+# models may answer with either of them, and one text costs less than all documents.
+_QUESTION_ATTEMPTS = 3
+
+
+class Searchable(Protocol):
+    """The methods of a `Library` that answering uses."""
+
+    async def is_ready(self) -> bool: ...
+
+    async def search(self, question: str, k: int) -> list[ScoredChunk]: ...
+
+
+class Library:
+    """The documents, searched by meaning.
+
+    The folder is read at the first search, so that the service starts at once and without a
+    provider. One task reads the folder for all waiting callers, and continues if they leave. After
+    a failure the next search tries again. A document that changes later is found after a restart.
+
+    `previews` logs the beginning of questions, which are personal data.
+    """
+
+    def __init__(
+        self,
+        policy: DocumentsPolicy,
+        embed: Embed,
+        *,
+        previews: bool = False,
+        index_timeout_s: float = _INDEX_TIMEOUT_S,
+    ) -> None:
+        self._embed = embed
+        self._indexer = Indexer(policy, embed)
+        self._previews = previews
+        self._patience_s = index_timeout_s
+        self._index: Index | None = None
+        self._reading: asyncio.Task[Index] | None = None
+        self._has_failed = False
+
+    async def is_ready(self) -> bool:
+        """Whether questions can be answered; a check of `/readyz`.
+
+        Documents that no question has needed yet are ready; after a failed reading they are not.
+        """
+        return self._index is not None or not self._has_failed
+
+    async def search(self, question: str, k: int) -> list[ScoredChunk]:
+        """The k chunks nearest to a question, best first; none if there are no documents.
+
+        Raises the errors of `embed`, and `DocumentsNotReadyError` while the folder is being read.
+        """
+        started = time.perf_counter()
+        found = await self._search(question, k)
+        preview = {"question": question[:PREVIEW_CHARS]} if self._previews else {}
+        _log.info(
+            "retrieval.search",
+            question_chars=len(question),
+            k=k,
+            found=len(found),
+            scores=[round(scored.score, 4) for scored in found],
+            latency_ms=round((time.perf_counter() - started) * 1000, 3),
+            **preview,
+        )
+        return found
+
+    async def aclose(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait({self._reading})
+
+    async def _search(self, question: str, k: int) -> list[ScoredChunk]:
+        index = self._index or await self._read()
+        if not index.chunks:
+            return []
+        space, vector = await self._embedded(question)
+        for _ in range(_QUESTION_ATTEMPTS - 1):
+            index = self._index or index  # a search at the same time may have built a new index
+            if space == index.space:
+                break
+            space, vector = await self._embedded(question)
+        index = self._index or index
+        if space != index.space:
+            index = await self._read_anew(index, space)
+        return await asyncio.to_thread(index.nearest, vector, k)
+
+    async def _embedded(self, question: str) -> tuple[EmbeddingSpace, Sequence[float]]:
+        answer = await self._embed([question])
+        (vector,) = answer.items
+        if isinstance(vector, LLMError):
+            raise vector
+        return EmbeddingSpace(answer.model, len(vector)), vector
+
+    async def _read_anew(self, outdated: Index, space: EmbeddingSpace) -> Index:
+        """Build the index again, because its vectors are of another model than the question's."""
+        if self._index is outdated:
+            self._indexer.change_to(space)
+            self._index = None
+        index = self._index or await self._read()
+        if index.space != space:
+            raise DocumentsNotReadyError(
+                "The embedding model is changing.", retry_after_s=_TRY_AGAIN_S
+            )
+        return index
+
+    async def _read(self) -> Index:
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._make_index())
+            self._reading.add_done_callback(_report)
+        reading = self._reading
+        await asyncio.wait({reading}, timeout=self._patience_s)  # a leaving caller cannot end it
+        if not reading.done():
+            raise DocumentsNotReadyError(
+                "The documents are still being read.", retry_after_s=_TRY_AGAIN_S
+            )
+        return reading.result()
+
+    async def _make_index(self) -> Index:
+        try:
+            self._index = await self._indexer.index()
+        except BaseException:
+            self._has_failed = True
+            raise
+        self._has_failed = False
+        return self._index
+
+
+def _report(reading: asyncio.Task[Index]) -> None:
+    """Log a failure here, because all callers may have left."""
+    if not reading.cancelled() and (error := reading.exception()) is not None:
+        _log.warning("retrieval.index_failed", error=type(error).__name__)

@@ -1,0 +1,40 @@
+"""A fake `Embed` with inspectable calls: its vectors count a few words."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from app.errors import LLMError
+from app.rag.indexing import Embedded
+
+WORDS = ("cat", "dog", "bird", "fish")
+
+
+@dataclass
+class BagOfWords:
+    """`fails` are errors by the text they are for; all calls wait for `opens`."""
+
+    model: str = "words"
+    words: Sequence[str] = WORDS
+    fails: Mapping[str, LLMError] = field(default_factory=dict)
+    broken: LLMError | None = None
+    opens: asyncio.Event | None = None
+    calls: list[list[str]] = field(default_factory=list)
+    called: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, texts: Sequence[str]) -> Embedded:
+        self.calls.append(list(texts))
+        self.called.set()
+        if self.opens is not None:
+            await self.opens.wait()
+        if self.broken is not None:
+            raise self.broken
+        return Embedded(self.model, [self._item(text) for text in texts])
+
+    def _item(self, text: str) -> list[float] | LLMError:
+        counts = [float(text.split().count(word)) for word in self.words]
+        return self.fails.get(text, counts)
+
+    @property
+    def asked(self) -> list[str]:
+        return [text for call in self.calls for text in call]
