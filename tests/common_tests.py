@@ -23,22 +23,38 @@ class Passed(NamedTuple):
     number: int
 
 
+class Failed(NamedTuple):
+    combination: str
+    message: str
+
+
 @dataclass
 class CommonTests:
     workshop: Workshop
     unchanged: set[str]  # paths that are the same with every answer
-    passed: dict[str, Passed] = field(default_factory=dict)
+    went: dict[str, Passed | Failed] = field(default_factory=dict)
 
     def run(self, combination: str) -> Passed:
-        """When and how many of these passed: now, or before, with the same Python and the same bytes."""
+        """When and how many of these passed: now, or before, with the same Python and the same bytes.
+
+        A failure is remembered too: to repeat it for every combination would take hours.
+        """
         python = self.workshop.service.run(".venv/bin/python", "--version")
         with self.alone():
             key = python + digest(self.workshop.laid_out())
-            if key not in self.passed:
-                ignored = [f"--ignore={path}" for path in READERS]
-                output = self.workshop.service.run(".venv/bin/python", "-m", "pytest", *ignored)
-                self.passed[key] = Passed(combination, number_passed(output))
-            return self.passed[key]
+            if key not in self.went:
+                self.went[key] = self._run_now(combination)
+        went = self.went[key]
+        assert isinstance(went, Passed), f"failed with {went.combination}: {went.message}"
+        return went
+
+    def _run_now(self, combination: str) -> Passed | Failed:
+        ignored = [f"--ignore={path}" for path in READERS]
+        try:
+            output = self.workshop.service.run(".venv/bin/python", "-m", "pytest", *ignored)
+        except AssertionError as error:
+            return Failed(combination, str(error))
+        return Passed(combination, number_passed(output))
 
     @contextmanager
     def alone(self) -> Iterator[None]:
