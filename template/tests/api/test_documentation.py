@@ -1,8 +1,6 @@
 import base64
 import hashlib
 import re
-import tomllib
-from pathlib import Path
 
 import pytest
 from fastapi import APIRouter
@@ -10,8 +8,6 @@ from fastapi import APIRouter
 from app.project import project
 from app.testing import FakeChatModel
 from tests.running_service import RunningService, opened
-
-ROOT = Path(__file__).parents[2]
 
 
 async def test_docs_is_a_page(service: RunningService) -> None:
@@ -25,11 +21,11 @@ async def test_the_document_has_the_name_the_version_and_the_description_of_the_
     service: RunningService,
 ) -> None:
     info = (await service.http.get("/openapi.json")).json()["info"]
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    declared = project()
     assert info == {
-        "title": declared["name"],
-        "version": declared["version"],
-        "description": declared["description"],
+        "title": declared.name,
+        "version": declared.version,
+        "description": declared.description,
     }
 
 
