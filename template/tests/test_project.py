@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from app.project import Project, project, project_name
+from tests.running_service import RunningService
 
 PROJECT = Path(__file__).parents[1]
 
@@ -41,3 +42,15 @@ def test_without_a_project_in_the_file_there_is_a_default_name(tmp_path: Path) -
 def test_the_image_has_the_file() -> None:
     assert "COPY pyproject.toml /app/pyproject.toml\n" in (PROJECT / "Dockerfile").read_text()
     assert "!pyproject.toml" in (PROJECT / ".dockerignore").read_text().splitlines()
+
+
+async def test_the_document_has_the_name_the_version_and_the_description_of_the_project(
+    service: RunningService,
+) -> None:
+    info = (await service.http.get("/openapi.json")).json()["info"]
+    declared = project()
+    assert info == {
+        "title": declared.name,
+        "version": declared.version,
+        "description": declared.description,
+    }

@@ -17,18 +17,6 @@ async def test_docs_is_a_page(service: RunningService) -> None:
     assert f"<title>{project().name}</title>" in answer.text
 
 
-async def test_the_document_has_the_name_the_version_and_the_description_of_the_project(
-    service: RunningService,
-) -> None:
-    info = (await service.http.get("/openapi.json")).json()["info"]
-    declared = project()
-    assert info == {
-        "title": declared.name,
-        "version": declared.version,
-        "description": declared.description,
-    }
-
-
 async def test_docs_fetches_nothing_from_elsewhere(service: RunningService) -> None:
     page = (await service.http.get("/docs")).text
     fetched = re.findall(r"""(?:src|href|url)(?:=|: )["']([^"']+)["']""", page)
