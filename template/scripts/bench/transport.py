@@ -17,7 +17,7 @@ import uvloop
 from app.llm.exchange import Exchange
 from app.llm.http import HTTPPolicy, ProviderHTTP, open_connections
 from app.llm.transports.choice import TransportName
-from scripts.bench.figure import Figure
+from scripts.bench.figure import Figure, ratio
 from scripts.bench.telemetry import running
 from scripts.bench.upstream import EVENTS
 
@@ -84,6 +84,5 @@ async def _streams(http: ProviderHTTP) -> None:
 def _figures(what: str, costs: dict[TransportName, list[float]], pieces: int) -> Iterator[Figure]:
     for name in _NAMES:
         yield Figure(f"{what}, {name}", statistics.median(costs[name]) / pieces * 1e6, "µs")
-    ratios = [fast / slow for fast, slow in zip(*(costs[name] for name in _NAMES), strict=True)]
-    low, middle, high = statistics.quantiles(ratios, n=4)
-    yield Figure(f"{what}, ratio ({low:.2f}-{high:.2f})", middle, "x", LIMIT)
+    fast, slow = (costs[name] for name in _NAMES)
+    yield ratio(f"{what}, ratio", fast, slow, limit=LIMIT)
