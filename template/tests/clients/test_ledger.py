@@ -287,3 +287,26 @@ def away(redis: SharedRedis, monkeypatch: pytest.MonkeyPatch) -> None:
         raise NotThereError
 
     monkeypatch.setattr(redis.client, "execute_command", fails)
+
+
+async def test_a_request_that_is_not_counted_leaves_its_place_in_the_minute(
+    ledger: Ledger,
+) -> None:
+    shed = hold(requests_per_minute=1)
+    await ledger.open(shed)
+    shed.is_counted = False
+    await ledger.settle(shed, FREE)
+    assert await refused(ledger, hold(requests_per_minute=1)) is None
+    assert await refused(ledger, hold(requests_per_minute=1)) == "requests"
+
+
+async def test_a_request_of_an_earlier_minute_is_not_given_back(
+    ledger: Ledger, clock: Clock
+) -> None:
+    shed = hold(requests_per_minute=1)
+    await ledger.open(shed)
+    shed.is_counted = False
+    clock.now_s += 70
+    await ledger.settle(shed, FREE)
+    assert await refused(ledger, hold(requests_per_minute=1)) is None
+    assert await refused(ledger, hold(requests_per_minute=1)) == "requests"

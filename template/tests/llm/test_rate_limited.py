@@ -2,7 +2,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from app.errors import LimitReachedError
+from app.errors import LimitReachedError, OverloadedError
 from app.llm.guards.guard import stacked
 from app.llm.guards.rate_limited import RateLimited
 from app.llm.model import Model
@@ -97,3 +97,18 @@ async def test_closing_closes_the_stream_below(limited: Model, model: FakeChatMo
     assert model.open_streams == 1
     await events.aclose()
     assert model.open_streams == 0
+
+
+@pytest.mark.parametrize("call", [complete, stream])
+async def test_a_call_that_finds_no_connection_does_not_use_up_the_limit(
+    call: Call, clock: FakeClock
+) -> None:
+    model = FakeChatModel(OverloadedError("full"), "Hello!")
+    limiter = LocalLimiter(
+        RateLimitPolicy(requests_per_minute=1), sleep=clock.sleep, clock=clock.monotonic
+    )
+    limited = stacked(model, [RateLimited(limiter)])
+    with pytest.raises(OverloadedError):
+        await call(limited)
+    assert await call(limited)
+    assert clock.sleeps == []

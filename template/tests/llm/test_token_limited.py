@@ -5,6 +5,7 @@ import pytest
 
 from app.errors import (
     LimitReachedError,
+    OverloadedError,
     ProviderConnectionError,
     ProviderUnavailableError,
     TokenLimitError,
@@ -32,6 +33,7 @@ class Tokens:
     def __init__(self) -> None:
         self.reserved: list[int] = []
         self.given_back: list[int] = []
+        self.cancelled: list[int] = []
 
     async def acquire(self, tokens: int = 0) -> float:
         self.reserved.append(tokens)
@@ -39,6 +41,9 @@ class Tokens:
 
     async def give_back(self, tokens: int) -> None:
         self.given_back.append(tokens)
+
+    async def cancel(self, tokens: int = 0) -> None:
+        self.cancelled.append(tokens)
 
 
 @pytest.fixture
@@ -98,6 +103,15 @@ async def test_a_failure_without_cost_gives_everything_back(
     with pytest.raises(type(error)):
         await limited(FakeChatModel(error), tokens).complete(REQUEST)
     assert tokens.given_back == [ESTIMATE]
+
+
+async def test_a_call_that_finds_no_connection_gives_back_its_tokens_and_its_turn(
+    tokens: Tokens,
+) -> None:
+    with pytest.raises(OverloadedError):
+        await limited(FakeChatModel(OverloadedError("full")), tokens).complete(REQUEST)
+    assert tokens.cancelled == [ESTIMATE]
+    assert tokens.given_back == []
 
 
 async def test_texts_to_embed_reserve_their_characters(tokens: Tokens) -> None:

@@ -151,3 +151,30 @@ async def test_calls_and_tokens_are_one_round_trip(monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(redis, "execute_command", noted)
         await limiter.acquire(10)
         assert asked == ["EVALSHA"]
+
+
+@each_policy
+def test_a_call_that_was_not_made_gives_back_its_turn_and_its_tokens(
+    policy: RateLimitPolicy,
+) -> None:
+    async def scenario() -> list[float]:
+        async with processes(replace(policy, requests_per_minute=1, max_wait_s=90)) as (
+            one,
+            other,
+            *_,
+        ):
+            await one.acquire(600)
+            await one.cancel(600)
+            return [await other.acquire(600), await one.acquire(0)]
+
+    assert run(scenario()) == pytest.approx([0, 60], abs=1)
+
+
+@each_policy
+def test_a_turn_that_was_never_taken_gives_nothing_back(policy: RateLimitPolicy) -> None:
+    async def scenario() -> list[float]:
+        async with processes(replace(policy, requests_per_minute=1, max_wait_s=90)) as (one, *_):
+            await one.cancel()
+            return [await one.acquire(), await one.acquire()]
+
+    assert run(scenario()) == pytest.approx([0, 60], abs=1)

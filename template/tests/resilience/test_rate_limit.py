@@ -168,3 +168,15 @@ def test_a_new_call_waits_behind_the_waiting_ones() -> None:
         return order
 
     assert virtual_time.run(scenario()) == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["bucket", "strict"])
+async def test_a_cancelled_turn_is_free_for_one_other_call(
+    clock: FakeClock, *, strict: bool
+) -> None:
+    limited = limiter(clock, RateLimitPolicy(requests_per_minute=2, strict=strict, max_wait_s=60))
+    await limited.acquire()
+    await limited.acquire()
+    await limited.cancel()
+    assert await limited.acquire() == 0
+    assert await limited.acquire() > 0

@@ -120,3 +120,12 @@ def test_waiting_tokens_count_for_the_wait_of_new_calls() -> None:
         return raised.value.retry_after_s
 
     assert virtual_time.run(scenario()) == pytest.approx(70)
+
+
+async def test_a_cancelled_call_gives_back_its_turn_and_its_tokens(clock: FakeClock) -> None:
+    policy = RateLimitPolicy(requests_per_minute=1, tokens_per_minute=600, max_wait_s=60)
+    limited = LocalLimiter(policy, sleep=clock.sleep, clock=clock.monotonic)
+    await limited.acquire(600)
+    await limited.cancel(600)
+    assert await limited.acquire(600) == 0
+    assert await limited.acquire(0) == pytest.approx(60)

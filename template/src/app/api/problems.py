@@ -19,6 +19,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.api.disconnect import CLIENT_CLOSED
+from app.clients.account import uncount_request
 from app.errors import (
     BudgetSpentError,
     CircuitOpenError,
@@ -143,6 +144,8 @@ class ProblemResponse(Response):
 
 
 async def on_llm_error(_request: Request, error: LLMError) -> Response:
+    if isinstance(error, OverloadedError):
+        uncount_request()
     wait_s = error.retry_after_s
     headers = {} if wait_s is None else {"Retry-After": str(math.ceil(wait_s))}
     return ProblemResponse(describe(error), headers)

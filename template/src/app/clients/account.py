@@ -98,6 +98,13 @@ class Account:
             _late.add(task)
             task.add_done_callback(_late.discard)
 
+    def uncount(self) -> None:
+        """Take the request out of the minute, unless one of its calls has used something."""
+        if not (self._is_settled or self.used):
+            self._hold.is_counted = False
+            left = self.standing.requests_left + 1
+            self.standing = self.standing._replace(requests_left=left)
+
     def settle_at_once(self) -> bool:
         """Settle, if that needs no waiting. `False`: `settle` has to."""
         if not self._is_settled:
@@ -191,3 +198,10 @@ def _next_midnight() -> str:
 
 
 current_account: ContextVar[Account | None] = ContextVar("current_account", default=None)
+
+
+def uncount_request() -> None:
+    """Do not count the running request for its client, because the service is overloaded."""
+    account = current_account.get()
+    if account is not None:
+        account.uncount()

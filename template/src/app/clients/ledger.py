@@ -71,6 +71,7 @@ class Hold:
     day: int = 0
     id: str = ""  # of a request in Redis
     is_shared: bool = False  # in Redis, and not in this process
+    is_counted: bool = True  # as a request of the minute, also after its end
 
 
 class Ledger(Protocol):
@@ -83,7 +84,7 @@ class Ledger(Protocol):
         ...
 
     async def settle(self, hold: Hold, used: Use, /) -> None:
-        """Replace the reservation by the usage, and end the request."""
+        """Replace the reservation by the usage, and end the request. See `Hold.is_counted`."""
         ...
 
     async def add(self, hold: Hold, used: Use, /) -> None:
@@ -152,6 +153,8 @@ class LocalLedger:
         now_s = self._clock()
         known = self._of(hold.client, now_s)
         known.in_flight = max(0, known.in_flight - 1)
+        if not hold.is_counted and hold.slot in known.slots:
+            known.add(hold.slot, -1, 0)
         self._change(known, hold, used.minus(hold.use))
 
     async def open(self, hold: Hold) -> Standing:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from app.errors import TokenLimitError
+from app.errors import OverloadedError, TokenLimitError
 from app.llm.estimates import AttemptUse, Estimator
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.guards.guard import Call, R, T, watch
@@ -68,5 +68,8 @@ class _Attempt(Observer):
         await self._limiter.give_back(self._reserved - self._use.of(answer).tokens)
         return answer
 
-    async def failed(self, _error: BaseException) -> None:
+    async def failed(self, error: BaseException) -> None:
+        if isinstance(error, OverloadedError):  # nothing was sent
+            await self._limiter.cancel(self._reserved)
+            return
         await self._limiter.give_back(self._reserved - self._use.of_failure().tokens)

@@ -109,12 +109,13 @@ redis.call('EXPIRE', key, DAY + SLOT * SLOTS)
 return {'', 0, max_requests - totals.r - 1, max_tokens - totals.t, slot, today}
 """
 
-# ARGV: id, change of tokens and of nanodollars, slot and day of the reservation. A reservation of
-# a past slot or day is not given back, and a use above it counts now.
+# ARGV: id, change of tokens and of nanodollars, slot and day of the reservation, change of requests. A
+# reservation of a past slot or day is not given back, and a use above it counts now.
 _SETTLE = _PRELUDE + """
 local id, tokens, nanousd = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
-local at, day = tonumber(ARGV[4]), tonumber(ARGV[5])
+local at, day, requests = tonumber(ARGV[4]), tonumber(ARGV[5]), tonumber(ARGV[6])
 redis.call('ZREM', flights, id)
+if requests ~= 0 and at > slot - SLOTS then redis.call('HINCRBY', key, 'r:' .. at, requests) end
 if at <= slot - SLOTS then
     at, tokens = slot, math.max(0, tokens)
 end
@@ -193,7 +194,8 @@ class RedisLedger:
 
     async def _change(self, hold: Hold, change: Use, *, ends: bool) -> None:
         flight = hold.id if ends else ""
-        args: list[str | int] = [flight, change.tokens, change.nanousd, hold.slot, hold.day]
+        requests = -1 if ends and not hold.is_counted else 0
+        args: list[str | int] = [flight, *change, hold.slot, hold.day, requests]
 
         async def ask() -> None:
             await self._settle_script(keys=self._keys(hold), args=args)

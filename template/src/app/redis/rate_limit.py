@@ -82,6 +82,17 @@ class RedisLimiter:
         await self._local.give_back(tokens)
         await self._redis.write(lambda: self._slots.give_back_tokens(tokens), otherwise=None)
 
+    async def cancel(self, tokens: int = 0) -> None:
+        """During an outage of Redis, the call is not reported as made."""
+        await self._local.cancel(tokens)
+
+        async def ask() -> bool:
+            await self._slots.cancel(tokens)
+            return True
+
+        if not await self._redis.write(ask, otherwise=False) and self._owed:
+            self._owed.pop()
+
     async def _reserve(self, tokens: int) -> Slot | None:
         """Reserve a slot and report the calls of an outage, which no other caller reports meanwhile."""
         owed, self._owed = self._owed, _no_calls()

@@ -149,6 +149,22 @@ return 1
 """
 
 
+# Removes the newest call that has had its turn, for a call that was not made. That one may be older, by
+# the time that a call waits for a connection: by so much, calls start later than their slots anyway.
+# ARGV: the interval of calls; 0 for a log.
+_CANCEL = """
+local clock = redis.call('TIME')
+local now = string.format('%.0f', clock[1] * 1000000 + clock[2])
+if ARGV[1] == '0' then
+    local newest = redis.call('ZREVRANGEBYSCORE', KEYS[1], now, '-inf', 'LIMIT', 0, 1)[1]
+    if newest then redis.call('ZREM', KEYS[1], newest) end
+elseif redis.call('ZSCORE', KEYS[1], 'full') then
+    redis.call('ZINCRBY', KEYS[1], '-' .. ARGV[1], 'full')
+end
+return 1
+"""
+
+
 class SharedSlots:
     """The slots of one limit. Every call raises the errors of Redis."""
 
@@ -164,6 +180,7 @@ class SharedSlots:
         # redis-py runs a script by its hash, and loads it when Redis does not have it.
         self._reserve = redis.client.register_script(_PRELUDE + tokens + calls)
         self._change_tokens = redis.client.register_script(_CHANGE_TOKENS)
+        self._cancel = redis.client.register_script(_CANCEL)
 
     async def reserve(
         self, max_wait_us: int, tokens: int, owed_ages_us: Sequence[int], owed_tokens: int
@@ -189,6 +206,13 @@ class SharedSlots:
         if slot.tokens_us:
             await self._client.zrem(tokens, slot.id)
             await self._change_tokens(keys=[tokens], args=[-slot.tokens_us])
+
+    async def cancel(self, tokens: int) -> None:
+        """Return a turn of a moment ago, of a call that was not made, and its tokens."""
+        interval_us = 0 if self._policy.strict else self._numbers[0]
+        await self._cancel(keys=[self._keys[0]], args=[interval_us])
+        if tokens:
+            await self.give_back_tokens(tokens)
 
     async def give_back_tokens(self, tokens: int) -> None:
         """Change the tokens of a call that was made. Below 0: it used more than reserved."""

@@ -76,6 +76,10 @@ class RateLimiter(Protocol):
         """Give back reserved tokens that a call did not use. Below 0: it used more."""
         ...
 
+    async def cancel(self, tokens: int = 0, /) -> None:
+        """Give back the turn of a call that was not made, with its reserved tokens."""
+        ...
+
 
 class LocalLimiter:
     """A limit for one process, in FIFO order. When a waiter leaves, later waiters move up."""
@@ -108,6 +112,9 @@ class LocalLimiter:
 
     async def give_back(self, tokens: int) -> None:
         self._schedule.give_back(self._clock(), tokens)
+
+    async def cancel(self, tokens: int = 0) -> None:
+        self._schedule.cancel(self._clock(), tokens)
 
     def charge(self, tokens: int) -> None:
         """Record a call that another limiter has admitted."""
@@ -150,6 +157,10 @@ class _Schedule(Protocol):
 
     def give_back(self, now: float, tokens: int, /) -> None: ...
 
+    def cancel(self, now: float, tokens: int, /) -> None:
+        """Remove one of the latest calls, because it was not made."""
+        ...
+
     def share(self, processes: int, /) -> None: ...
 
 
@@ -181,6 +192,9 @@ class _Bucket:
     def give_back(self, _now: float, _tokens: int) -> None:
         """A call that was made counts, also if its tokens do not."""
 
+    def cancel(self, _now: float, _tokens: int) -> None:
+        self._full_at -= self._interval_s
+
     def share(self, processes: int) -> None:
         self._interval_s = self._policy.interval_s * processes
         self._fills_in_s = (max(1, self._policy.bucket // processes) - 1) * self._interval_s
@@ -209,6 +223,10 @@ class _Log:
 
     def give_back(self, _now: float, _tokens: int) -> None:
         """A call that was made counts, also if its tokens do not."""
+
+    def cancel(self, _now: float, _tokens: int) -> None:
+        if self._made:
+            self._made.pop()
 
     def share(self, processes: int) -> None:
         self._limit = max(1, self._limit_of_all // processes)
@@ -243,6 +261,10 @@ class _WithTokens:
 
     def give_back(self, now: float, tokens: int) -> None:
         self._full_at = max(self._full_at, now) - self._refill_s(tokens)
+
+    def cancel(self, now: float, tokens: int) -> None:
+        self._calls.cancel(now, tokens)
+        self.give_back(now, tokens)
 
     def share(self, processes: int) -> None:
         self._processes = processes

@@ -11,6 +11,7 @@ from app.errors import (
     LimitReachedError,
     LLMError,
     NothingCanAnswerError,
+    OverloadedError,
     ProviderTimeoutError,
     RequestRefusedError,
     StreamInterruptedError,
@@ -59,6 +60,13 @@ FAILURES: dict[str, tuple[LLMError, str, int, str, str | None]] = {
         429,
         "requests",
         "rate_limit_exceeded",
+    ),
+    "overloaded": (
+        OverloadedError("full", retry_after_s=2),
+        "InternalServerError",
+        503,
+        "server_error",
+        "overloaded",
     ),
     "our key": (
         AuthenticationError("key"),

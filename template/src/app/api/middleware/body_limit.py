@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.problems import InvalidBodyError, ProblemResponse, http_problem
+from app.clients.account import uncount_request
 
 # 200 messages of a page each. The largest single message fits even when every character of it is
 # escaped as a surrogate pair.
@@ -34,7 +35,12 @@ def hold_for_answer(scope: Scope, count: int) -> None:
     """Take the memory of an answer for the rest of a request. Raises a 503 if it is not free."""
     hold: Hold = scope[_HOLD]
     if not hold.add_up_to_all(count):
-        raise HTTPException(_FULL, _WHY_FULL, _RETRY_LATER)
+        raise _full()
+
+
+def _full() -> HTTPException:
+    uncount_request()
+    return HTTPException(_FULL, _WHY_FULL, _RETRY_LATER)
 
 
 class ByteBudget:
@@ -94,6 +100,7 @@ class BodyLimit:
         budget = self._budget
         if length.isdecimal() and budget.used + int(length) * BYTES_PER_BODY_BYTE > budget.total:
             budget.on_refused()
+            uncount_request()
             problem = http_problem(_FULL, _WHY_FULL)
             await ProblemResponse(problem, _RETRY_LATER)(scope, receive, send)
             return
@@ -112,7 +119,7 @@ class BodyLimit:
             taken = len(body) * BYTES_PER_BODY_BYTE
             if budget.used + taken > budget.total:
                 budget.on_refused()
-                raise HTTPException(_FULL, _WHY_FULL, _RETRY_LATER)
+                raise _full()
             budget.used += taken
             hold.count += taken
             if values is not None and body:

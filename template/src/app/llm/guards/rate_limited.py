@@ -1,6 +1,6 @@
 import structlog
 
-from app.errors import LimitReachedError
+from app.errors import LimitReachedError, OverloadedError
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.guards.guard import Call, Guard, R, T
 from app.resilience.rate_limit import LimitExceededError, RateLimiter
@@ -9,7 +9,10 @@ _log = structlog.get_logger(__name__)
 
 
 class RateLimited(Guard):
-    """Each call waits for its turn, or is refused before anything is sent."""
+    """Each call waits for its turn, or is refused before anything is sent.
+
+    A call that finds no connection after its turn was not sent, so its turn is given back.
+    """
 
     counted = "calls"
 
@@ -24,7 +27,11 @@ class RateLimited(Guard):
             raise self._refusal(error.retry_after_s) from error
         if waited_s > 0:
             self._report_wait(waited_s)
-        return await call(request)
+        try:
+            return await call(request)
+        except OverloadedError:
+            await self._limiter.cancel()
+            raise
 
     def _report_wait(self, waited_s: float) -> None:
         self._metrics.limiter_wait(self.name, waited_s)
