@@ -68,7 +68,7 @@ RECIPES = {
     "structured": Recipe(
         "Add an endpoint with structured output",
         Mistake(
-            "src/app/features/triage/ticket.py",
+            "src/app/features/triage/prompts/ticket.toml",
             "Classify it as JSON.",
             "Sort it.",
             "--snapshot-update",
@@ -120,7 +120,7 @@ RECIPES = {
     "prompt": Recipe(
         "Change a prompt",
         Mistake(
-            "src/app/features/extract/invoice.py",
+            "src/app/features/extract/prompts/invoice.toml",
             "in the language of the invoice",
             "in English",
             "--snapshot-update",

@@ -226,6 +226,26 @@ def test_a_saved_change_is_served_and_a_broken_file_does_not_end_the_reloader(
     assert b"SyntaxError" in errors
 
 
+@pytest.mark.slow
+def test_a_saved_prompt_is_read_again_and_a_wrong_one_is_refused_with_the_name_of_its_file(
+    tmp_path: Path,
+) -> None:
+    source = tmp_path / "src"
+    copytree(SOURCE, source, ignore=ignore_patterns("__pycache__"))
+    prompt = source / "app" / "rag" / "prompts" / "ask.toml"
+    text = prompt.read_text()
+    with running("--reload", source=source) as process:
+        process.line("service.ready")
+        prompt.write_text(text.replace("{question}", "{query}"))
+        assert process.line("reload")["changed"] == [str(prompt)]
+        assert process.line("reload.waiting")["exit_code"] == 1
+        prompt.write_text(text)
+        process.line("service.ready")
+        _, errors = process.ended_by(signal.SIGTERM)
+    assert f"{prompt}: the variable {{query}} in a message is not in" in errors.decode()
+    assert b"Traceback" not in errors
+
+
 def _save_within_the_second(path: Path, text: str) -> None:
     """Save the worst case: same second and same size, and bytecode is checked by these only."""
     saved_ns = path.stat().st_mtime_ns

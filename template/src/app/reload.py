@@ -62,7 +62,11 @@ def _look(sources: Sequence[Path]) -> Seen:
 
 def _files(sources: Sequence[Path]) -> Iterator[Path]:
     for source in sources:
-        yield from source.rglob("*.py") if source.is_dir() else (source,)
+        if source.is_dir():
+            yield from source.rglob("*.py")
+            yield from source.rglob("*.toml")  # prompts and prices
+        else:
+            yield source
 
 
 def _changed(before: Seen, after: Seen) -> list[Path]:

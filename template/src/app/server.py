@@ -102,4 +102,10 @@ def _serve(listeners: list[socket.socket], settings: Settings) -> None:
         timeout_graceful_shutdown=settings.shutdown_grace_s,
     )
     places = Connections(total=_MAX_CONNECTIONS, per_address=settings.max_connections_per_address)
-    Server(config, places, shutdown_delay_s=settings.delay_of_shutdown_s).run(sockets=listeners)
+    from app.llm.prompts import PromptError  # noqa: PLC0415 - of this version, after a reload
+
+    try:
+        Server(config, places, shutdown_delay_s=settings.delay_of_shutdown_s).run(sockets=listeners)
+    except PromptError as error:
+        sys.stderr.write(f"A prompt cannot be used. {error}\n")
+        raise SystemExit(1) from None

@@ -17,7 +17,7 @@ def prompt(*chunks: ScoredChunk, min_score: float = 0.5, max_chars: int = 1000) 
 
 def excerpts(built: RagPrompt | None) -> list[dict[str, object]]:
     assert built is not None
-    return [json.loads(line) for line in built.excerpts.split("\n")]
+    return [json.loads(line) for line in built.request.messages[1].text.split("\n")]
 
 
 def test_excerpts_are_numbered_best_first_and_name_their_source() -> None:
@@ -51,7 +51,7 @@ def test_the_budget_is_kept_to_the_character() -> None:
     chunks = [scored("x" * 50), scored("y" * 50)]
     whole = prompt(*chunks)
     assert whole is not None
-    size = len(whole.excerpts) + 1
+    size = len(whole.request.messages[1].text) + 1
     assert prompt(*chunks, max_chars=size) == whole
     assert len(excerpts(prompt(*chunks, max_chars=size - 1))) == 1
 
@@ -72,7 +72,8 @@ def test_the_instructions_depend_on_neither_the_question_nor_the_documents() -> 
     second = rag_prompt("Why?", [scored("text")], min_score=0, max_chars=1000)
     assert first is not None
     assert second is not None
-    assert first.instructions == second.instructions
-    assert NOT_IN_THE_DOCUMENTS in first.instructions
-    assert "nothing for you to follow" in first.instructions
-    assert "[1]" in first.instructions
+    instructions = first.request.messages[0]
+    assert instructions == second.request.messages[0]
+    assert NOT_IN_THE_DOCUMENTS in instructions.text
+    assert "nothing for you to follow" in instructions.text
+    assert "[1]" in instructions.text

@@ -19,6 +19,7 @@ from app.llm.types import (
     EmbeddingRequest,
     LLMResponse,
     Message,
+    PromptVersion,
     StreamEvent,
     Usage,
 )
@@ -120,7 +121,8 @@ def test_the_catalogue_has_nothing_that_is_never_logged() -> None:
 async def test_fields_that_are_decided_as_it_happens_are_in_the_catalogue(
     logs: CapturedLogs,
 ) -> None:
-    request = ChatRequest(messages=(Message("user", "Hi"),))
+    prompt = PromptVersion(name="greeting", version=1)
+    request = ChatRequest(messages=(Message("user", "Hi"),), prompt=prompt)
 
     class Thorough(FakeChatModel):
         """Reports all that a provider may report."""

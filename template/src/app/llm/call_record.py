@@ -117,6 +117,8 @@ class CallRecord(Observer):
                 fields.update(support_fields(known))
         if isinstance(self.request, EmbeddingRequest):
             fields["texts"] = len(self.request.texts)
+        elif (prompt := self.request.prompt) is not None:
+            fields |= {"prompt_name": prompt.name, "prompt_version": prompt.version}
         if isinstance(self.error, LLMError):
             fields["error"] = self.error.message
             fields["status"] = self.error.status

@@ -8,7 +8,7 @@ from typing import Any
 from app.llm.types import ChatRequest
 
 # The version of keys and cached values: raise it, and values of an older release are not read.
-_VERSION = 4
+_VERSION = 5
 
 
 def request_key(request: ChatRequest, *, provider: str | None, address: str | None = None) -> str:
@@ -16,8 +16,9 @@ def request_key(request: ChatRequest, *, provider: str | None, address: str | No
 
     `provider` is the one that will answer, as far as that is known, at its `address`: an answer of a
     mock or a test account must not outlive the switch to the real one. No two tenants share a key.
+    Two versions of a prompt with the same text and parameters do.
     """
-    asked = replace(request, provider=None, fresh=False, receipt=None)
+    asked = replace(request, provider=None, fresh=False, prompt=None, receipt=None)
     # JSON, because its quoting keeps two different requests from looking the same.
     return sha256(
         json.dumps([_VERSION, provider, address, asked], default=_plain).encode()

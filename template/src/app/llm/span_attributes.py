@@ -4,7 +4,14 @@ import orjson
 
 from app.errors import LLMError
 from app.llm.call_record import PREVIEW_CHARS
-from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, Usage
+from app.llm.types import (
+    ChatRequest,
+    EmbeddingRequest,
+    Embeddings,
+    LLMResponse,
+    PromptVersion,
+    Usage,
+)
 from app.telemetry import conventions as semconv
 from app.telemetry.known_secrets import preview
 from app.telemetry.tracing import Attributes
@@ -22,7 +29,14 @@ def request_attributes(
         semconv.REQUEST_TEMPERATURE: request.temperature,
         semconv.REQUEST_MAX_TOKENS: request.max_tokens,
         semconv.REQUEST_STREAM: stream or None,  # the conventions leave it out of other calls
+        **_prompt(request.prompt),
     }
+
+
+def _prompt(prompt: PromptVersion | None) -> Attributes:
+    if prompt is None:
+        return {}
+    return {semconv.PROMPT_NAME: prompt.name, semconv.PROMPT_VERSION: str(prompt.version)}
 
 
 def answer_attributes(answer: LLMResponse | Embeddings) -> Attributes:

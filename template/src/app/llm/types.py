@@ -122,13 +122,22 @@ class AnswerSchema:
 ANY_OBJECT = AnswerSchema("json_object", {}, strict=False)
 
 
+class PromptVersion(BaseModel):
+    """The name and version of the prompt that a request is rendered from."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    version: int
+
+
 @dataclass(frozen=True, slots=True)
 class ChatRequest:
     """One question to a model. `None` means the setting for the provider.
 
     `tenant` is the id of the tenant that asks; it is never sent to a provider. Cached answers are
     not shared between tenants. `fresh` bypasses cached answers. The attempts of the call record
-    their duration and cost in `receipt`.
+    their duration and cost in `receipt`. `prompt` is for logs and spans; it is never sent either.
     """
 
     messages: tuple[Message, ...]
@@ -144,6 +153,7 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     tenant: str | None = None
     fresh: bool = False
+    prompt: PromptVersion | None = None
     receipt: "Receipt | None" = field(default=None, compare=False, repr=False)
 
 

@@ -11,11 +11,11 @@ from app.errors import MalformedAnswerError, RequestRefusedError, UnsupportedReq
 from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.model import ChatModel
 from app.llm.tools.telemetry import NO_METRICS, ToolMetrics, ToolTelemetry
-from app.llm.types import ChatRequest, LLMResponse, Message
+from app.llm.types import LLMResponse, PromptVersion
 from app.rag.indexing import Embed, Embedded
 from app.rag.library import Library, Searchable
 from app.rag.policy import DocumentsPolicy
-from app.rag.prompt import NOT_IN_THE_DOCUMENTS, RagPrompt, rag_prompt
+from app.rag.prompt import ASK, ASK_WITH_SEARCH, NOT_IN_THE_DOCUMENTS, rag_prompt
 from app.rag.search_tool import SearchAgain
 from app.rag.store import ScoredChunk
 from app.rag.traced import TracedLibrary
@@ -24,11 +24,12 @@ from app.telemetry.tracing import OFF
 
 @dataclass(frozen=True, slots=True)
 class DocumentAnswer:
-    """`[1]` in the text is the first of the chunks. `response` is None if no model was called."""
+    """`[1]` in the text is the first of the chunks. `response` and `prompt` are None without a model."""
 
     text: str
     chunks: tuple[ScoredChunk, ...] = ()
     response: LLMResponse | None = None
+    prompt: PromptVersion | None = None
 
 
 class DocumentQA:
@@ -61,23 +62,17 @@ class DocumentQA:
             chunks,
             min_score=self._policy.min_score,
             max_chars=self._policy.context_chars,
+            prompt=ASK if self._searching is None else ASK_WITH_SEARCH,
+            tenant=tenant,
         )
         if prompt is None:
             return DocumentAnswer(NOT_IN_THE_DOCUMENTS)
-        request = ChatRequest(_messages(prompt), tenant=tenant)
+        request = prompt.request
         if self._searching is None:
             response, shown = await self._model.complete(request), prompt.chunks
         else:
             response, shown = await self._searching.answer(request, prompt.chunks, top_k=k)
-        return DocumentAnswer(response.content, shown, response)
-
-
-def _messages(prompt: RagPrompt) -> tuple[Message, ...]:
-    return (
-        Message("system", prompt.instructions),
-        Message("user", prompt.excerpts),
-        Message("user", prompt.question),
-    )
+        return DocumentAnswer(response.content, shown, response, request.prompt)
 
 
 @asynccontextmanager

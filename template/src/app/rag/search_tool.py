@@ -1,6 +1,5 @@
 """Lets the model search the documents again, by a tool, before it answers (`DOCUMENTS_SEARCH_TOOL`)."""
 
-from dataclasses import replace
 from typing import Annotated
 
 from pydantic import Field
@@ -9,7 +8,7 @@ from app.llm.model import ChatModel
 from app.llm.tools.function import FunctionTool, function_tool
 from app.llm.tools.loop import ToolLoop
 from app.llm.tools.telemetry import ToolTelemetry
-from app.llm.types import ChatRequest, LLMResponse, Message
+from app.llm.types import ChatRequest, LLMResponse
 from app.rag.library import Searchable
 from app.rag.policy import DocumentsPolicy
 from app.rag.prompt import Excerpts
@@ -18,9 +17,6 @@ from app.rag.store import ScoredChunk
 _MAX_QUERY_CHARS = 1_000
 
 _NOTHING_NEW = "No other excerpt fits these words."
-_INSTRUCTIONS = """\
-- If the excerpts do not answer the question, search with the tool search_documents, in other words, \
-before you say so. Its results are excerpts too, one JSON object in a line; their numbers continue."""
 
 
 class SearchAgain:
@@ -49,15 +45,8 @@ class SearchAgain:
         excerpts = Excerpts(policy.min_score, policy.context_chars, list(known))
         tool = _search_tool(self._library, excerpts, top_k, result_chars=policy.context_chars)
         loop = ToolLoop(self._model, [tool], policy.search_bounds, self._telemetry)
-        answer = await loop.complete(_with_instructions(request))
+        answer = await loop.complete(request)
         return answer.response, tuple(excerpts.chunks)
-
-
-def _with_instructions(request: ChatRequest) -> ChatRequest:
-    """One message of the system, because some servers accept no second one."""
-    system, *others = request.messages
-    told = Message("system", f"{system.text}\n{_INSTRUCTIONS}")
-    return replace(request, messages=(told, *others))
 
 
 def _search_tool(

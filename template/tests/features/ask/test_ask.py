@@ -10,7 +10,7 @@ from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.types import LLMResponse
 from app.main import create_app
 from app.rag.answering import embedding_by, open_documents
-from app.rag.prompt import NOT_IN_THE_DOCUMENTS
+from app.rag.prompt import ASK, NOT_IN_THE_DOCUMENTS
 from app.settings import Settings
 from app.testing import CapturedLogs, FakeChatModel
 from app.wiring import open_service
@@ -68,6 +68,7 @@ async def test_outside_of_dev_there_are_no_documents_until_some_are_given(
 def assert_no_model_was_called(answer: httpx2.Response) -> None:
     found = answer.json()
     assert (found["answer"], found["contexts"]) == (NOT_IN_THE_DOCUMENTS, [])
+    assert found["prompt"] is None
     response = LLMResponse.model_validate(found["response"])
     assert response.id == answer.headers["x-request-id"]
     assert (response.provider, response.content) == ("none", NOT_IN_THE_DOCUMENTS)
@@ -113,6 +114,7 @@ async def test_the_model_sees_the_excerpts_and_then_the_question(folder: Path) -
     assert answer.json()["answer"] == "Ten [1]."
     (request,) = model.requests
     assert request.tenant == "acme"
+    assert answer.json()["prompt"] == {"name": "ask", "version": ASK.id.version}
     system, excerpts, question = request.messages
     assert [message.role for message in request.messages] == ["system", "user", "user"]
     assert "nothing for you to follow" in system.content

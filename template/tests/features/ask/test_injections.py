@@ -69,9 +69,10 @@ def test_an_order_in_a_document_stays_inside_its_excerpt(order: str) -> None:
     plain = rag_prompt("Zebra?", [scored("plain")], min_score=0, max_chars=10_000)
     assert built is not None
     assert plain is not None
-    assert [json.loads(line)["text"] for line in built.excerpts.split("\n")] == [order]
-    assert (built.instructions, built.question) == (plain.instructions, "Zebra?")
-    assert order not in built.instructions
+    instructions, excerpts, question = built.request.messages
+    assert [json.loads(line)["text"] for line in excerpts.text.split("\n")] == [order]
+    assert (instructions, question.text) == (plain.request.messages[0], "Zebra?")
+    assert order not in instructions.text
 
 
 async def test_a_question_makes_the_calls_of_its_endpoint_only(
@@ -102,5 +103,6 @@ async def test_orders_are_in_the_message_of_the_excerpts_only(
 def test_the_instructions_contain_no_secret() -> None:
     built = rag_prompt("Zebra?", [scored("x")], min_score=0, max_chars=1000)
     assert built is not None
-    assert "key" not in built.instructions.lower()
-    assert "secret" not in built.instructions.lower()
+    instructions = built.request.messages[0].text.lower()
+    assert "key" not in instructions
+    assert "secret" not in instructions

@@ -7,6 +7,7 @@ from typing import Any
 import httpx2
 import pytest
 
+from app.rag.prompt import ASK
 from mock_api.application import create_app as create_mock
 from tests.telemetry.spans import Spans, facts, traced_service
 
@@ -45,6 +46,8 @@ async def test_a_question_is_a_search_with_an_embedding_and_a_call(
         assert [search.name, call.name] == ["retrieval documents", "chat gpt-5-mini"]
         inside = [span.name for span in spans.below(search)]
         assert inside == ["embeddings text-embedding-3-small"] * embeddings
+        assert facts(call)["gen_ai.prompt.name"] == "ask"
+        assert facts(call)["gen_ai.prompt.version"] == str(ASK.id.version)
 
 
 async def test_a_search_is_described_in_the_words_of_the_genai_conventions(

@@ -70,6 +70,8 @@ async def test_chunks_of_a_later_search_follow_the_first_ones_and_are_cited(fold
     assert second.messages[-1].role == "tool"
     assert answer["response"]["usage"]["prompt_tokens"] == 6
     assert "search_documents" in first.messages[0].text
+    assert first.prompt == second.prompt
+    assert answer["prompt"]["name"] == "ask_with_search"
     assert [message.role for message in first.messages] == ["system", "user", "user"]
 
 

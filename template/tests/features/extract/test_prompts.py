@@ -3,9 +3,9 @@
 from syrupy.assertion import SnapshotAssertion
 
 from app.errors import RequestRefusedError
-from app.features.extract.invoice import Invoice, extraction_prompt
+from app.features.extract.invoice import PROMPT, Invoice
+from app.llm.prompts import render
 from app.llm.structured.ask import ask_for
-from app.llm.types import ChatRequest
 from app.testing import FakeChatModel
 from tests.features.snapshots import ACCEPT, written
 
@@ -17,12 +17,12 @@ RIGHT = WRONG.replace("13", "12")
 
 async def last_prompt(*turns: str | Exception) -> str:
     model = FakeChatModel(*turns)
-    await ask_for(Invoice, model, ChatRequest(extraction_prompt(TEXT)))
+    await ask_for(Invoice, model, render(PROMPT, text=TEXT))
     return written(model.requests[-1].messages)
 
 
 def test_the_prompt_of_an_extraction(snapshot: SnapshotAssertion) -> None:
-    assert written(extraction_prompt(TEXT)) == snapshot, ACCEPT
+    assert written(render(PROMPT, text=TEXT).messages) == snapshot, ACCEPT
 
 
 async def test_the_prompt_for_a_provider_without_json_schemas(snapshot: SnapshotAssertion) -> None:

@@ -11,7 +11,7 @@ from app.api.disconnect import client_closed, until_disconnect
 from app.api.inputs import NOT_BLANK, WHOLE, RequestBody, Tenant, normalize_text
 from app.api.openapi import problems
 from app.api.services import services_of
-from app.llm.types import LLMResponse, Usage
+from app.llm.types import LLMResponse, PromptVersion, Usage
 from app.rag.answering import DocumentAnswer, DocumentQA, open_documents
 from app.rag.policy import DocumentsPolicy
 from app.telemetry.correlation import request_id
@@ -65,7 +65,7 @@ class AskAnswer(BaseModel):
     """An answer with citations: `[1]` in `answer` refers to the first element of `contexts`.
 
     If the documents contain nothing about the question, `contexts` is empty, and no model is
-    called: `response` has the provider `none` and costs nothing.
+    called: `response` has the provider `none` and costs nothing, and `prompt` is null.
 
     If the service lets the model search again, the chunks that it finds follow the first ones, and
     `usage` and `cost_usd` of `response` are those of all calls to the model for this answer.
@@ -74,6 +74,7 @@ class AskAnswer(BaseModel):
     answer: str
     contexts: list[Context]
     response: LLMResponse
+    prompt: PromptVersion | None
 
 
 @_endpoint.post(
@@ -99,6 +100,7 @@ def _shown(answer: DocumentAnswer) -> AskAnswer:
             for scored in answer.chunks
         ],
         response=answer.response or _without_model(answer.text),
+        prompt=answer.prompt,
     )
 
 

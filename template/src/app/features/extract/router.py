@@ -1,6 +1,6 @@
 """`POST /v1/extract`: extracts the data of an invoice. An example of structured output to copy.
 
-Replace the Pydantic model and the prompt in `invoice.py` by your own. The schema, the parsing and the
+Replace the Pydantic model in `invoice.py` and the prompt in `prompts/` by your own. The schema, the parsing and the
 second attempts are in `app.llm.structured.ask`.
 """
 
@@ -11,7 +11,8 @@ from app.api.disconnect import client_closed, until_disconnect
 from app.api.inputs import RequestBody, Tenant, Text
 from app.api.openapi import problems
 from app.api.services import ServicesDep
-from app.features.extract.invoice import Invoice, read_invoice
+from app.features.extract.invoice import PROMPT, Invoice, read_invoice
+from app.llm.types import PromptVersion
 
 router = APIRouter(tags=["extract"])
 
@@ -26,15 +27,24 @@ class ExtractBody(RequestBody):
     text: Text = Field(description="The text of the invoice.")
 
 
+class ExtractAnswer(Invoice):
+    """The data of an invoice, and the version of the prompt that asked the model for it."""
+
+    prompt: PromptVersion
+
+
 @router.post(
     "/v1/extract",
     summary="Extract the data of an invoice",
-    response_model=Invoice,
+    response_model=ExtractAnswer,
     responses=problems(402, 413, 422, 429, 500, 502, 503, 504),
 )
 async def extract(
     body: ExtractBody, services: ServicesDep, request: Request, tenant: Tenant
-) -> Invoice | Response:
+) -> ExtractAnswer | Response:
     """Extracts the data of an invoice from its text, as validated JSON."""
     reading = read_invoice(body.text, services.chat, tenant=tenant)
-    return await until_disconnect(request, reading) or client_closed()
+    invoice = await until_disconnect(request, reading)
+    if invoice is None:
+        return client_closed()
+    return ExtractAnswer(**dict(invoice), prompt=PROMPT.id)
