@@ -29,7 +29,8 @@ ANSWERED = RESPONSE | {"provider_request_id"}
 PROBLEM = {"type", "title", "status", "detail", "request_id"}
 ASK = {"question": "What is a guard?", "top_k": 1}
 CONTEXTS = {"contexts[].id", "contexts[].score", "contexts[].text"}
-ASKED = {"answer", *CONTEXTS, *(f"response.{key}" for key in ANSWERED)}
+PROMPT = {"prompt.name", "prompt.version"}
+ASKED = {"answer", *CONTEXTS, *PROMPT, *(f"response.{key}" for key in ANSWERED)}
 EMBEDDINGS = {"model", "items[].index", "items[].embedding[]", "items[].error"}
 
 
