@@ -161,6 +161,13 @@ def test_the_image_has_no_tool_that_installs_or_compiles(image: str, tool: str) 
     assert found == "none"
 
 
+def test_no_program_of_the_image_runs_as_another_user(image: str) -> None:
+    found = docker(
+        "run", "--rm", "--user=0", image, "find", "/", "-xdev", "-type", "f", "-perm", "/6000"
+    )
+    assert found == ""
+
+
 @pytest.mark.parametrize("module", ["pip", "ensurepip", "pytest", "mypy", "mock_api", "watchfiles"])
 def test_the_image_has_no_module_of_development(image: str, module: str) -> None:
     code = f"import importlib.util as u; print(u.find_spec({module!r}))"

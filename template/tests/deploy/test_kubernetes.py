@@ -1,5 +1,6 @@
 """The manifests say the same as the code that they run. They go when `deploy/` goes."""
 
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,60 @@ def test_prometheus_finds_the_metrics_at_the_port_for_operators(
     assert {"name": "admin", "containerPort": port} in CONTAINER["ports"]
     rules = base("network-policy")["spec"]["ingress"]
     assert {"protocol": "TCP", "port": port} in [port for rule in rules for port in rule["ports"]]
+
+
+def namespaces(rule: dict[str, Any], peers: str) -> set[str]:
+    """The namespaces of a rule's peers; `*` is any pod of the cluster, or any address."""
+    if not rule.get(peers):
+        return {"*"}
+    return {_namespace(peer) for peer in rule[peers]}
+
+
+def _namespace(peer: dict[str, Any]) -> str:
+    if "ipBlock" in peer:
+        return str(peer["ipBlock"]["cidr"])
+    labels = peer.get("namespaceSelector", {"matchLabels": {NAMESPACE: "own"}}).get("matchLabels")
+    return labels[NAMESPACE] if labels else "*"
+
+
+NAMESPACE = "kubernetes.io/metadata.name"
+
+
+def test_only_named_namespaces_reach_the_service() -> None:
+    callers = {
+        rule["ports"][0]["port"]: namespaces(rule, "from")
+        for rule in base("network-policy")["spec"]["ingress"]
+    }
+    assert callers == {8000: {"own", "ingress-nginx"}, 9100: {"monitoring"}}
+
+
+@pytest.mark.parametrize(
+    ("namespace", "port"),
+    [
+        pytest.param("kube-system", 53, id="DNS"),
+        pytest.param("169.254.20.10/32", 53, id="NodeLocal DNS"),
+        pytest.param("0.0.0.0/0", 443, id="providers"),
+        pytest.param("*", 6379, id="Redis"),
+        pytest.param("monitoring", 4318, id="OTLP"),
+        pytest.param("vault", 8200, id="Vault"),
+    ],
+)
+def test_the_service_reaches_what_it_needs(namespace: str, port: int) -> None:
+    rules = base("network-policy")["spec"]["egress"]
+    assert any(
+        namespace in namespaces(rule, "to") and port in {each["port"] for each in rule["ports"]}
+        for rule in rules
+    )
+
+
+def test_the_service_does_not_reach_the_metadata_service_of_its_machine() -> None:
+    metadata = ip_address("169.254.169.254")
+    for rule in base("network-policy")["spec"]["egress"]:
+        for peer in rule.get("to", []):
+            block = peer.get("ipBlock", {"cidr": "::/0"})
+            allowed = ip_network(block["cidr"])
+            excepted = [ip_network(cidr) for cidr in block.get("except", [])]
+            assert metadata not in allowed or any(metadata in network for network in excepted)
 
 
 def test_the_service_of_the_cluster_does_not_expose_the_port_for_operators() -> None:
