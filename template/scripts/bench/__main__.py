@@ -11,6 +11,7 @@ from pathlib import Path
 
 from scripts.bench import (
     baselines,
+    calls,
     clients,
     pieces,
     retrieval,
@@ -23,6 +24,7 @@ from scripts.bench.figure import Figure
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "baselines": baselines.service_and_baselines,
+    "calls": calls.calls_of_a_request,
     "telemetry": telemetry.share_of_a_request,
     "tracing": tracing.on_and_off,
     "pieces": pieces.what_telemetry_is_made_of,

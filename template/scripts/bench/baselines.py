@@ -9,7 +9,6 @@ import asyncio
 import statistics
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack
-from importlib.util import find_spec
 
 import httpx2
 
@@ -29,23 +28,20 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     "FastAPI + OpenAI SDK": ("scripts.bench.servers.openai_sdk",),
     SERVICE: ("scripts.bench.service", "with"),
 }
-OPTIONAL = {"litellm": {"FastAPI + LiteLLM": ("scripts.bench.servers.litellm_sdk",)}}
 
 Costs = Mapping[str, list[float]]  # of each program: the CPU µs of each round
 Turn = Callable[[httpx2.AsyncClient, str, str], Awaitable[int]]
 
 
 def service_and_baselines() -> Iterator[Figure]:
-    installed = [more for package, more in OPTIONAL.items() if find_spec(package)]
-    programs = PROGRAMS | {name: command for more in installed for name, command in more.items()}
     turns = {"a request": _requests, "a streamed chunk": _streams}
-    costs: dict[str, Costs] = {what: {name: [] for name in programs} for what in turns}
+    costs: dict[str, Costs] = {what: {name: [] for name in PROGRAMS} for what in turns}
     with running("scripts.bench.upstream") as upstream:
         for _ in range(STARTS):
             with ExitStack() as stack:
                 addresses = {
                     name: stack.enter_context(running(*command, mock=upstream))
-                    for name, command in programs.items()
+                    for name, command in PROGRAMS.items()
                 }
                 asyncio.run(_rounds(addresses, turns, costs))
     for what in turns:

@@ -143,8 +143,9 @@ def _assemble(settings: Settings, opener: Opener, tracer: Tracer, exporting: Exp
         telemetry={"tracing": False, "metrics": False, "logs": False},  # they take 14% of a request
     )
     # A feature is a directory in `app/features` and the lines that are marked with its name.
-    app.include_router(documents_router(settings.documents.of(settings.app_env)))  # feature: ask
+    # FastAPI asks each router in turn for the route of a request, so the busiest one is the first.
     app.include_router(chat)  # feature: chat
+    app.include_router(documents_router(settings.documents.of(settings.app_env)))  # feature: ask
     app.include_router(embeddings)  # feature: embeddings
     app.include_router(extract)  # feature: extract
     app.include_router(openai_router(_catalogue(settings)))

@@ -200,4 +200,9 @@ async def test_without_an_answer_there_is_none(sample: Sample, reply: Reply) -> 
 )
 def test_only_a_well_formed_id_is_kept(headers: dict[str, str], known: str | None) -> None:
     raw = [(name.encode(), value.encode()) for name, value in headers.items()]
-    assert provider_request_id(httpx.Headers(raw)) == known
+    assert provider_request_id(httpx.Headers(raw).raw) == known
+
+
+def test_an_id_that_a_server_sends_twice_is_not_kept() -> None:
+    twice = [(b"x-request-id", b"req_1"), (b"x-request-id", b"req_2"), (b"cf-ray", b"8c3f-FRA")]
+    assert provider_request_id(twice) == "8c3f-FRA"

@@ -5,6 +5,7 @@ The checks hold for every request, whichever interface it came through.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from operator import is_
 from typing import Literal
 
 from fastapi.exceptions import RequestValidationError
@@ -72,6 +73,8 @@ async def checked(request: ChatRequest) -> ChatRequest:
     messages = [
         _with_texts(index, message, normalized) for index, message in enumerate(request.messages)
     ]
+    if all(map(is_, messages, request.messages)):
+        return request
     return replace(request, messages=tuple(messages))
 
 
@@ -88,7 +91,8 @@ def _with_texts(index: int, message: Message, texts: Iterator[str | None]) -> Me
         return text
 
     if isinstance(message.content, str):
-        return replace(message, content=following())
+        text = following()
+        return message if text == message.content else replace(message, content=text)
     parts = (
         TextPart(following()) if isinstance(part, TextPart) else part for part in message.content
     )

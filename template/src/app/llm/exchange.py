@@ -2,7 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -24,11 +24,15 @@ _ID_HEADERS = (
 _ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}", re.ASCII)
 
 
-def provider_request_id(headers: Mapping[str, str]) -> str | None:
-    """The provider's id of a call, if a header has one in a valid form."""
-    for name in _ID_HEADERS:
-        if _ID.fullmatch(value := headers.get(name, "").strip()):
-            return value
+def provider_request_id(headers: Iterable[tuple[bytes, bytes]]) -> str | None:
+    """The provider's id of a call, if a header has one in a valid form and only once."""
+    found: dict[str, list[str]] = {}
+    for name, value in headers:
+        found.setdefault(name.decode("latin-1").lower(), []).append(value.decode("latin-1"))
+    for known in _ID_HEADERS:
+        given = found.get(known, ())
+        if len(given) == 1 and _ID.fullmatch(named := given[0].strip()):
+            return named
     return None
 
 
@@ -80,7 +84,7 @@ class Exchange:
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(when)
 
-    def answered(self, headers: Mapping[str, str]) -> None:
+    def answered(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
         self.request_id = provider_request_id(headers)
 
     def signed(self, response: LLMResponse) -> LLMResponse:

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -20,13 +21,20 @@ def request_key(request: ChatRequest, *, provider: str | None, address: str | No
     """
     asked = replace(request, provider=None, fresh=False, prompt=None, receipt=None)
     # JSON, because its quoting keeps two different requests from looking the same.
-    return sha256(
-        json.dumps([_VERSION, provider, address, asked], default=_plain).encode()
-    ).hexdigest()
+    return sha256(_JSON.encode([_VERSION, provider, address, asked]).encode()).hexdigest()
 
 
 def _plain(value: Any) -> object:  # noqa: ANN401 - any part of a request
     """The fields of a part, with its kind: two kinds with equal fields are different."""
     if is_dataclass(value):
-        return [type(value).__name__, *[getattr(value, field.name) for field in fields(value)]]
+        kind: Any = type(value)
+        return [kind.__name__, *[getattr(value, name) for name in _field_names(kind)]]
     return dict(value)
+
+
+@lru_cache  # `fields` takes a call for each field, and each request has two keys
+def _field_names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - the class of a dataclass
+    return tuple(field.name for field in fields(kind))
+
+
+_JSON = json.JSONEncoder(default=_plain)

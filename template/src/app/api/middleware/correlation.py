@@ -1,4 +1,3 @@
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.telemetry.correlation import (
@@ -26,9 +25,10 @@ class Correlation:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers = Headers(scope=scope)
-        parent = valid_traceparent(headers.get("traceparent"))
-        current = accept_or_make(headers.get("x-request-id"), parent)
+        # The first of several with one name. `Headers` takes three Python calls for each value.
+        headers = {name: value.decode("latin-1") for name, value in reversed([*scope["headers"]])}
+        parent = valid_traceparent(headers.get(b"traceparent"))
+        current = accept_or_make(headers.get(b"x-request-id"), parent)
         added = [(b"x-request-id", current.encode())]
         if not scope["path"].startswith(_KEPT):
             added.append(_NO_STORE)

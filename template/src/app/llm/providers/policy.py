@@ -50,6 +50,9 @@ PLACEHOLDER_KEY = "mock"
 
 _NO_LIST = {404, 405}
 
+# Here, because `fields` takes a call for each field.
+_REQUEST_FIELDS = tuple(each.name for each in fields(ChatRequest))
+
 # Metadata of a field that has no variable of its own.
 NO_SETTING = {"setting": False}
 
@@ -140,7 +143,7 @@ class ProviderPolicy:
         """
         if isinstance(request, ResolvedRequest):
             return request
-        known = {each.name: getattr(request, each.name) for each in fields(request)}
+        known = {name: getattr(request, name) for name in _REQUEST_FIELDS}
         known["model"] = request.model or self.model
         known["temperature"] = (
             self.temperature if request.temperature is None else request.temperature
