@@ -82,7 +82,7 @@ def settings_of(incident: Incident) -> Settings:
     if incident.uses_redis:
         variables["REDIS_URL"] = "redis://lab"
     with replaced(os, "environ", variables):
-        return Settings(_env_file=None)
+        return Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
 
 
 def key_of(client: str) -> str:
