@@ -2,29 +2,25 @@
 
 import asyncio
 import inspect
-import selectors
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any, TypeVar
 
+from scripts.lab.loop import VirtualLoop
+
 T = TypeVar("T")
 
 Clock = Callable[[], float]
 
 _CLOCKS: tuple[Clock, ...] = (time.monotonic, time.perf_counter, time.time)
-_START_S = 1000.0  # of a larger number the fractions are too coarse for timers
 
 
 def run(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Like `asyncio.run`, with each clock of the service in simulated time."""
-    with asyncio.Runner(loop_factory=_VirtualLoop) as runner, _every_clock(runner.get_loop()):
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner, _every_clock(runner.get_loop()):
         return runner.run(scenario())
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 @contextmanager
@@ -69,26 +65,3 @@ def _constructors() -> Iterator[Any]:
                 constructor = vars(kind).get("__init__")
                 if kind.__module__ == name and getattr(constructor, "__kwdefaults__", None):
                     yield constructor
-
-
-class _JumpingSelector(selectors.SelectSelector):
-    """Does not wait for time to pass: it moves its clock."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = _START_S
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("all tasks wait, and none of them for a timer")
-        self.now += timeout
-        return super().select(0)
-
-
-class _VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        self._jumping = _JumpingSelector()
-        super().__init__(self._jumping)
-
-    def time(self) -> float:
-        return self._jumping.now

@@ -17,9 +17,10 @@ from app.main import create_app
 from app.redis.client import SharedRedis
 from app.settings import Settings
 from mock_api.application import create_app as create_mock
-from scripts.lab.clock import now, replaced
+from scripts.lab.clock import replaced
 from scripts.lab.connection import Connection
 from scripts.lab.incident import Incident
+from scripts.lab.loop import now
 from scripts.lab.recording import Called, Recording
 
 _PROVIDERS = {"/v1/chat/completions": "openai", "/v1/messages": "anthropic"}
