@@ -1,5 +1,7 @@
 """Keys of clients: their entries in the settings, and how a presented key is compared."""
 
+import statistics
+import time
 from contextlib import suppress
 from datetime import date
 from hashlib import sha256
@@ -224,3 +226,20 @@ def test_a_ceiling_below_the_default_length_is_refused(
     with pytest.raises(SystemExit):
         load()
     assert "MAX_TOKENS_LIMIT: must not be below MAX_TOKENS" in capsys.readouterr().err
+
+
+@pytest.mark.slow  # it measures time, so it is not among the tests that run all at once
+@pytest.mark.parametrize("other", ["last", "unknown"])
+def test_the_time_of_10_000_pairs_says_nothing_about_the_place_of_a_key(other: str) -> None:
+    names = [f"client-{number}" for number in range(200)]
+    ring = KeyRing(ClientKey(name, sha256(name.encode()).digest()) for name in names)
+    first, second = names[0].encode(), {"last": names[-1], "unknown": "nobody"}[other].encode()
+    took: dict[bytes, list[int]] = {first: [], second: []}
+    for number in range(10_000):
+        for presented in (first, second) if number % 2 else (second, first):
+            began = time.perf_counter_ns()
+            with suppress(InvalidKeyError):
+                ring.owner(presented)
+            took[presented].append(time.perf_counter_ns() - began)
+    ratio = statistics.median(took[second]) / statistics.median(took[first])
+    assert 0.8 < ratio < 1.25
