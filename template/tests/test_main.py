@@ -43,6 +43,10 @@ class Process:
                     return line
         pytest.fail(f"no {event} within {timeout_s} s")
 
+    @property
+    def pid(self) -> int:
+        return self._popen.pid
+
     def ask(self, number: signal.Signals) -> None:
         self._popen.send_signal(number)
 

@@ -82,11 +82,11 @@ async def load(unused_tcp_port: int) -> AsyncIterator[Load]:
             f"http://127.0.0.1:{port}", connector=aiohttp.TCPConnector(limit=0)
         )
         http = await stack.enter_async_context(session)
-        await _started(http)
+        await started(http)
         yield Load(http)
 
 
-async def _started(http: aiohttp.ClientSession) -> None:
+async def started(http: aiohttp.ClientSession) -> None:
     async with asyncio.timeout(PATIENCE_S):
         while True:
             try:
