@@ -14,6 +14,8 @@ ONE_SERVICE = (
     "tests/test_containers.py",
     "tests/test_judge.py",
     "tests/test_recipes.py",
+    "tests/test_replicas.py",
+    "tests/test_shared_limit.py",
 )
 # The answers of a group begin with the version.
 ONE_PYTHON = re.compile(r"tests/test_every_answer\.py::test_services_are_green\[[\d.]+")

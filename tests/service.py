@@ -50,10 +50,14 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of a shell, with unused ports and without settings of the service."""
+        """The environment of a shell, with unused ports and without settings of the service.
+
+        Tests of the service get one worker: another service is tested at the same time.
+        """
         foreign = ("OPENAI_", "ANTHROPIC_", "REDIS_URL", "VIRTUAL_ENV", "PYTHON", "MAKE")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-        return {**clean, "APP_PORT": str(self.app_port), "MOCK_PORT": str(self.mock_port)}
+        ports = {"APP_PORT": str(self.app_port), "MOCK_PORT": str(self.mock_port)}
+        return {**clean, **ports, "PYTEST_XDIST_AUTO_NUM_WORKERS": "1"}
 
     def restore(self) -> "Service":
         """Undo every change since the last commit, except to `.venv`, which works only at this path."""

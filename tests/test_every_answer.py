@@ -113,10 +113,9 @@ def go_the_way(common_tests: CommonTests, name: str, proof: Proof) -> None:
 
 def run_the_tests(common_tests: CommonTests, name: str) -> str:
     common = common_tests.run(name)
-    # One worker, since there is a service on each processor.
-    command = ["env", "PYTEST_XDIST_AUTO_NUM_WORKERS=1", "make", "test", "NATIVE=1"]
-    others = common_tests.others()
-    passed = number_passed(common_tests.workshop.service.run(*command, f"ARGS={' '.join(others)}"))
+    others = " ".join(common_tests.others())
+    output = common_tests.workshop.service.run("make", "test", "NATIVE=1", f"ARGS={others}")
+    passed = number_passed(output)
     if common.combination == name:
         return f"{common.number + passed} passed"
     return f"{passed} passed, {common.number} = {common.combination}"

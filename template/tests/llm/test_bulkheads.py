@@ -69,9 +69,12 @@ async def test_another_provider_answers_at_once(*, stream: bool) -> None:
         service_with(hanging, well) as service,
         waiting_callers(service, hanging),
     ):
-        started = perf_counter()
-        await ask(service.chat, asked("anthropic"), stream=stream)
-        assert perf_counter() - started < PROMPT_S
+        took = []
+        for number in range(3):  # the machine may be busy during one of them
+            started = perf_counter()
+            await ask(service.chat, asked("anthropic", number), stream=stream)
+            took.append(perf_counter() - started)
+        assert min(took) < PROMPT_S
         assert hanging.connections == 10
 
 
