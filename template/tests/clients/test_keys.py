@@ -233,7 +233,7 @@ def test_a_ceiling_below_the_default_length_is_refused(
 def test_the_time_of_10_000_pairs_says_nothing_about_the_place_of_a_key(other: str) -> None:
     names = [f"client-{number}" for number in range(200)]
     ring = KeyRing(ClientKey(name, sha256(name.encode()).digest()) for name in names)
-    first, second = names[0].encode(), {"last": names[-1], "unknown": "nobody"}[other].encode()
+    first, second = names[0].encode(), {"last": names[-1], "unknown": "stranger"}[other].encode()
     took: dict[bytes, list[int]] = {first: [], second: []}
     for number in range(10_000):
         for presented in (first, second) if number % 2 else (second, first):
