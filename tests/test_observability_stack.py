@@ -34,10 +34,12 @@ pytestmark = [
 SOURCE = REPOSITORY / "template/observability"
 COMPOSE = ("docker", "compose", "--profile", "observability")
 CLIENT_KEY = "ck_of-a-test"
-# So that every guard has something to do: limits that are reached, breakers that open.
+# So that every guard has something to do: limits that are reached, breakers that open, queues.
 SETTINGS = f"""
 CLIENT_KEYS=acme:{hashlib.sha256(CLIENT_KEY.encode()).hexdigest()}
 CLIENT_CONCURRENCY=12
+MAX_CONCURRENCY=2
+QUEUE_LENGTH=1
 HEDGE_AFTER_S=0.2
 HEDGE_MAX_EXTRA=1
 RATE_LIMIT_REQUESTS_PER_MINUTE=600
@@ -87,7 +89,7 @@ class Stack:
         self.fail(status=503, path="/v1/chat/completions")
         self.ask(4, provider="openai")
         self.fail(latency_ms=500)
-        self.ask(2)
+        self.ask(12)
         self.ask(2, text=f"Asked twice at once {uuid.uuid4()}")
         self.fail(latency_ms=0)
         self.ask(3, stream=True)
