@@ -1,53 +1,19 @@
-"""A model that calls tools: results, failures, bounds, costs, cancellation. The model is a fake."""
+"""A model that calls tools: results, failures, cancellation. The model is a fake."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
-from app.errors import NoFinalAnswerError, ProviderTimeoutError, RateLimitError
-from app.llm.tools.function import FunctionTool, function_tool
-from app.llm.tools.loop import ToolAnswer, ToolLoop
+from app.errors import ProviderTimeoutError, RateLimitError
+from app.llm.tools.loop import ToolLoop
 from app.llm.tools.policy import ToolPolicy
 from app.llm.tools.telemetry import ToolTelemetry
 from app.llm.types import ChatRequest, LLMResponse, Message, NamedTool, ToolCall, ToolChoice
 from app.telemetry.known_secrets import KNOWN
-from app.testing import CapturedLogs, CapturedMetrics, FakeChatModel, Turn
-from tests.telemetry.spans import Spans, facts
+from app.testing import CapturedLogs, CapturedMetrics, FakeChatModel
+from tests.llm.tool_loops import ASKED, answered, call, results, tool, weather
 
-ASKED = ChatRequest((Message("user", "How is the weather?"),), tenant="acme")
 SECRET = "canary-of-the-weather-service"
-
-
-def call(name: str = "weather", arguments: str = '{"city": "Bonn"}', id_: str = "1") -> ToolCall:
-    return ToolCall(id=id_, name=name, arguments=arguments)
-
-
-async def weather(city: str) -> str:
-    """The weather in a city."""
-    return f"Rain in {city}"
-
-
-def tool(function: Callable[..., object], *, timeout_s: float | None = None) -> FunctionTool:
-    function.__doc__ = function.__doc__ or "A tool."
-    return function_tool(function, timeout_s=timeout_s)  # type: ignore[arg-type]
-
-
-def results(answer: ToolAnswer) -> list[tuple[str | None, str]]:
-    return [(it.tool_call_id, it.text) for it in answer.messages if it.role == "tool"]
-
-
-async def answered(
-    *turns: Turn,
-    tools: list[FunctionTool] | None = None,
-    policy: ToolPolicy | None = None,
-    telemetry: ToolTelemetry | None = None,
-) -> tuple[ToolAnswer, FakeChatModel]:
-    model = FakeChatModel(*turns)
-    loop = ToolLoop(
-        model, tools or [tool(weather)], policy or ToolPolicy(), telemetry or ToolTelemetry()
-    )
-    return await loop.complete(ASKED), model
 
 
 async def test_an_answer_without_tool_calls_is_the_answer() -> None:
@@ -208,98 +174,6 @@ async def test_a_result_is_text_that_a_request_can_have(value: object, text: str
     assert result.startswith(text)
 
 
-async def test_endless_calls_end_after_the_rounds_with_an_answer_without_tools() -> None:
-    policy = ToolPolicy(max_rounds=3)
-    answer, model = await answered([call()], [call()], [call()], "Enough: rain.", policy=policy)
-    assert (answer.response.content, answer.end, answer.rounds) == ("Enough: rain.", "rounds", 3)
-    assert [request.tool_choice for request in model.requests] == [None, None, None, "none"]
-    assert len(model.requests[-1].tools) == 1  # Anthropic needs them beside earlier calls
-
-
-async def test_a_model_that_never_answers_is_a_typed_error(logs: CapturedLogs) -> None:
-    metrics = CapturedMetrics()
-    with pytest.raises(NoFinalAnswerError, match="fake calls tools and does not answer") as failed:
-        await answered([call()], policy=ToolPolicy(max_rounds=2), telemetry=ToolTelemetry(metrics))
-    assert (failed.value.bound, failed.value.provider) == ("rounds", "fake")
-    assert metrics.value("tool_loops_total", end="failed") == 1
-    (line,) = logs.events("tool.loop")
-    assert (line["end"], line["rounds"]) == ("failed", 2)
-
-
-async def test_text_beside_forbidden_calls_is_the_answer() -> None:
-    answer, _ = await answered([call()], ["Rain.", call()], policy=ToolPolicy(max_rounds=1))
-    assert (answer.response.content, answer.response.tool_calls) == ("Rain.", ())
-    assert answer.response.finish_reason == "stop"
-
-
-async def test_the_time_of_the_loop_ends_running_tools_and_the_model_answers() -> None:
-    async def slow(city: str) -> str:
-        await asyncio.sleep(3600)
-        return city
-
-    calls = [call("slow", id_="1"), call("slow", id_="2")]
-    policy = ToolPolicy(max_time_s=0.05, concurrency=1)
-    answer, model = await answered(calls, "No time.", tools=[tool(slow)], policy=policy)
-    assert (answer.response.content, answer.end, answer.rounds) == ("No time.", "time", 1)
-    first, second = [text for _, text in results(answer)]
-    assert first.startswith("Error: the tool did not answer within 0.0")
-    assert second == "Error: the tool was not called: the time for tools is over"
-    assert model.requests[-1].tool_choice == "none"
-
-
-class Priced(FakeChatModel):
-    """A model with answers that cost 0.01 dollars each, or an unknown amount from `unknown` on."""
-
-    unknown = 99
-
-    def response(self, content: str) -> LLMResponse:
-        number = len(self.requests)
-        cost_usd = None if number >= self.unknown else 0.01
-        return super().response(content).model_copy(update={"cost_usd": cost_usd})
-
-
-async def test_the_cost_ends_the_rounds_before_another_tool_runs() -> None:
-    called = []
-
-    async def costly() -> str:
-        called.append(1)
-        return "x"
-
-    model = Priced([call("costly", "")], [call("costly", "")], "Too dear.")
-    loop = ToolLoop(model, [tool(costly)], ToolPolicy(max_cost_usd=0.02))
-    answer = await loop.complete(ASKED)
-    assert (answer.response.content, answer.end, answer.rounds) == ("Too dear.", "cost", 2)
-    assert len(called) == 1
-    assert results(answer)[1][1].startswith("Error: the tool was not called: the budget")
-    assert answer.response.cost_usd == pytest.approx(0.03)
-
-
-async def test_usage_and_cost_are_the_sum_of_all_rounds() -> None:
-    model = Priced([call()], [call()], "Rain.")
-    answer = await ToolLoop(model, [tool(weather)]).complete(ASKED)
-    usage = answer.response.usage
-    assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (9, 15, 24)
-    assert answer.response.cost_usd == pytest.approx(0.03)
-    assert answer.response.cached is False
-
-
-async def test_one_unknown_cost_makes_the_sum_unknown_and_not_too_small() -> None:
-    model = Priced([call()], "Rain.")
-    model.unknown = 2
-    answer = await ToolLoop(model, [tool(weather)]).complete(ASKED)
-    assert answer.response.cost_usd is None
-
-
-async def test_more_calls_than_allowed_in_a_round_are_not_run() -> None:
-    calls = [call(id_=str(n)) for n in range(3)]
-    answer, _ = await answered(calls, "Rain.", policy=ToolPolicy(max_calls=2))
-    assert [text for _, text in results(answer)] == [
-        "Rain in Bonn",
-        "Rain in Bonn",
-        "Error: the tool was not called: at most 2 tools may be called at once",
-    ]
-
-
 @pytest.mark.parametrize("choice", ["required", NamedTool("weather")])
 async def test_a_forced_call_is_forced_in_the_first_round_only(choice: ToolChoice) -> None:
     model = FakeChatModel([call()], "Rain.")
@@ -354,60 +228,3 @@ async def test_a_cancelled_caller_cancels_the_running_tools_and_waits_for_them(
 async def test_two_tools_with_one_name_are_refused() -> None:
     with pytest.raises(ValueError, match="same name"):
         ToolLoop(FakeChatModel(), [tool(weather), tool(weather)])
-
-
-async def test_calls_are_counted_by_tool_and_outcome_and_an_invented_name_is_no_label() -> None:
-    metrics = CapturedMetrics()
-    first = [call(), call(arguments="{}"), call("invented-1"), call("invented-2")]
-    await answered(first, [call()], "Rain.", telemetry=ToolTelemetry(metrics))
-    assert metrics.value("tool_calls_total", tool="weather", outcome="ok") == 2
-    assert metrics.value("tool_calls_total", tool="weather", outcome="invalid_arguments") == 1
-    assert metrics.value("tool_calls_total", tool="unknown", outcome="unknown_tool") == 2
-    assert metrics.value("tool_call_duration_seconds_count", tool="weather") == 3
-    assert metrics.value("tool_rounds_total") == 2
-    assert metrics.value("tool_loops_total", end="answered") == 1
-    assert "invented" not in metrics.exposition()[0].decode()
-
-
-async def test_the_log_has_each_call_and_texts_only_with_previews(logs: CapturedLogs) -> None:
-    first = [call(), call("invented", id_="2")]
-    await answered(first, "Rain.")
-    assert "Bonn" not in logs.text
-    assert "invented" not in logs.text
-    known, unknown = logs.events("tool.call")
-    assert known["tool"] == "weather"
-    assert (known["call_id"], known["round"], known["outcome"]) == ("1", 1, "ok")
-    assert known["latency_ms"] >= 0
-    assert (unknown["tool"], unknown["outcome"]) == ("unknown", "unknown_tool")
-    (loop,) = logs.events("tool.loop")
-    assert (loop["end"], loop["rounds"], loop["calls"]) == ("answered", 1, 2)
-
-    await answered(first, "Rain.", telemetry=ToolTelemetry(previews=True))
-    *_, known, unknown = logs.events("tool.call")
-    assert (known["arguments"], known["result"]) == ('{"city": "Bonn"}', "Rain in Bonn")
-    assert unknown["named"] == "invented"
-
-
-async def test_a_call_is_a_span_in_the_words_of_the_genai_conventions() -> None:
-    spans = Spans()
-
-    async def broken(city: str) -> str:
-        raise ValueError(city)
-
-    first = [call(), call("broken", id_="2")]
-    telemetry = ToolTelemetry(tracer=spans.tracer)
-    await answered(first, "Rain.", tools=[tool(weather), tool(broken)], telemetry=telemetry)
-    assert facts(spans.one("execute_tool weather")) == {
-        "gen_ai.operation.name": "execute_tool",
-        "gen_ai.tool.name": "weather",
-        "gen_ai.tool.type": "function",
-        "gen_ai.tool.call.id": "1",
-    }
-    assert facts(spans.one("execute_tool broken"))["error.type"] == "ValueError"
-    assert "Bonn" not in spans.text
-
-    telemetry = ToolTelemetry(tracer=spans.tracer, previews=True)
-    await answered([call(id_="3")], "Rain.", telemetry=telemetry)
-    shown = facts(spans.all[-1])
-    assert shown["gen_ai.tool.call.arguments"] == '{"city": "Bonn"}'
-    assert shown["gen_ai.tool.call.result"] == "Rain in Bonn"
