@@ -75,7 +75,7 @@ async def test_with_redis_other_processes_need_one_failure(
 ) -> None:
     client = fakeredis.FakeAsyncRedis()
     redis = SharedRedis(client)
-    monkeypatch.setattr("app.wiring.open_redis", lambda _url, _prefix: nullcontext(redis))
+    monkeypatch.setattr("app.redis.backend.open_redis", lambda _url, _prefix: nullcontext(redis))
     upstream.status = 500
     values = {"breaker": {"failures": 2}, "llm_providers": "openai", "redis_url": "redis://fake"}
     async with service(upstream, **values) as one, service(upstream, **values) as two:

@@ -54,7 +54,7 @@ def opened(
         async with fakeredis.FakeAsyncRedis(server=server) as client:
             yield SharedRedis(client, prefix)
 
-    monkeypatch.setattr("app.wiring.open_redis", open_fake)
+    monkeypatch.setattr("app.redis.backend.open_redis", open_fake)
 
     def opened(address: str = "https://one.test/v1", **values: object) -> object:
         settings = Settings(
@@ -143,8 +143,7 @@ async def test_every_key_begins_with_the_prefix_and_those_of_a_provider_have_one
         await service.chat.complete(REQUEST)
         upstream.status = 500
         await _fails(service, ChatRequest((Message("user", "Why?"),), provider="openai"))
-        assert service.redis is not None
-        assert await service.redis.check()
+        assert await service.checks["redis"]()
     async with fakeredis.FakeAsyncRedis(server=server, decode_responses=True) as client:
         keys = [str(key) for key in await client.keys()]
     prefix = f"{project_name()}:dev:"

@@ -16,6 +16,7 @@ from scripts.bench import (
     pieces,
     retrieval,
     saved,
+    start,
     telemetry,
     tracing,
     transport,
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "transport": transport.aiohttp_and_httpx2,
     "clients": clients.what_clients_cost,
     "retrieval": retrieval.what_a_search_costs,
+    "start": start.what_a_start_takes,
 }
 
 

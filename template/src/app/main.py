@@ -172,9 +172,7 @@ def _catalogue(settings: Settings) -> Catalogue:
 
 
 def _checks(service: Service) -> dict[str, Check]:
-    """Redis is checked even without a cache, because rate limits and circuits are shared in it."""
-    redis = {} if service.redis is None else {"redis": service.redis.check}
-    return {"cache": service.cache.ping, **redis}
+    return {"cache": service.cache.ping, **service.checks}
 
 
 def _announce(settings: Settings, service: Service) -> None:

@@ -20,16 +20,16 @@ their own.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from opentelemetry.trace import Tracer
 
-from app.cache import Cache, MemoryCache, NoCache
+from app.backend import Backend, Check, LocalBackend
+from app.cache import Cache, NoCache
 from app.clients.account import Accounts
-from app.clients.ledger import Ledger, LocalLedger
 from app.configuration import rules
 from app.configuration.confidential import secrets_masked
 from app.errors import ProviderConnectionError
@@ -56,22 +56,13 @@ from app.llm.providers.renamed import Renamed
 from app.llm.spending import Ceilings, Charged, Reserved
 from app.llm.stale_answers import StaleAnswers
 from app.llm.token_limited import TokenLimited
-from app.redis.cache import RedisCache
-from app.redis.circuit import RedisCircuit
-from app.redis.client import SharedRedis, open_redis, provider_tag
-from app.redis.ledger import RedisLedger
-from app.redis.rate_limit import RedisLimiter
 from app.resilience.bulkhead import Bulkhead
-from app.resilience.circuit_breaker import SharedCircuit
 from app.resilience.health import Health, ProbeTarget, probing
-from app.resilience.rate_limit import LocalLimiter, RateLimiter
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import OFF
 
 _log = structlog.get_logger(__name__)
-
-Check = Callable[[], Awaitable[bool]]
 
 # One batch of texts leaves three quarters of the connections of its provider to other calls.
 _BATCH_SHARE = 4
@@ -83,7 +74,7 @@ class Service:
     embeddings: EmbeddingBatches
     cache: Cache
     health: Mapping[str, Health]  # of each provider, in the order of the chain
-    redis: SharedRedis | None = None
+    checks: Mapping[str, Check] = field(default_factory=dict)  # of the backend: Redis, if it is one
     accounts: Accounts | None = None  # of clients; without them no limits are enforced
     mock: Check | None = None  # whether the mock API answers, if no real provider is configured
 
@@ -98,7 +89,7 @@ class _Common:
 
     settings: Settings
     connections: Connections
-    redis: SharedRedis | None
+    backend: Backend
     cache: Cache
     metrics: Metrics
     prices: PriceList
@@ -128,12 +119,12 @@ async def open_service(
     async with (
         secrets_masked(settings),
         open_connections(settings.http, transport, metrics) as connections,
-        _redis(settings) as redis,
-        aclosing(_cache(settings, redis)) as cache,
+        _backend(settings) as backend,
+        aclosing(backend.cache() if settings.enable_caching else NoCache()) as cache,
     ):
         prices = PriceList.current(settings.prices_file)
         spending = _estimator(settings, prices) if settings.client.has_accounts else None
-        common = _Common(settings, connections, redis, cache, metrics, prices, tracer, spending)
+        common = _Common(settings, connections, backend, cache, metrics, prices, tracer, spending)
         guarded = [_guarded(name, common) for name in settings.llm_providers]
         targets = {each.model.name: each.target for each in guarded}
         chat = _chain(guarded, common)
@@ -143,7 +134,7 @@ async def open_service(
                 embeddings=_batches(chat, settings),
                 cache=cache,
                 health={name: target.health for name, target in targets.items()},
-                redis=redis,
+                checks=backend.checks,
                 accounts=_accounts(common),
                 mock=_mock_check(targets.values(), settings),
             )
@@ -156,8 +147,9 @@ def _guarded(name: str, common: _Common) -> _Guarded:
     previews = settings.previews
     provider = _provider(policy, common.connections)
     cached = Cached(common.cache, settings.cache, address=policy.base_url, metrics=metrics)
+    shared = common.backend.circuit(name, policy.base_url)
     breaking = CircuitBreaking(
-        settings.breaker, models=policy.models, shared=_circuit(name, common), metrics=metrics
+        settings.breaker, models=policy.models, shared=shared, metrics=metrics
     )
     guards: list[Guard] = [
         # Every guard below knows the model and the parameters of the call.
@@ -180,7 +172,7 @@ def _guarded(name: str, common: _Common) -> _Guarded:
         breaking,
         # Each attempt counts, because the provider counts each. One limit per provider, shared
         # through Redis, if configured.
-        _limited(name, common),
+        _limited(policy, common),
         # The client pays for each attempt, by the receipt of the guard below.
         *([Charged(common.spending)] if common.spending is not None else []),
         # The time and cost of each attempt, answered or broken off, goes to the receipt that
@@ -254,9 +246,8 @@ def _accounts(common: _Common) -> Accounts | None:
     if common.spending is None:
         return None
     settings = common.settings
-    ledger: Ledger = LocalLedger() if common.redis is None else RedisLedger(common.redis)
     return Accounts(
-        ledger,
+        common.backend.ledger(),
         defaults=settings.client,
         clients=settings.clients,
         estimate=common.spending.of_body,
@@ -270,8 +261,9 @@ def _fallback(
     return Fallback(models, stale, bulkheads=bulkheads, metrics=metrics)
 
 
-def _limited(name: str, common: _Common) -> Guard:
-    limiter, policy = _limiter(name, common), common.settings.rate_limit
+def _limited(provider: ProviderPolicy, common: _Common) -> Guard:
+    policy = common.settings.rate_limit
+    limiter = common.backend.limiter(policy, provider.name, provider.base_url)
     if not policy.tokens_per_minute:
         return RateLimited(limiter, metrics=common.metrics)
     return TokenLimited(
@@ -282,30 +274,12 @@ def _limited(name: str, common: _Common) -> Guard:
     )
 
 
-def _limiter(name: str, common: _Common) -> RateLimiter:
-    if common.redis is None:
-        return LocalLimiter(common.settings.rate_limit)
-    return RedisLimiter(_tag(name, common), common.settings.rate_limit, common.redis)
-
-
-def _circuit(name: str, common: _Common) -> SharedCircuit | None:
-    return None if common.redis is None else RedisCircuit(_tag(name, common), common.redis)
-
-
-def _tag(name: str, common: _Common) -> str:
-    return provider_tag(name, common.settings.provider(name).base_url)
-
-
-def _redis(settings: Settings) -> AbstractAsyncContextManager[SharedRedis | None]:
+def _backend(settings: Settings) -> AbstractAsyncContextManager[Backend]:
     if settings.redis_url is None:
-        return nullcontext()
-    return open_redis(settings.redis_url.get_secret_value(), settings.redis_key_prefix)
+        return nullcontext(LocalBackend())
+    from app.redis.backend import open_backend  # noqa: PLC0415 - takes 6 MB, for those with a Redis
 
-
-def _cache(settings: Settings, redis: SharedRedis | None) -> Cache:
-    if not settings.enable_caching:
-        return NoCache()
-    return MemoryCache() if redis is None else RedisCache(redis)
+    return open_backend(settings.redis_url.get_secret_value(), settings.redis_key_prefix)
 
 
 def _batches(chat: Model, settings: Settings) -> EmbeddingBatches:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from app.errors import LLMError
-from app.rag.indexing import Embedded
+from app.rag.types import Embedded
 
 WORDS = ("cat", "dog", "bird", "fish")
 

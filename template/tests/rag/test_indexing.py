@@ -12,9 +12,10 @@ from app.errors import (
     RequestRefusedError,
 )
 from app.rag import indexing
-from app.rag.indexing import Embed, Embedded, Indexer
+from app.rag.indexing import Indexer
 from app.rag.policy import DocumentsPolicy
-from app.rag.store import EmbeddingSpace, Index
+from app.rag.store import Index
+from app.rag.types import Embed, Embedded, EmbeddingSpace
 from app.testing import CapturedLogs, FakeClock
 from tests.rag.bag_of_words import BagOfWords
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from app.errors import DocumentsNotReadyError, ProviderUnavailableError, RequestRefusedError
-from app.rag.indexing import Embed, Embedded
 from app.rag.library import Library
 from app.rag.policy import DocumentsPolicy
+from app.rag.types import Embed, Embedded
 from app.testing import CapturedLogs
 from tests.rag.bag_of_words import BagOfWords
 

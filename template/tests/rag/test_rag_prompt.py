@@ -4,7 +4,7 @@ import pytest
 
 from app.rag.chunks import Chunk
 from app.rag.prompt import NOT_IN_THE_DOCUMENTS, RagPrompt, rag_prompt
-from app.rag.store import ScoredChunk
+from app.rag.types import ScoredChunk
 
 
 def scored(text: str, score: float = 0.9, name: str = "a.md/1") -> ScoredChunk:

@@ -3,7 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.rag.store import EmbeddingSpace, UnreadableStoreError, VectorStore
+from app.rag.store import UnreadableStoreError, VectorStore
+from app.rag.types import EmbeddingSpace
 
 
 @pytest.fixture

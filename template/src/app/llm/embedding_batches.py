@@ -11,11 +11,11 @@ space is chosen, the other texts are asked for once more, and those that miss it
 """
 
 import asyncio
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from sys import getsizeof
-
-import numpy as np
 
 from app.errors import (
     LLMError,
@@ -188,9 +188,8 @@ def _halves(chunk: Chunk) -> tuple[Chunk, Chunk]:
 
 def _has_direction(vector: Vector) -> bool:
     """Tell whether it can be compared: in 32 bits its numbers are finite, and not all zero."""
-    with np.errstate(over="ignore"):
-        numbers = np.asarray(vector, dtype=np.float32)
-    return bool(numbers.any() and np.isfinite(numbers).all())
+    numbers = array("f", vector)  # NumPy would do it too, and a chat service would not need it
+    return any(numbers) and isfinite(sum(numbers))
 
 
 def _may_be_one_text(error: LLMError) -> bool:

@@ -12,13 +12,12 @@ from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.model import ChatModel
 from app.llm.tools.telemetry import NO_METRICS, ToolMetrics, ToolTelemetry
 from app.llm.types import LLMResponse, PromptVersion
-from app.rag.indexing import Embed, Embedded
 from app.rag.library import Library, Searchable
 from app.rag.policy import DocumentsPolicy
 from app.rag.prompt import ASK, ASK_WITH_SEARCH, NOT_IN_THE_DOCUMENTS, rag_prompt
 from app.rag.search_tool import SearchAgain
-from app.rag.store import ScoredChunk
 from app.rag.traced import TracedLibrary
+from app.rag.types import Embed, Embedded, ScoredChunk
 from app.telemetry.tracing import OFF
 
 

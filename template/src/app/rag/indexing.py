@@ -3,8 +3,7 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import structlog
@@ -13,7 +12,8 @@ from app.errors import DocumentsNotReadyError, LLMError, MalformedAnswerError, R
 from app.rag.chunks import Chunk, chunks_of
 from app.rag.documents import read_folder
 from app.rag.policy import DocumentsPolicy
-from app.rag.store import EmbeddingSpace, Index, UnreadableStoreError, VectorStore
+from app.rag.store import Index, UnreadableStoreError, VectorStore
+from app.rag.types import Embed, Embedded, EmbeddingSpace
 
 _log = structlog.get_logger(__name__)
 
@@ -27,17 +27,6 @@ _SAMPLE_TEXTS = 8
 _MODEL_LASTS_S = 3600.0
 # A chunk that could not be embedded is tried again after this time, when the index is built again.
 _LEFT_OUT_S = 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Embedded:
-    """A vector or an error for each text, in order. `model` is valid if there is a vector."""
-
-    model: str
-    items: Sequence[Sequence[float] | LLMError]
-
-
-Embed = Callable[[Sequence[str]], Awaitable[Embedded]]
 
 
 class Indexer:

@@ -1,15 +1,18 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import structlog
 
 from app.errors import DocumentsNotReadyError, LLMError
 from app.llm.call_record import PREVIEW_CHARS
-from app.rag.indexing import Embed, Indexer
 from app.rag.policy import DocumentsPolicy
-from app.rag.store import EmbeddingSpace, Index, ScoredChunk
+from app.rag.types import Embed, EmbeddingSpace, ScoredChunk
+
+if TYPE_CHECKING:
+    from app.rag.indexing import Indexer
+    from app.rag.store import Index
 
 _log = structlog.get_logger(__name__)
 
@@ -47,8 +50,9 @@ class Library:
         previews: bool = False,
         index_timeout_s: float = _INDEX_TIMEOUT_S,
     ) -> None:
+        self._policy = policy
         self._embed = embed
-        self._indexer = Indexer(policy, embed)
+        self._indexer: Indexer | None = None
         self._previews = previews
         self._patience_s = index_timeout_s
         self._index: Index | None = None
@@ -108,10 +112,10 @@ class Library:
             raise vector
         return EmbeddingSpace(answer.model, len(vector)), vector
 
-    async def _read_anew(self, outdated: Index, space: EmbeddingSpace) -> Index:
+    async def _read_anew(self, outdated: "Index", space: EmbeddingSpace) -> "Index":
         """Build the index again, because its vectors are of another model than the question's."""
         if self._index is outdated:
-            self._indexer.change_to(space)
+            (await self._opened()).change_to(space)
             self._index = None
         index = self._index or await self._read()
         if index.space != space:
@@ -120,7 +124,7 @@ class Library:
             )
         return index
 
-    async def _read(self) -> Index:
+    async def _read(self) -> "Index":
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._make_index())
             self._reading.add_done_callback(_report)
@@ -132,17 +136,30 @@ class Library:
             )
         return reading.result()
 
-    async def _make_index(self) -> Index:
+    async def _make_index(self) -> "Index":
         try:
-            self._index = await self._indexer.index()
+            self._index = await (await self._opened()).index()
         except BaseException:
             self._has_failed = True
             raise
         self._has_failed = False
         return self._index
 
+    async def _opened(self) -> "Indexer":
+        if self._indexer is None:
+            # In a thread: the import would hold the event loop.
+            self._indexer = await asyncio.to_thread(_indexer, self._policy, self._embed)
+        return self._indexer
 
-def _report(reading: asyncio.Task[Index]) -> None:
+
+def _indexer(policy: DocumentsPolicy, embed: Embed) -> "Indexer":
+    # NumPy takes 11 MB, and a service that is not asked about documents does not need it.
+    from app.rag.indexing import Indexer  # noqa: PLC0415
+
+    return Indexer(policy, embed)
+
+
+def _report(reading: "asyncio.Task[Index]") -> None:
     """Log a failure here, because all callers may have left."""
     if not reading.cancelled() and (error := reading.exception()) is not None:
         _log.warning("retrieval.index_failed", error=type(error).__name__)

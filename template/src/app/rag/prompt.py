@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.llm.prompts import Prompt, read_prompt, render
 from app.llm.types import ChatRequest
-from app.rag.store import ScoredChunk
+from app.rag.types import ScoredChunk
 
 NOT_IN_THE_DOCUMENTS = "The documents do not answer this question."
 

@@ -12,7 +12,7 @@ from app.llm.types import ChatRequest, LLMResponse
 from app.rag.library import Searchable
 from app.rag.policy import DocumentsPolicy
 from app.rag.prompt import Excerpts
-from app.rag.store import ScoredChunk
+from app.rag.types import ScoredChunk
 
 _MAX_QUERY_CHARS = 1_000
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from app.rag.chunks import Chunk
+from app.rag.types import EmbeddingSpace, ScoredChunk
 from app.rag.vectors import Vectors, checked, normalised, top_k
 
 _MAGIC = b"vectors/1 "
@@ -22,14 +23,6 @@ _MAGIC = b"vectors/1 "
 
 class UnreadableStoreError(ValueError):
     """The file is damaged, or does not contain vectors."""
-
-
-@dataclass(frozen=True, slots=True)
-class EmbeddingSpace:
-    """The model and dimension of vectors. Vectors of two spaces cannot be compared."""
-
-    model: str
-    dimension: int
 
 
 @dataclass(slots=True)
@@ -108,14 +101,6 @@ def _replace(path: Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True, slots=True)
-class ScoredChunk:
-    """A chunk of a document, with the cosine of its vector and the question's vector."""
-
-    chunk: Chunk
-    score: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ from opentelemetry.trace import Tracer
 
 from app.llm.call_record import PREVIEW_CHARS
 from app.rag.library import Searchable
-from app.rag.store import ScoredChunk
+from app.rag.types import ScoredChunk
 from app.telemetry import conventions as semconv
 from app.telemetry.known_secrets import preview
 from app.telemetry.tracing import Attributes, current, set_attributes, span_of

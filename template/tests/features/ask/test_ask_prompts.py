@@ -6,7 +6,7 @@ from syrupy.assertion import SnapshotAssertion
 from app.llm.prompts import Prompt
 from app.rag.chunks import Chunk
 from app.rag.prompt import ASK, ASK_WITH_SEARCH, rag_prompt
-from app.rag.store import ScoredChunk
+from app.rag.types import ScoredChunk
 from tests.features.snapshots import ACCEPT, written
 
 FOUND = [ScoredChunk(Chunk("limits.md/1", "Ten questions a day."), 0.9)]

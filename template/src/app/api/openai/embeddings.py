@@ -1,11 +1,11 @@
 """Vectors in OpenAI's format, written in pieces."""
 
 import base64
+import struct
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from itertools import islice
 from typing import Literal
 
-import numpy as np
 import orjson
 
 from app.errors import LLMError
@@ -48,4 +48,4 @@ def _item(index: int, vector: Vector, encoding: Encoding) -> bytes:
 
 
 def _base64(vector: Vector) -> str:
-    return base64.b64encode(np.asarray(vector, dtype="<f4").tobytes()).decode()
+    return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
