@@ -1,4 +1,4 @@
-"""The parts whose state all processes share through one Redis."""
+"""The parts that keep their state in one Redis, for all processes."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
