@@ -56,16 +56,20 @@ def _service() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
 
 
 def _wait_for(url: str) -> None:
-    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     deadline = time.monotonic() + _GIVE_UP_S
-    while True:
-        try:
-            direct.open(url, timeout=1).close()
-            return
-        except (OSError, HTTPException):
-            if time.monotonic() > deadline:
-                sys.exit(f"make bench: no answer from {url} within {_GIVE_UP_S:.0f} s")
-            time.sleep(0.01)
+    while not _answers(url):
+        if time.monotonic() > deadline:
+            sys.exit(f"make bench: no answer from {url} within {_GIVE_UP_S:.0f} s")
+        time.sleep(0.01)
+
+
+def _answers(url: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        direct.open(url, timeout=1).close()
+    except (OSError, HTTPException):
+        return False
+    return True
 
 
 def _resident_mb(pid: int) -> float:
