@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.settings import load
-from evals import report, terminal
+from evals import exports, report, terminal
 from evals.cases import NAME, BadDataSetError
 from evals.gates import Gates
 from evals.outcome import Outcome
@@ -31,10 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name=wanted.name,
         against=wanted.against,
         concurrency=wanted.concurrency,
+        repeat=wanted.repeat,
         gates=Gates(wanted.min_pass, wanted.max_worse),
     )
     try:
-        return _told(session.run(load()))
+        ended = session.saved(wanted.saved) if wanted.saved else session.run(load())
+        return _told(ended, wanted.export)
     except (BadDataSetError, UnusableRunError, UnanswerableError) as error:
         sys.stderr.write(f"{error}\n")
         return _UNKNOWN
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _INTERRUPTED
 
 
-def _told(outcome: Outcome) -> int:
+def _told(outcome: Outcome, formats: Sequence[str]) -> int:
     console = terminal.standard_output()
     terminal.show(outcome, console)
     page = report.write(outcome)
@@ -51,6 +53,9 @@ def _told(outcome: Outcome) -> int:
     if outcome.is_empty:
         sys.stderr.write("Nothing was answered, so nothing can be said about the answers.\n")
         return _UNKNOWN
+    for name in formats:
+        file = exports.export(outcome, name)
+        console.print(f"For {name}: {file}", highlight=False, soft_wrap=True)
     return _GATE_MISSED if outcome.missed else 0
 
 
@@ -62,12 +67,17 @@ def _arguments() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("data_set", nargs="?", type=Path, default=HERE / "datasets/service.jsonl")
-    add("--name", type=_name, help="of the run; one that exists is continued (default: the time)")
+    which = parser.add_mutually_exclusive_group().add_argument
+    which("--name", type=_name, help="of the run; one that exists is continued (default: the time)")
+    which("--saved", type=_name, help="show, compare and export this earlier run; ask nothing")
     add("--against", type=_name, help="the run to compare with (default: the one before)")
     add("--runs", type=Path, default=HERE / "runs", help="directory of the runs")
     add("--concurrency", type=_positive, default=8, help="questions at a time (8)")
-    add("--min-pass", type=_share, help="gate: the share of cases that pass, for example 0.9")
-    add("--max-worse", type=_count, help="gate: how many cases may pass no longer")
+    add("--repeat", type=_positive, help="trials of each case (1, or as in the continued run)")
+    formats = sorted(exports.FORMATS)
+    add("--export", action="append", default=[], choices=formats, help="write a file for this tool")
+    add("--min-pass", type=_share, help="gate: the share of trials that pass, for example 0.9")
+    add("--max-worse", type=_count, help="gate: how many cases may be worse")
     return parser
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from app.errors import LLMError, MalformedAnswerError, NoValidAnswerError
 from app.llm.guards.guard import Call, Guard, R, T, stacked, watch
@@ -21,6 +21,7 @@ _PAID = (MalformedAnswerError, NoValidAnswerError)
 class Answer(BaseModel):
     """A line of a run. `contexts` are the ids of the chunks found, best first.
 
+    `trial` is which time the case was asked, from 1; runs written before `--repeat` have one trial.
     `error` says why there is no usable text. `paid` is whether the question was answered at all; an
     unanswered question is asked again when the run is continued. `cost_usd` is null when a price is not known.
     """
@@ -29,6 +30,7 @@ class Answer(BaseModel):
 
     id: str
     fingerprint: str
+    trial: int = Field(default=1, ge=1)
     text: str = ""
     contexts: tuple[str, ...] = ()
     error: str | None = None
@@ -84,7 +86,7 @@ class Interview:
         self._model = model
         self._ways = ways
 
-    async def answer(self, case: Case) -> Answer:
+    async def answer(self, case: Case, trial: int = 1) -> Answer:
         """Ask, and record the answer or the `LLMError`: a failure is a result as well."""
         asked = Asked()
         model = stacked(self._model, [asked])
@@ -98,6 +100,7 @@ class Interview:
         return Answer(
             id=case.id,
             fingerprint=case.fingerprint,
+            trial=trial,
             text=found.text,
             contexts=tuple(found.contexts),
             error=None if error is None else f"{type(error).__name__}: {error.message}",

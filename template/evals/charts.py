@@ -59,12 +59,14 @@ def latencies(results: Sequence[Result]) -> str:
 
 
 def change(comparison: Comparison) -> str:
-    """The difference as a dot, its interval as a line: grey where it may as well be nothing."""
+    """The difference as a dot, its interval as a line: grey if the difference may be chance."""
     low, high = comparison.interval.low, comparison.interval.high
     widest = max(abs(low), abs(high), abs(comparison.difference), 0.05)
     middle, scale = _WIDTH / 2, (_WIDTH / 2 - 60) / widest
     place = middle + comparison.difference * scale
-    side = "good" if low > 0 else "bad" if high < 0 else "even"
+    side = "even"
+    if comparison.is_beyond_chance:
+        side = "good" if comparison.difference > 0 else "bad"
     drawn = [
         _mark(middle, 4, 42),
         _bar(middle + low * scale, 22, max((high - low) * scale, 2), side, 6),

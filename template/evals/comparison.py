@@ -1,61 +1,64 @@
-"""Compare a run with an earlier one: cases that got better or worse, with confidence intervals."""
+"""Compare a run with an earlier one: cases that got better or worse, and whether it may be chance."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
+from evals.chance import LEVEL, Counts, Interval, beyond_chance, difference_interval, p_value
+from evals.reliability import Tally, tallies
 from evals.scores import Result
-
-_RESAMPLES = 10_000
-_SEED = 20_240_229
-_MIDDLE = (2.5, 97.5)  # percentiles: between them lie 95%
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """`common` are the cases that both runs have answers for; the others cannot be compared."""
+    """`common` are the cases that both runs have answers for; the others cannot be compared.
+
+    `better` and `worse` are differences beyond chance; `unsure` are cases with a difference that
+    chance can explain. `repeated` is whether any case has more than one trial in a run. Without
+    that, chance cannot be told for a single case, and each case that changed is better or worse.
+    """
 
     against: str
     common: int
-    better: tuple[Result, ...]
-    worse: tuple[Result, ...]
-    before: dict[str, Result]
+    better: tuple[Tally, ...]
+    worse: tuple[Tally, ...]
+    unsure: tuple[Tally, ...]
+    before: dict[str, Tally]
+    difference: float
     interval: Interval
+    p_value: float
+    repeated: bool
 
     @property
-    def difference(self) -> float:
-        """Of the shares of cases that pass: 0.1 means ten more of a hundred."""
-        return (len(self.better) - len(self.worse)) / self.common if self.common else 0.0
+    def is_beyond_chance(self) -> bool:
+        """Of the difference of all common cases together."""
+        return self.p_value <= LEVEL
 
 
 def compare(now: Sequence[Result], before: Sequence[Result], *, against: str) -> Comparison:
-    """Both are judged by the same expectations, those of now."""
-    earlier = {result.case.id: result for result in before}
-    common = [result for result in now if result.case.id in earlier]
-    better = tuple(each for each in common if each.passed and not earlier[each.case.id].passed)
-    worse = tuple(each for each in common if earlier[each.case.id].passed and not each.passed)
-    interval = difference_interval(len(better), len(worse), len(common))
-    return Comparison(against, len(common), better, worse, earlier, interval)
+    """Both are judged by the same expectations, those of now.
 
-
-def difference_interval(better: int, worse: int, cases: int) -> Interval:
-    """The 95% interval of the difference of two pass rates, in pairs: a percentile bootstrap.
-
-    Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13. A case is better,
-    worse or as before, so drawing `cases` of them again is one draw of three counts, for any number.
-    Seeded: the same counts have the same interval. With no change at all it has no width,
-    which says nothing about cases that were not asked.
+    `difference` is that of the mean pass rates: 0.1 means that ten more of a hundred trials pass.
     """
-    if cases == 0:
-        return Interval(0.0, 0.0)
-    shares = np.array([better, worse, cases - better - worse]) / cases
-    drawn = np.random.default_rng(_SEED).multinomial(cases, shares, size=_RESAMPLES)
-    low, high = np.percentile((drawn[:, 0] - drawn[:, 1]) / cases, _MIDDLE)
-    return Interval(float(low), float(high))
+    earlier = {tally.case.id: tally for tally in tallies(before)}
+    common = [tally for tally in tallies(now) if tally.case.id in earlier]
+    counts = [_counts(earlier[tally.case.id], tally) for tally in common]
+    changes = [tally.rate - earlier[tally.case.id].rate for tally in common]
+    repeated = any(max(one.trials_before, one.trials_now) > 1 for one in counts)
+    sure = beyond_chance(counts) if repeated else [True] * len(common)
+    judged = [*zip(common, changes, sure, strict=True)]
+    return Comparison(
+        against=against,
+        common=len(common),
+        better=tuple(tally for tally, change, certain in judged if certain and change > 0),
+        worse=tuple(tally for tally, change, certain in judged if certain and change < 0),
+        unsure=tuple(tally for tally, change, certain in judged if not certain and change),
+        before=earlier,
+        difference=sum(changes) / len(changes) if changes else 0.0,
+        interval=difference_interval(changes),
+        p_value=p_value(counts),
+        repeated=repeated,
+    )
+
+
+def _counts(before: Tally, now: Tally) -> Counts:
+    return Counts(before.passes, before.trials, now.passes, now.trials)

@@ -9,7 +9,10 @@ from evals.scores import Result
 
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """`min_pass` is a share of the cases, `max_worse` a number of them. `None`: no gate."""
+    """`min_pass` is a share of the trials (one per case without `--repeat`), `max_worse` a number of cases.
+
+    `None`: no gate. A case of repeated runs is worse only beyond chance: see `Comparison`.
+    """
 
     min_pass: float | None = None
     max_worse: int | None = None

@@ -7,6 +7,7 @@ from evals.cases import Case
 from evals.comparison import Comparison, compare
 from evals.evaluation import results
 from evals.gates import Gates, pass_rate
+from evals.reliability import Tally, tallies
 from evals.runs import Run
 from evals.scores import Result
 
@@ -31,8 +32,17 @@ class Outcome:
         return pass_rate(self.results)
 
     @property
-    def failures(self) -> list[Result]:
-        return [result for result in self.results if not result.passed]
+    def tallies(self) -> list[Tally]:
+        return tallies(self.results)
+
+    @property
+    def failures(self) -> list[Tally]:
+        """The cases that passed in no trial."""
+        return [tally for tally in self.tallies if not tally.passes]
+
+    @property
+    def flaky(self) -> list[Tally]:
+        return [tally for tally in self.tallies if tally.is_flaky]
 
     @property
     def is_empty(self) -> bool:

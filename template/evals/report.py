@@ -10,9 +10,10 @@ import pandas as pd
 
 from evals import charts
 from evals.outcome import Outcome
+from evals.reliability import Tally, common_trials, pass_hat
 from evals.scores import Result
-from evals.tables import by_case, by_tag, pass_rates
-from evals.words import cell, dollars, heading, milliseconds, points, sentence, wrong
+from evals.tables import by_tag, by_trial, pass_rates
+from evals.words import cell, dollars, heading, milliseconds, mistake, passes, points, sentence
 
 _PAGE = Template(Path(__file__).with_name("report.html").read_text(encoding="utf-8"))
 
@@ -27,7 +28,7 @@ def write(outcome: Outcome) -> Path:
 def page(outcome: Outcome) -> str:
     """Escape a text: questions and answers never become markup."""
     conditions = outcome.run.beginning.conditions
-    tags = by_tag(by_case(outcome.results))
+    tags = by_tag(by_trial(outcome.results))
     return _PAGE.substitute(
         name=escape(outcome.run.name),
         conditions=escape(
@@ -42,6 +43,7 @@ def page(outcome: Outcome) -> str:
         change=_change(outcome),
         changed=_changed(outcome),
         tags=_tag_table(tags),
+        flaky=_flaky(outcome),
         failures=_failures(outcome),
         cases=_rows(_case(result) for result in outcome.results),
     )
@@ -55,15 +57,20 @@ def _verdict(outcome: Outcome) -> str:
 
 def _tiles(outcome: Outcome, tags: pd.DataFrame) -> str:
     whole = tags.iloc[0]
-    passed = len(outcome.results) - len(outcome.failures)
+    passed = sum(result.passed for result in outcome.results)
+    k = common_trials(outcome.tallies)
+    asked = f"{passed} of {len(outcome.results)} {'trials' if k > 1 else 'cases'}"
     tokens = sum(result.answer.tokens for result in outcome.results)
     errors = sum(result.answer.error is not None for result in outcome.results)
     tiles = [
-        ("passed", f"{outcome.pass_rate:.0%}", f"{passed} of {len(outcome.results)} cases"),
+        ("passed", f"{outcome.pass_rate:.0%}", asked),
         ("latency", milliseconds(whole["p50_ms"]), f"p95 {milliseconds(whole['p95_ms'])}"),
         ("cost", dollars(whole.get("cost_usd")), f"{tokens:,} tokens"),
-        ("errors", str(errors), "cases without a usable answer"),
+        ("errors", str(errors), "answers that cannot be used"),
     ]
+    if k > 1:
+        share = f"{pass_hat(outcome.tallies, k):.0%}"
+        tiles.insert(1, (f"pass^{k}", share, f"{len(outcome.flaky)} flaky cases"))
     if outcome.comparison is not None:
         against = f"points, against {outcome.comparison.against}"
         tiles.insert(1, ("change", points(outcome.comparison.difference), against))
@@ -83,7 +90,8 @@ def _rates(outcome: Outcome) -> str:
 def _before(outcome: Outcome) -> dict[str, float]:
     if outcome.comparison is None or not outcome.comparison.before:
         return {}
-    return pass_rates([*outcome.comparison.before.values()])
+    before = outcome.comparison.before.values()
+    return pass_rates([result for tally in before for result in tally.results])
 
 
 def _history(outcome: Outcome) -> str:
@@ -104,14 +112,34 @@ def _changed(outcome: Outcome) -> str:
     comparison = outcome.comparison
     if comparison is None or not (comparison.better or comparison.worse):
         return ""
-    changes = [("worse", result) for result in comparison.worse]
-    changes += [("better", result) for result in comparison.better]
+    changes = [("worse", tally) for tally in comparison.worse]
+    changes += [("better", tally) for tally in comparison.better]
     rows = _rows(
-        [word, result.case.id, _said(comparison.before[result.case.id]), _said(result)]
-        for word, result in changes
+        [
+            word,
+            tally.case.id,
+            *_passes_and_said(comparison.before[tally.case.id]),
+            *_passes_and_said(tally),
+        ]
+        for word, tally in changes
     )
-    table = _table(["", "case", "answer before", "answer now"], rows)
+    table = _table(["", "case", "passed before", "answer before", "passed now", "answer now"], rows)
     return f"<section><h2>Worse and better than before</h2>{table}</section>"
+
+
+def _passes_and_said(tally: Tally) -> tuple[str, str]:
+    return passes(tally), _said(tally.telling)
+
+
+def _flaky(outcome: Outcome) -> str:
+    if not outcome.flaky:
+        return ""
+    rows = _rows(
+        [tally.case.id, tally.case.question, _expected(tally), mistake(tally)]
+        for tally in outcome.flaky
+    )
+    table = _table(["case", "question", "expected", "first mistake"], rows)
+    return f"<section><h2>Flaky: passed in some trials</h2>{table}</section>"
 
 
 def _tag_table(tags: pd.DataFrame) -> str:
@@ -125,16 +153,20 @@ def _tag_table(tags: pd.DataFrame) -> str:
 
 def _failures(outcome: Outcome) -> str:
     if not outcome.failures:
-        return "<p>Every case passed.</p>"
+        return (
+            "<p>Every case passed at least once.</p>"
+            if outcome.flaky
+            else "<p>Every case passed.</p>"
+        )
     rows = _rows(
-        [result.case.id, result.case.question, _expected(result), wrong(result)]
-        for result in outcome.failures
+        [tally.case.id, tally.case.question, _expected(tally), mistake(tally)]
+        for tally in outcome.failures
     )
     return _table(["case", "question", "expected", "mistake"], rows)
 
 
-def _expected(result: Result) -> str:
-    return result.case.expect.model_dump_json(exclude_none=True)
+def _expected(tally: Tally) -> str:
+    return tally.case.expect.model_dump_json(exclude_none=True)
 
 
 def _said(result: Result) -> str:

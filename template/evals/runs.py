@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -35,21 +36,29 @@ class Conditions(BaseModel):
 
 
 class Beginning(BaseModel):
-    """The first line. `cases` is how many there were when it was written."""
+    """The first line. `cases` is how many there were when it was written, `repeat` the trials of each."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     conditions: Conditions
     cases: int
+    repeat: int = 1
+
+
+class Trial(NamedTuple):
+    """A case, and which time it is asked, from 1."""
+
+    case: Case
+    number: int
 
 
 @dataclass(frozen=True)
 class Run:
-    """The last answer to each question counts."""
+    """The last answer of each trial counts. The keys of `answers` are a case's id and the trial."""
 
     path: Path
     beginning: Beginning
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[tuple[str, int], Answer] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -57,29 +66,33 @@ class Run:
 
     def add(self, answer: Answer) -> None:
         _append(self.path, answer)
-        self.answers[answer.id] = answer
+        self.answers[answer.id, answer.trial] = answer
 
-    def missing(self, cases: Sequence[Case]) -> list[Case]:
-        """The cases that were never asked, were changed since, or got no answer."""
-        return [case for case in cases if not self._is_answered(case)]
+    def missing(self, cases: Sequence[Case], repeat: int) -> list[Trial]:
+        """The trials that were never asked, got no answer, or asked an earlier wording of the case.
+
+        All cases once, then all a second time: a run that ends early has asked as many cases as it could.
+        """
+        trials = [Trial(case, number) for number in range(1, repeat + 1) for case in cases]
+        return [trial for trial in trials if not self._is_answered(trial)]
 
     @property
     def is_finished(self) -> bool:
-        """Whether it went to the end: each case has its answer, or its failure."""
-        return len(self.answers) >= self.beginning.cases
+        """Whether it went to the end: each trial has its answer, or its failure."""
+        return len(self.answers) >= self.beginning.cases * self.beginning.repeat
 
-    def known(self, cases: Sequence[Case]) -> Mapping[str, Answer]:
-        """The answers that are answers to these very questions."""
-        return {
-            case.id: answer
-            for case in cases
-            if (answer := self.answers.get(case.id)) is not None
-            and answer.fingerprint == case.fingerprint
-        }
+    def known(self, cases: Sequence[Case]) -> Mapping[str, Sequence[Answer]]:
+        """The answers of each case to this very question, in the order of the trials."""
+        asked = {case.id: case.fingerprint for case in cases}
+        known: dict[str, list[Answer]] = {case.id: [] for case in cases}
+        for _, answer in sorted(self.answers.items()):
+            if asked.get(answer.id) == answer.fingerprint:
+                known[answer.id].append(answer)
+        return known
 
-    def _is_answered(self, case: Case) -> bool:
-        answer = self.known([case]).get(case.id)
-        return answer is not None and answer.paid
+    def _is_answered(self, trial: Trial) -> bool:
+        answer = self.answers.get((trial.case.id, trial.number))
+        return answer is not None and answer.paid and answer.fingerprint == trial.case.fingerprint
 
 
 def read_run(path: Path) -> Run:
@@ -95,7 +108,7 @@ def read_run(path: Path) -> Run:
         run = Run(path, Beginning.model_validate_json(first))
         for number, line in enumerate(rest, start=2):  # noqa: B007 - the line that is wrong
             answer = Answer.model_validate_json(line)
-            run.answers[answer.id] = answer
+            run.answers[answer.id, answer.trial] = answer
     except ValidationError as error:
         raise UnusableRunError(f"{path}:{number}: not a line of a run: {lines(error)[0]}") from None
     return run

@@ -26,6 +26,7 @@ class UnanswerableError(Exception):
 class Session:
     """`runs` is the directory of the runs. Without a `name`, a run that was broken off is continued.
 
+    Without `repeat`, a run that is continued keeps its number of trials, and a new one has one of each case.
     Without `against`, the comparison is with the newest run before that was asked of the same kind of
     thing: a mock, or real providers.
     """
@@ -35,6 +36,7 @@ class Session:
     name: str | None = None
     against: str | None = None
     concurrency: int = 8
+    repeat: int | None = None
     gates: Gates = field(default_factory=Gates)
 
     def run(self, settings: Settings) -> Outcome:
@@ -45,28 +47,41 @@ class Session:
         runs = runs_of(self.runs, conditions.data_set)
         name = self.name or self._unfinished(runs, conditions) or self._new_name()
         earlier = [run for run in runs if run.name != name]
-        against = self._against(earlier, conditions)
-        beginning = Beginning(conditions=conditions, cases=len(cases))
+        against = self._against(earlier, earlier, conditions)
+        begun = next((run.beginning.repeat for run in runs if run.name == name), 1)
+        repeat = self.repeat or begun
+        beginning = Beginning(conditions=conditions, cases=len(cases), repeat=repeat)
         path = self.runs / f"{name}{SUFFIX}"
         with continued(path, beginning) as run, path.with_suffix(".log").open("ab") as log:
             # The service's log lines would be unreadable between the updates of a progress bar.
             configure(settings.log, stream=log, cache_loggers=False)
-            asyncio.run(self._ask(cases, run, settings))
+            asyncio.run(self._ask(cases, repeat, run, settings))
         return outcome(run, cases, earlier, against, self.gates)
 
-    async def _ask(self, cases: Sequence[Case], run: Run, settings: Settings) -> None:
-        known = len(cases) - len(run.missing(cases))
+    def saved(self, name: str) -> Outcome:
+        """The outcome of an earlier run, judged by the expectations of now; nothing is asked."""
+        cases = read_cases(self.data_set)
+        runs = runs_of(self.runs, self.data_set.name)
+        run = self._named(runs, name)
+        earlier = runs[: runs.index(run)]
+        against = self._against(runs, earlier, run.beginning.conditions)
+        return outcome(run, cases, earlier, against, self.gates)
+
+    async def _ask(self, cases: Sequence[Case], repeat: int, run: Run, settings: Settings) -> None:
+        total = len(cases) * repeat
+        known = total - len(run.missing(cases, repeat))
         async with open_stack(settings) as stack:
             if unknown := {case.kind for case in cases} - stack.ways.keys():
                 raise UnanswerableError(
                     f"the service has no feature for: {', '.join(sorted(unknown))}"
                 )
             interview = Interview(stack.model, stack.ways)
-            with watched(len(cases), known) as progress:
+            with watched(total, known) as progress:
                 await evaluate(
                     cases,
                     run,
                     interview.answer,
+                    repeat=repeat,
                     concurrency=self.concurrency,
                     done=progress.advance,
                 )
@@ -75,16 +90,21 @@ class Session:
         last = runs[-1] if runs else None
         if last is None or last.is_finished or last.beginning.conditions != conditions:
             return None
-        return last.name
+        return last.name if self.repeat in (None, last.beginning.repeat) else None
 
     def _new_name(self) -> str:
         return f"{self.data_set.stem}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
 
-    def _against(self, earlier: Sequence[Run], conditions: Conditions) -> Run | None:
-        if self.against is None:
-            alike = [run for run in earlier if run.beginning.conditions.mock == conditions.mock]
-            return alike[-1] if alike else None
-        named = [run for run in earlier if run.name == self.against]
-        if not named:
-            raise UnanswerableError(f"{self.runs}: no run {self.against} of {self.data_set.name}")
-        return named[0]
+    def _against(
+        self, others: Sequence[Run], earlier: Sequence[Run], conditions: Conditions
+    ) -> Run | None:
+        if self.against is not None:
+            return self._named(others, self.against)
+        alike = [run for run in earlier if run.beginning.conditions.mock == conditions.mock]
+        return alike[-1] if alike else None
+
+    def _named(self, runs: Sequence[Run], name: str) -> Run:
+        for run in runs:
+            if run.name == name:
+                return run
+        raise UnanswerableError(f"{self.runs}: no run {name} of {self.data_set.name}")

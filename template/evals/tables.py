@@ -1,4 +1,4 @@
-"""Results as data frames: a row per case, and a row per tag."""
+"""Results as data frames: a row per trial of a case, and a row per tag."""
 
 from collections.abc import Sequence
 
@@ -10,8 +10,8 @@ EVERYTHING = "all cases"  # no tag has a space in it
 SCORES = ("exact", "contains", "json", "fields", "hit", "mrr")
 
 
-def by_case(results: Sequence[Result]) -> pd.DataFrame:
-    """A row per case: the case, whether it passed, its scores, latency, cost and tokens.
+def by_trial(results: Sequence[Result]) -> pd.DataFrame:
+    """A row per trial: the case, whether it passed, its scores, latency, cost and tokens.
 
     A score that does not apply and a cost that is not known are NaN.
     """
@@ -33,17 +33,17 @@ def by_case(results: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows).astype(numbers)
 
 
-def by_tag(cases: pd.DataFrame) -> pd.DataFrame:
-    """A row per tag, and first one for all cases. Scores are means over the cases that have them.
+def by_tag(trials: pd.DataFrame) -> pd.DataFrame:
+    """A row per tag, and first one for all cases. Scores are means over the trials that have them.
 
-    A case with two tags is in both rows, so the rows do not add up to the first one.
+    `passed` is the share of trials. A case with two tags is in both rows, so the rows do not add up to the first one.
     """
-    whole = cases.assign(tag=EVERYTHING)
-    tagged = cases.explode("tags").rename(columns={"tags": "tag"}).dropna(subset="tag")
+    whole = trials.assign(tag=EVERYTHING)
+    tagged = trials.explode("tags").rename(columns={"tags": "tag"}).dropna(subset="tag")
     rows = pd.concat([whole.drop(columns="tags"), tagged]).groupby("tag", sort=False)
     table = pd.DataFrame(
         {
-            "cases": rows.size(),
+            "cases": rows["id"].nunique(),
             "passed": rows["passed"].mean(),
             **{name: rows[name].mean() for name in SCORES},
             "p50_ms": rows["latency_ms"].quantile(0.5),
@@ -56,5 +56,5 @@ def by_tag(cases: pd.DataFrame) -> pd.DataFrame:
 
 def pass_rates(results: Sequence[Result]) -> dict[str, float]:
     """Of all cases and of each tag, in the order of `by_tag`."""
-    rates = by_tag(by_case(results))["passed"]
+    rates = by_tag(by_trial(results))["passed"]
     return {str(tag): float(rate) for tag, rate in rates.items()}

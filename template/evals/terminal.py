@@ -13,9 +13,9 @@ from rich.table import Table
 
 from evals.answers import Answer
 from evals.outcome import Outcome
-from evals.scores import Result
-from evals.tables import SCORES, by_case, by_tag
-from evals.words import cell, heading, sentence, wrong
+from evals.reliability import Tally, common_trials
+from evals.tables import SCORES, by_tag, by_trial
+from evals.words import cell, heading, mistake, reliability, sentence
 
 _SHOWN = 10
 _WIDE = 120
@@ -55,14 +55,16 @@ def standard_output() -> Console:
 
 
 def show(outcome: Outcome, console: Console) -> None:
-    _show_table(console, by_tag(by_case(outcome.results)))
-    for result in outcome.failures[:_SHOWN]:
-        console.print(f"[red]failed[/] {escape(result.case.id)}: {escape(wrong(result))}")
-    _show_rest(console, outcome.failures)
+    _show_table(console, by_tag(by_trial(outcome.results)))
+    if common_trials(outcome.tallies) > 1:
+        console.print(reliability(outcome.tallies), highlight=False)
+    _show_cases(console, "[red]failed[/]", outcome.failures)
+    _show_cases(console, "[yellow]flaky[/]", outcome.flaky)
     if outcome.comparison is not None:
         console.print(sentence(outcome.comparison), highlight=False)
         _show_ids(console, "better", outcome.comparison.better)
         _show_ids(console, "worse", outcome.comparison.worse)
+        _show_ids(console, "within chance", outcome.comparison.unsure)
     for gate in outcome.missed:
         console.print(f"[bold red]gate missed[/] {escape(gate)}", highlight=False)
 
@@ -88,12 +90,14 @@ def _table(rows: pd.DataFrame) -> Table:
     return table
 
 
-def _show_rest(console: Console, failures: Sequence[Result]) -> None:
-    if (rest := len(failures) - _SHOWN) > 0:
+def _show_cases(console: Console, word: str, counted: Sequence[Tally]) -> None:
+    for tally in counted[:_SHOWN]:
+        console.print(f"{word} {escape(tally.case.id)}: {escape(mistake(tally))}")
+    if (rest := len(counted) - _SHOWN) > 0:
         console.print(f"… and {rest} more in the report")
 
 
-def _show_ids(console: Console, word: str, results: Sequence[Result]) -> None:
-    if results:
-        ids = ", ".join(result.case.id for result in results)
+def _show_ids(console: Console, word: str, counted: Sequence[Tally]) -> None:
+    if counted:
+        ids = ", ".join(tally.case.id for tally in counted)
         console.print(f"  {word}: {escape(ids)}", highlight=False)

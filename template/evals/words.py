@@ -1,8 +1,10 @@
 """How figures are said, in the terminal and in the report alike."""
 
 import math
+from collections.abc import Sequence
 
 from evals.comparison import Comparison
+from evals.reliability import Tally, common_trials, pass_hat
 from evals.scores import Result
 from evals.tables import SCORES
 
@@ -52,16 +54,46 @@ def sentence(comparison: Comparison) -> str:
     if not comparison.common:
         return f"No case in common with {comparison.against}"
     interval = comparison.interval
+    sure = " beyond chance" if comparison.repeated else ""
+    unsure = f", {len(comparison.unsure)} within chance" if comparison.repeated else ""
     return (
         f"Against {comparison.against}, in {comparison.common} common cases:"
         f" {points(comparison.difference)} points"
         f" (95% interval {points(interval.low)} to {points(interval.high)}),"
-        f" {len(comparison.better)} better, {len(comparison.worse)} worse"
+        f" {len(comparison.better)} better, {len(comparison.worse)} worse{sure}{unsure};"
+        f" together {chance(comparison)}"
     )
 
 
-def wrong(result: Result) -> str:
-    """Why a case did not pass, in a line."""
+def chance(comparison: Comparison) -> str:
+    side = "beyond" if comparison.is_beyond_chance else "within"
+    return f"{side} chance (p = {comparison.p_value:.2g})"
+
+
+def reliability(counted: Sequence[Tally]) -> str:
+    """pass@1 and pass^k, with the counts."""
+    k = common_trials(counted)
+    passes, trials = (
+        sum(each) for each in zip(*((t.passes, t.trials) for t in counted), strict=True)
+    )
+    always = sum(tally.passes == tally.trials for tally in counted)
+    return (
+        f"pass@1 {passes / trials:.1%} ({passes} of {trials} trials),"
+        f" pass^{k} {pass_hat(counted, k):.1%} ({always} of {len(counted)} cases in all their trials)"
+    )
+
+
+def passes(tally: Tally) -> str:
+    return f"{tally.passes} of {tally.trials}"
+
+
+def mistake(tally: Tally) -> str:
+    """Why a case did not pass, in a line; with the number of passes if it was asked several times."""
+    counted = f"{passes(tally)} passed; " if tally.trials > 1 else ""
+    return f"{counted}{_wrong(tally.telling)}"
+
+
+def _wrong(result: Result) -> str:
     if result.answer.error is not None:
         return result.answer.error
     low = [f"{heading(name)} {value:.2f}" for name, value in result.scores.items() if value < 1]

@@ -34,11 +34,17 @@ def case(
 
 
 def answer(
-    to: Case, text: str = "yes", *, contexts: Sequence[str] = (), latency_ms: float = 10.0
+    to: Case,
+    text: str = "yes",
+    *,
+    trial: int = 1,
+    contexts: Sequence[str] = (),
+    latency_ms: float = 10.0,
 ) -> Answer:
     return Answer(
         id=to.id,
         fingerprint=to.fingerprint,
+        trial=trial,
         text=text,
         contexts=tuple(contexts),
         latency_ms=latency_ms,
@@ -55,15 +61,21 @@ def failure(to: Case, *, paid: bool) -> Answer:
 
 def results(signs: str) -> list[Result]:
     """One for each sign, `+` passed and `-` not, with the ids 0, 1, 2 and so on."""
-    cases = [case(str(number)) for number in range(len(signs))]
+    return repeated_results(*signs)
+
+
+def repeated_results(*trials: str) -> list[Result]:
+    """Of cases with the ids 0, 1, 2 and so on: a text each, with a sign for each trial."""
+    cases = [(case(str(number)), signs) for number, signs in enumerate(trials)]
     return [
-        score(one, answer(one, "yes" if sign == "+" else "no"))
-        for one, sign in zip(cases, signs, strict=True)
+        score(one, answer(one, "yes" if sign == "+" else "no", trial=trial))
+        for one, signs in cases
+        for trial, sign in enumerate(signs, start=1)
     ]
 
 
 def run(path: Path, *answers: Answer) -> Run:
-    return Run(path, BEGINNING, {each.id: each for each in answers})
+    return Run(path, BEGINNING, {(each.id, each.trial): each for each in answers})
 
 
 class Priced(FakeChatModel):

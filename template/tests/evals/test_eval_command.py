@@ -85,6 +85,9 @@ def test_the_exit_code_depends_on_the_gates(
     [
         ["--name", "../monday"],
         ["--concurrency", "0"],
+        ["--repeat", "0"],
+        ["--export", "excel"],
+        ["--name", "monday", "--saved", "monday"],
         ["--min-pass", "90"],
         ["--min-pass", "most"],
         ["--max-worse", "-1"],
@@ -124,6 +127,52 @@ def test_a_run_that_was_broken_off_is_continued_and_a_finished_one_is_not(
     assert [path.name for path in run.parent.glob("*.jsonl")] == ["monday.jsonl"]
     assert evaluate() == 0
     assert len([*run.parent.glob("*.jsonl")]) == 2
+
+
+def test_a_repeated_run_that_was_broken_off_is_continued_with_its_number_of_trials(
+    evaluate: Evaluate, tmp_path: Path
+) -> None:
+    assert evaluate("--name", "monday", "--repeat", "3") == 0
+    run = tmp_path / "runs/monday.jsonl"
+    run.write_text("".join(run.read_text().splitlines(keepends=True)[:5]))
+    assert evaluate() == 0
+    assert [path.name for path in run.parent.glob("*.jsonl")] == ["monday.jsonl"]
+    answered = read_run(run).answers
+    assert sorted(answered) == [(name, trial) for name in "abc" for trial in (1, 2, 3)]
+
+
+def test_a_run_of_other_trials_is_not_continued(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert evaluate("--name", "monday", "--repeat", "3") == 0
+    run = tmp_path / "runs/monday.jsonl"
+    run.write_text("".join(run.read_text().splitlines(keepends=True)[:5]))
+    assert evaluate("--repeat", "2") == 0
+    assert len([*run.parent.glob("*.jsonl")]) == 2
+
+
+def test_two_saved_runs_are_compared_without_a_question(
+    evaluate: Evaluate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("monday", "tuesday"):
+        assert evaluate("--name", name, "--repeat", "5") == 0
+    run = tmp_path / "runs/tuesday.jsonl"
+    run.write_text(run.read_text().replace("Yes, sir.", "Well."))
+    saved = run.read_text()
+    capsys.readouterr()
+    assert evaluate("--saved", "tuesday", "--against", "monday", "--max-worse", "0") == 1
+    text = " ".join(capsys.readouterr().out.split())
+    assert "0 better, 1 worse beyond chance, 0 within chance" in text
+    assert " worse: b " in text
+    assert run.read_text() == saved
+    assert evaluate("--saved", "monday", "--against", "tuesday", "--max-worse", "0") == 0
+    assert evaluate("--saved", "sunday") == 2
+
+
+def test_a_saved_run_is_exported_for_other_tools(evaluate: Evaluate, tmp_path: Path) -> None:
+    assert evaluate("--name", "monday", "--repeat", "2") == 0
+    assert evaluate("--saved", "monday", "--export", "promptfoo", "--export", "inspect") == 0
+    for tool in ("promptfoo", "inspect"):
+        (file,) = (tmp_path / "runs").glob(f"*monday.{tool}.json")
+        assert json.loads(file.read_text())
 
 
 def test_a_run_without_answers_fails_its_gates(

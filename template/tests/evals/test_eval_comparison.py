@@ -1,13 +1,14 @@
 import pytest
 
-from evals.comparison import compare, difference_interval
+from evals.comparison import compare
 from evals.gates import Gates
-from evals.scores import Result
-from tests.evals.examples import results
+from evals.reliability import Tally
+from evals.words import sentence
+from tests.evals.examples import repeated_results, results
 
 
-def ids(them: tuple[Result, ...]) -> list[str]:
-    return [result.case.id for result in them]
+def ids(them: tuple[Tally, ...]) -> list[str]:
+    return [tally.case.id for tally in them]
 
 
 def test_improved_and_worsened_cases_are_listed() -> None:
@@ -21,34 +22,25 @@ def test_improved_and_worsened_cases_are_listed() -> None:
 def test_cases_that_only_one_run_has_are_not_compared() -> None:
     comparison = compare(results("++"), results("-"), against="monday")
     assert (comparison.common, comparison.difference) == (1, 1.0)
-    assert compare(results("+"), [], against="monday").difference == 0
+    nothing = compare(results("+"), [], against="monday")
+    assert (nothing.difference, nothing.is_beyond_chance) == (0, False)
 
 
-def test_the_interval_is_the_same_each_time() -> None:
-    assert len({difference_interval(30_000, 20_000, 1_000_000) for _ in range(5)}) == 1
+def test_with_repeats_only_a_difference_beyond_chance_is_named() -> None:
+    """Case 0 goes from never to always, case 1 from 4 of 5 to 3 of 5, case 2 stays."""
+    before = repeated_results("-----", "++++-", "+++++")
+    now = repeated_results("+++++", "+++--", "+++++")
+    comparison = compare(now, before, against="monday")
+    assert (ids(comparison.better), ids(comparison.worse)) == (["0"], [])
+    assert ids(comparison.unsure) == ["1"]
+    assert comparison.difference == pytest.approx((1 - 0.2) / 3)
+    assert "1 better, 0 worse beyond chance, 1 within chance" in sentence(comparison)
 
 
-def test_the_interval_is_as_wide_as_the_normal_approximation_says() -> None:
-    """Of many cases: 1.96 standard errors of the mean of +1, 0 and -1, to either side."""
-    better, worse, cases = 300, 200, 2000
-    mean = (better - worse) / cases
-    error = ((better + worse) / cases - mean**2) ** 0.5 / cases**0.5
-    interval = difference_interval(better, worse, cases)
-    assert interval.low == pytest.approx(mean - 1.96 * error, abs=0.001)
-    assert interval.high == pytest.approx(mean + 1.96 * error, abs=0.001)
-
-
-@pytest.mark.parametrize(
-    ("better", "worse", "cases", "sure"),
-    [
-        pytest.param(4, 2, 20, False, id="4-better-2-worse-of-20"),
-        pytest.param(40, 20, 200, True, id="the-same-ten-times"),
-        pytest.param(0, 0, 20, False, id="nothing-changed"),
-        pytest.param(0, 0, 0, False, id="nothing-in-common"),
-    ],
-)
-def test_few_cases_prove_little(better: int, worse: int, cases: int, *, sure: bool) -> None:
-    assert (difference_interval(better, worse, cases).low > 0) is sure
+def test_a_run_without_repeats_names_each_changed_case_and_says_that_it_may_be_chance() -> None:
+    comparison = compare(results("++++----"), results("--------"), against="monday")
+    assert ids(comparison.better) == ["0", "1", "2", "3"]
+    assert "4 better, 0 worse; together within chance (p = 0.12)" in sentence(comparison)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +59,14 @@ def test_few_cases_prove_little(better: int, worse: int, cases: int, *, sure: bo
 def test_the_missed_gates_are_reported(gates: Gates, missed: list[str]) -> None:
     now, before = results("+++-"), results("++-+")
     assert gates.missed(now, compare(now, before, against="monday")) == missed
+
+
+def test_a_flaky_case_does_not_miss_the_gate_and_a_broken_one_does() -> None:
+    before = repeated_results("+++++", "+++++")
+    for trials, missed in (("++++-", 0), ("-----", 1)):
+        now = repeated_results("+++++", trials)
+        comparison = compare(now, before, against="monday")
+        assert len(Gates(max_worse=0).missed(now, comparison)) == missed
 
 
 def test_without_an_earlier_run_nothing_is_worse() -> None:

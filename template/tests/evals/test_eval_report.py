@@ -11,7 +11,7 @@ from evals.gates import Gates
 from evals.outcome import Outcome, outcome
 from evals.report import page, write
 from evals.scores import score
-from evals.tables import EVERYTHING, by_case, by_tag
+from evals.tables import EVERYTHING, by_tag, by_trial
 from evals.terminal import show
 from tests.evals.examples import answer, case, failure, run
 
@@ -47,7 +47,7 @@ def test_a_tag_has_the_means_of_its_cases() -> None:
         score(JSON, answer(JSON, "no JSON", latency_ms=30)),
         score(FOUND, answer(FOUND, contexts=["b.md", "a.md"], latency_ms=20)),
     ]
-    table = by_tag(by_case(results))
+    table = by_tag(by_trial(results))
     assert list(table.index) == [EVERYTHING, "chat", "short"]
     assert table["cases"].tolist() == [3, 1, 2]
     assert table["passed"].tolist() == pytest.approx([2 / 3, 1, 1 / 2])
@@ -60,7 +60,7 @@ def test_a_tag_has_the_means_of_its_cases() -> None:
 
 def test_an_unknown_price_is_no_price_of_zero() -> None:
     unpriced = answer(GREETING).model_copy(update={"cost_usd": None})
-    assert "cost_usd" not in by_tag(by_case([score(GREETING, unpriced)]))
+    assert "cost_usd" not in by_tag(by_trial([score(GREETING, unpriced)]))
 
 
 def test_the_report_needs_nothing_but_itself(ended: Outcome) -> None:
@@ -109,6 +109,40 @@ def test_a_report_of_failures_alone_can_be_drawn(tmp_path: Path) -> None:
     ended = outcome(failed, [GREETING], [], None, Gates())
     assert ended.is_empty
     assert "ProviderTimeoutError: too slow" in page(ended)
+
+
+@pytest.fixture
+def repeated(tmp_path: Path) -> Outcome:
+    """The greeting is flaky, the JSON always fails, the document is always found."""
+    answers = [
+        answer(to, text, trial=trial, contexts=["a.md#1"])
+        for to, texts in ((GREETING, ("yes", "no")), (JSON, ("no", "no")), (FOUND, ("", "")))
+        for trial, text in enumerate(texts, start=1)
+    ]
+    return outcome(run(tmp_path / "run.jsonl", *answers), CASES, [], None, Gates())
+
+
+def test_the_terminal_names_flaky_cases_and_has_both_rates(repeated: Outcome) -> None:
+    console = Console(width=120, file=io.StringIO(), record=True)
+    show(repeated, console)
+    text = console.export_text()
+    assert re.search(r"all cases +3 +50%.* \$0.0060$", text, re.MULTILINE)
+    assert "pass@1 50.0% (3 of 6 trials), pass^2 33.3% (1 of 3 cases in all their trials)" in text
+    assert "flaky greeting: 1 of 2 passed; contains 0.00; the answer: no" in text
+    assert "failed json: 0 of 2 passed; JSON 0.00; the answer: no" in text
+
+
+def test_the_report_names_flaky_cases_and_has_both_rates(repeated: Outcome) -> None:
+    text = page(repeated)
+    assert "<b>pass^2</b><strong>33%</strong><span>1 flaky" in text
+    assert "<span>3 of 6 trials</span>" in text
+    flaky = text.partition("Flaky: passed in some trials")[2].partition("</table>")[0]
+    assert re.findall(r"<tr><td>(\w+)</td>", flaky) == ["greeting"]
+
+
+def test_a_report_without_repeats_has_neither(ended: Outcome) -> None:
+    assert "pass^" not in page(ended)
+    assert "Flaky" not in page(ended)
 
 
 def test_the_terminal_shows_the_table_the_failures_and_the_changes(ended: Outcome) -> None:

@@ -15,6 +15,13 @@ async def test_nothing_is_answered_from_a_cache(settings: Settings) -> None:
     assert [answer.cached for answer in answers] == [False, False]
 
 
+async def test_trials_asked_at_the_same_time_are_calls_of_their_own(settings: Settings) -> None:
+    """Equal calls in flight are joined where there is a cache: repeats would be one answer."""
+    async with open_stack(settings) as stack:
+        answers = await asyncio.gather(*(stack.model.complete(QUESTION) for _ in range(3)))
+    assert [answer.cached for answer in answers] == [False] * 3
+
+
 async def test_a_mock_is_asked_as_often_as_there_are_questions(settings: Settings) -> None:
     questions = 2 * settings.rate_limit.requests_per_minute
     async with open_stack(settings) as stack, asyncio.timeout(20):
