@@ -12,7 +12,7 @@ from httpx2 import AsyncClient
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import app.llm.http
-import app.wiring
+import app.redis.backend
 from app.main import create_app
 from app.redis.client import SharedRedis
 from app.settings import Settings
@@ -105,7 +105,7 @@ def _connect(opened: AsyncExitStack, mock: ASGIApp, switch: Switch) -> None:
         async with _Redis(switch) as client, aclosing(SharedRedis(client, prefix)) as shared:
             yield shared
 
-    opened.enter_context(replaced(app.wiring, "open_redis", open_redis))
+    opened.enter_context(replaced(app.redis.backend, "open_redis", open_redis))
 
 
 class _Counted:
