@@ -13,6 +13,7 @@ from scripts.bench import (
     baselines,
     calls,
     clients,
+    growth,
     pieces,
     retrieval,
     saved,
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "transport": transport.aiohttp_and_httpx2,
     "clients": clients.what_clients_cost,
     "retrieval": retrieval.what_a_search_costs,
+    "growth": growth.what_more_requests_cost,
     "start": start.what_a_start_takes,
 }
 

@@ -6,6 +6,7 @@ from its own process before it imports the modules that use them.
 
 import gc
 import os
+import resource
 import sys
 import time
 from typing import Any
@@ -32,6 +33,7 @@ from app.telemetry.metrics import Metrics  # noqa: E402
 def main() -> None:
     app = blind() if BLIND else assembly.create_app()
     app.add_api_route("/_cpu", cpu)
+    app.add_api_route("/_memory", memory)
     uvicorn.run(
         app, port=int(os.environ["PORT"]), http="httptools", log_config=None, access_log=False
     )
@@ -53,6 +55,11 @@ def unmeasured(metrics: Metrics, **choices: Any) -> list[Middleware]:  # noqa: A
 
 async def cpu() -> float:
     return time.process_time()
+
+
+async def memory() -> float:
+    """The largest resident memory so far, in the unit of the system: compare two values."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 if __name__ == "__main__":
