@@ -1,6 +1,6 @@
 """`make load`: sends streams at a steady rate to the service and directly to the mock API, and compares.
 
-The load is open: each request has its time before the run starts, as with real users, who do not wait until another
+The load is open: each request has its time before the run starts, as with real users: they do not wait until another
 user has an answer. Times count from that moment, so a server that falls behind cannot hide it.
 """
 
