@@ -11,6 +11,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 ONE_SERVICE = (
     "tests/test_output.py",
+    "tests/test_chaos.py",
     "tests/test_containers.py",
     "tests/test_judge.py",
     "tests/test_recipes.py",

@@ -59,7 +59,9 @@ def test_a_schedule_scans_and_compares_prices_and_does_nothing_else(
     assert {name for name, job in jobs.items() if pipeline(job) == "schedule"} == {
         "scan",
         "prices",
+        "chaos",
     }
+    assert jobs["chaos"]["script"] == ["make chaos"]
     assert jobs["scan"]["script"] == ["make scan"]
     assert jobs["prices"]["script"] == ["make prices NEWEST=1 ARGS=--check"]
     assert all("make install" in jobs[name]["before_script"] for name in ("scan", "prices"))
@@ -70,7 +72,7 @@ def test_each_chore_of_the_pipeline_is_one_of_the_makefile(
 ) -> None:
     lines = [line for job in jobs.values() for line in [*job["before_script"], *job["script"]]]
     targets = {line.split()[1] for line in lines if line.startswith("make ")}
-    assert {"install", "lint", "coverage", "test", "scan", "prices", "build"} == targets
+    assert {"install", "lint", "coverage", "test", "scan", "prices", "chaos", "build"} == targets
     run("make", "--dry-run", *targets, cwd=project)
 
 

@@ -14,81 +14,15 @@ import pytest
 from app.api.inputs import MAX_MARKS, has_too_many_marks, normalize_text
 from app.api.middleware.body_limit import MAX_BODY_BYTES, MAX_JSON_VALUES, JSONValues
 from app.testing import FakeChatModel
+from scripts.chaos import slow_bodies
+from scripts.chaos.slow_bodies import CHAT, MARKS, OTHERS
 from tests.running_service import QUESTION, RunningService
 
-# Before there were limits, the slowest of these took 55 s and the fastest 90 ms.
 MAX_STEP_S = 0.05
 # A garbage collection, or a cache that another process has emptied, lengthens one run in a hundred.
 # A slow input is slow in every run.
 ATTEMPTS = 5
 
-MARKS = "\u0301\u0316"
-LEGAL = "a" + MARKS * (MAX_MARKS // 2)
-
-
-def filled(unit: str, head: str, tail: str, separator: str = ",") -> bytes:
-    """Repeat a unit until the body is as long as a body may be."""
-    room = MAX_BODY_BYTES - len((head + tail).encode()) - 10
-    times = room // len((unit + separator).encode())
-    return (head + separator.join([unit] * times) + tail).encode()
-
-
-def message(text: str) -> str:
-    return json.dumps({"role": "user", "content": text}, ensure_ascii=False)
-
-
-def chat_of(text: str) -> bytes:
-    return filled(message(text[:100_000]), '{"messages":[', "]}")
-
-
-def unknown_fields(count: int) -> str:
-    return ",".join(f'"k{number}":0' for number in range(count))
-
-
-def encoded(**body: object) -> bytes:
-    return json.dumps(body).encode()
-
-
-CHAT = {
-    "marks, in one text": message(MARKS * 400_000).join(['{"messages":[', "]}"]).encode(),
-    "marks, as many as a text may have": chat_of(MARKS * 50_000),
-    "legal marks": chat_of(LEGAL * 3_300),
-    "letters with one mark": chat_of("e\u0301" * 50_000),
-    "escaped marks": filled(
-        "\\u0301\\u0316", '{"messages":[{"role":"user","content":"', '"}]}', ""
-    ),
-    "line breaks": chat_of("\r\n" * 50_000),
-    "150,000 unknown fields": b"{%b}" % unknown_fields(150_000).encode(),
-    "19,000 unknown fields": b"{%b}" % unknown_fields(19_000).encode(),
-    "19,000 unknown fields of a message": b'{"messages":[{%b}]}' % unknown_fields(19_000).encode(),
-    "200 messages of 90 unknown fields": json.dumps(
-        {"messages": [{f"k{number}": 0 for number in range(90)}] * 200}
-    ).encode(),
-    "empty lists": filled("[]", "[", "]"),
-    "empty objects": filled("{}", '{"messages":[', "]}"),
-    "ones": filled("1", '{"messages":[', "]}"),
-    "brackets": b"[" * MAX_BODY_BYTES,
-    "objects in objects": filled('{"a":', "", "", ""),
-    "digits": filled("9", '{"temperature":', "}", ""),
-    "decimals": filled("9", '{"temperature":0.', "}", ""),
-    "long numbers": filled("9" * 4_000, "[", "]"),
-    "long fractions": filled("2.2250738585072011" + "7" * 700 + "e-308", "[", "]"),
-    "half surrogate pairs": filled("\\ud800", '{"model":"', '"}', ""),
-    "a long name": filled("x", '{"model":"', '"}', ""),
-    "a long key": filled("x", '{"', '":0}', ""),
-    "quotes": filled('\\"', '{"model":"', '"}', ""),
-    "words like secrets": chat_of("password sk- eyJ https:// AIza Bearer api_key\\\\" * 2_000),
-}
-OTHERS = {
-    ("/v1/embeddings", "marks"): encoded(texts=[MARKS * 16_000] * 5),
-    ("/v1/embeddings", "legal marks"): filled(json.dumps(LEGAL * 1_000), '{"texts":[', "]}"),
-    ("/v1/embeddings", "numbers"): encoded(texts=[1] * 10_000),
-    ("/v1/embeddings", "empty texts"): encoded(texts=[""] * 10_000),
-    ("/v1/ask", "marks"): encoded(question=MARKS * 16_000),  # feature: ask
-    ("/v1/ask", "legal marks"): encoded(question=LEGAL * 1_000),  # feature: ask
-    ("/v1/extract", "marks"): encoded(text=MARKS * 50_000),  # feature: extract
-    ("/v1/extract", "legal marks"): encoded(text=LEGAL * 3_200),  # feature: extract
-}
 CORPUS = [
     *(pytest.param("/v1/chat", body, id=f"chat: {name}") for name, body in CHAT.items()),
     *(pytest.param(path, body, id=f"{path}: {name}") for (path, name), body in OTHERS.items()),
@@ -133,6 +67,11 @@ async def test_no_body_holds_the_loop(service: RunningService, path: str, body: 
         assert answer.status_code in {200, 413, 422, 502, 503}
         longest_s.append(steps.longest_s)
     assert min(longest_s) < MAX_STEP_S
+
+
+def test_the_bodies_are_as_long_as_the_service_allows() -> None:
+    assert slow_bodies.MAX_BODY_BYTES == MAX_BODY_BYTES
+    assert slow_bodies.MAX_MARKS == MAX_MARKS
 
 
 async def test_a_step_that_is_too_long_would_be_noticed() -> None:

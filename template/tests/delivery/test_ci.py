@@ -11,6 +11,16 @@ PIPELINES = [
 ]
 
 
+WORKFLOWS = sorted((PROJECT / ".github/workflows").glob("*.yml"))
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_a_workflow_runs_targets_of_the_makefile(workflow: Path) -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    run = re.findall(r"^ *- run: make ([a-z-]+)", workflow.read_text(), re.MULTILINE)
+    assert [target for target in run if not re.search(rf"^{target}:", makefile, re.MULTILINE)] == []
+
+
 @pytest.mark.parametrize("pipeline", PIPELINES, ids=lambda path: path.name)
 def test_ci_runs_targets_of_the_makefile(pipeline: Path) -> None:
     makefile = (PROJECT / "Makefile").read_text()

@@ -11,6 +11,7 @@ from app.api import health
 from app.configuration.names import variables
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from scripts.chaos.engine import MEMORY_MB
 from tests.client_keys import CLIENT_KEYS
 
 PROJECT = Path(__file__).parent.parent.parent
@@ -52,6 +53,10 @@ def test_a_stopping_pod_accepts_until_its_probe_has_failed(
 ) -> None:
     settings = settings_of(environment, monkeypatch)
     assert settings.delay_of_shutdown_s >= CONTAINER["readinessProbe"]["periodSeconds"]
+
+
+def test_make_chaos_has_the_memory_of_the_manifest() -> None:
+    assert CONTAINER["resources"]["limits"]["memory"] == f"{MEMORY_MB}Mi"
 
 
 def test_a_rolling_update_takes_nothing_away_before_the_new_is_there() -> None:

@@ -1,0 +1,22 @@
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: the attack, the limit, and the measured value beside it."""
+
+    sent: str
+    limit: str
+    measured: str
+    is_kept: bool
+
+    def line(self, group: str) -> str:
+        verdict = "kept" if self.is_kept else "BROKEN"
+        return f"{group:<9} {self.sent:<58} {self.limit:<38} {self.measured:<50} {verdict}"
+
+
+HEADER = f"{'row':<9} {'sent':<58} {'limit':<38} {'measured':<50} verdict"
+
+
+def ms(seconds: float) -> str:
+    return f"{seconds * 1000:.0f} ms"

@@ -1,0 +1,73 @@
+"""`make chaos` of a generated service: limits hold, and break when a setting switches them off."""
+
+import os
+import re
+import signal
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from tests.docker import docker, needs_docker
+from tests.service import Service, generate
+
+pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    needs_docker()
+    name = f"svc-{uuid.uuid4().hex[:8]}"
+    service = generate(tmp_path_factory.mktemp("chaos") / "Some where", project_slug=name)
+    yield service
+    docker("image", "rm", "--force", name)
+
+
+def chaos(service: Service, arguments: str) -> list[str]:
+    """The lines of the table."""
+    output = service.run("make", "chaos", f"ARGS={arguments}")
+    return re.findall(r"^.* (?:kept|BROKEN)$", output, re.MULTILINE)
+
+
+def test_a_new_clone_keeps_the_limits_without_an_installation(service: Service) -> None:
+    """The other groups take minutes; the weekly workflow runs them."""
+    lines = chaos(service, "head answers isolation stop")
+    assert [line for line in lines if line.endswith("BROKEN")] == []
+    assert {line.split()[0] for line in lines} == {"head", "answers", "isolation", "stop"}
+    assert service.run("git", "status", "--porcelain") == ""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param("memory --set MAX_BYTES_IN_FLIGHT=1099511627776", id="memory"),
+        pytest.param("overload --set QUEUE_LENGTH=10000 --set QUEUE_TIMEOUT_S=60", id="overload"),
+    ],
+)
+def test_a_limit_that_a_setting_switches_off_breaks_a_row(service: Service, arguments: str) -> None:
+    with pytest.raises(AssertionError, match="BROKEN"):
+        chaos(service, arguments)
+
+
+def test_without_an_engine_it_says_what_to_install(service: Service) -> None:
+    with pytest.raises(AssertionError, match="make chaos: the Docker engine does not answer"):
+        service.run("env", "DOCKER_HOST=tcp://127.0.0.1:1", "make", "chaos")
+
+
+def test_ctrl_c_removes_the_containers(service: Service) -> None:
+    before = of_chaos()
+    with service.running("make", "chaos", "ARGS=slow") as make:
+        deadline = time.monotonic() + 300
+        while of_chaos() <= before:
+            assert make.poll() is None, service.output
+            assert time.monotonic() < deadline, service.output
+            time.sleep(0.1)
+        os.killpg(make.pid, signal.SIGINT)
+        assert make.wait(60) != 0
+    assert of_chaos() <= before
+    assert "Traceback" not in service.output
+
+
+def of_chaos() -> set[str]:
+    return set(docker("ps", "--all", "--quiet", "--filter=label=chaos").split())
