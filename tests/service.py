@@ -54,7 +54,7 @@ class Service:
 
         Tests of the service get one worker: another service is tested at the same time.
         """
-        foreign = ("OPENAI_", "ANTHROPIC_", "REDIS_URL", "VIRTUAL_ENV", "PYTHON", "MAKE")
+        foreign = ("OPENAI_", "ANTHROPIC_", "REDIS_URL", "VIRTUAL_ENV", "PYTHON", "PYTEST", "MAKE")
         clean = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
         ports = {"APP_PORT": str(self.app_port), "MOCK_PORT": str(self.mock_port)}
         return {**clean, **ports, "PYTEST_XDIST_AUTO_NUM_WORKERS": "1"}

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.engines import REPOSITORY
-from tests.service import Service, generate, press_ctrl_c
+from tests.service import Service, generate, press_ctrl_c, wait_until
+from tests.shown import Step, steps, take, with_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -64,6 +65,18 @@ def test_make_dev_serves_reloads_and_leaves_no_process_behind(service: Service) 
         assert service.edit_a_route("edited") < 5
         press_ctrl_c(make, timeout=15)
     assert f"http://127.0.0.1:{service.app_port}/docs" in service.output
+    assert processes_below(service.path) == []
+
+
+def test_the_first_day_goes_as_its_page_shows(service: Service) -> None:
+    start, *others = steps(with_ports((service.path / "docs/first-day.md").read_text(), service))
+    assert isinstance(start, Step)
+    assert start.command.startswith("make dev ")
+    with service.running("env", "NATIVE=1", "bash", "-c", start.command) as make:
+        service.wait_until_healthy(make)
+        wait_until(lambda: start.matches(service.output))
+        for step in others:
+            take(service, step)
     assert processes_below(service.path) == []
 
 
