@@ -1,4 +1,4 @@
-"""Simulated time for the whole service: it passes only while all tasks wait, so minutes take milliseconds."""
+"""The time of an event loop for the whole service, instead of the time of the machine."""
 
 import asyncio
 import inspect
@@ -17,9 +17,12 @@ Clock = Callable[[], float]
 _CLOCKS: tuple[Clock, ...] = (time.monotonic, time.perf_counter, time.time)
 
 
-def run(scenario: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Like `asyncio.run`, with each clock of the service in simulated time."""
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner, _every_clock(runner.get_loop()):
+def run(
+    scenario: Callable[[], Coroutine[Any, Any, T]],
+    make_loop: Callable[[], asyncio.AbstractEventLoop] = VirtualLoop,
+) -> T:
+    """Like `asyncio.run`, with each clock of the service in the time of the loop."""
+    with asyncio.Runner(loop_factory=make_loop) as runner, _every_clock(runner.get_loop()):
         return runner.run(scenario())
 
 

@@ -56,25 +56,30 @@ def _measured(pledge: Pledge, recording: Recording) -> float:
 
 async def _play(incident: Incident) -> Recording:
     async with running(incident) as lab:
-        await _set_faults(lab, incident, [])
-        async with asyncio.TaskGroup() as group:
-            for event in incident.events:
-                group.create_task(_happen(lab, incident, event))
-            for load in incident.load:
-                group.create_task(_send_all(lab, load))
-        lab.recording.asked.sort(key=lambda each: each.sent_s)
+        await perform(lab, incident)
         return lab.recording
+
+
+async def perform(lab: Lab, incident: Incident) -> None:
+    """Let the incident happen to a running service. Its time begins with `lab`."""
+    await set_faults(lab, incident, [])
+    async with asyncio.TaskGroup() as group:
+        for event in incident.events:
+            group.create_task(_happen(lab, incident, event))
+        for load in incident.load:
+            group.create_task(_send_all(lab, load))
+    lab.recording.asked.sort(key=lambda each: each.sent_s)
 
 
 async def _happen(lab: Lab, incident: Incident, event: Event) -> None:
     await asyncio.sleep(event.at_s)
     if event.faults is not None:
-        await _set_faults(lab, incident, event.faults)
+        await set_faults(lab, incident, event.faults)
     if event.redis is not None:
         lab.redis.is_gone = event.redis == "gone"
 
 
-async def _set_faults(lab: Lab, incident: Incident, faults: list[Fault]) -> None:
+async def set_faults(lab: Lab, incident: Incident, faults: list[Fault]) -> None:
     """A request without one of the faults takes the usual time."""
     usual = Fault(latency_ms=incident.answer_s * 1000)
     body = [fault.model_dump(exclude_unset=True) for fault in (*faults, usual)]

@@ -23,16 +23,16 @@ def as_text(
 def _row(verdict: Verdict) -> tuple[str, str, str, str]:
     pledge = verdict.pledge
     mark = "kept" if verdict.is_kept else "BROKEN"
-    return mark, _sentence(pledge), _bound(pledge), f"{verdict.value:.4g}"
+    return mark, sentence(pledge), bound(pledge), f"{verdict.value:.4g}"
 
 
-def _bound(pledge: Pledge) -> str:
+def bound(pledge: Pledge) -> str:
     if pledge.at_most is not None:
         return f"at most {pledge.at_most:g}"
     return f"at least {pledge.at_least:g}"
 
 
-def _sentence(pledge: Pledge) -> str:
+def sentence(pledge: Pledge) -> str:
     parts = [MEASURES[pledge.measure].what]
     if pledge.provider is not None:
         parts.append(f"({pledge.provider})")

@@ -3,7 +3,7 @@
 import asyncio
 import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AbstractContextManager, AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
 
@@ -23,7 +23,7 @@ from scripts.lab.incident import Incident
 from scripts.lab.loop import now
 from scripts.lab.recording import Called, Recording
 
-_PROVIDERS = {"/v1/chat/completions": "openai", "/v1/messages": "anthropic"}
+PROVIDERS = {"/v1/chat/completions": "openai", "/v1/messages": "anthropic"}
 
 
 class _Redis(FakeAsyncRedis):
@@ -74,8 +74,8 @@ async def running(incident: Incident) -> AsyncIterator[Lab]:
         yield Lab(client, control, redis, recording)
 
 
-def settings_of(incident: Incident) -> Settings:
-    variables = {name: str(value) for name, value in incident.settings.items()}
+def settings_of(incident: Incident, **more: str) -> Settings:
+    variables = {name: str(value) for name, value in incident.settings.items()} | more
     clients = sorted({load.client for load in incident.load if load.client})
     if clients:
         variables["CLIENT_KEYS"] = ",".join(f"{name}:{_digest(name)}" for name in clients)
@@ -99,13 +99,18 @@ def _connect(opened: AsyncExitStack, mock: ASGIApp, switch: Switch) -> None:
     opened.enter_context(
         replaced(app.llm.http, "transport_class", lambda _name: lambda *_: Connection(mock))
     )
+    opened.enter_context(redis_in_memory(switch))
+
+
+def redis_in_memory(switch: Switch) -> AbstractContextManager[None]:
+    """The service opens a Redis in memory, which is gone when the switch says so."""
 
     @asynccontextmanager
     async def open_redis(_url: str, prefix: str) -> AsyncIterator[SharedRedis]:
         async with _Redis(switch) as client, aclosing(SharedRedis(client, prefix)) as shared:
             yield shared
 
-    opened.enter_context(replaced(app.redis.backend, "open_redis", open_redis))
+    return replaced(app.redis.backend, "open_redis", open_redis)
 
 
 class _Counted:
@@ -117,7 +122,7 @@ class _Counted:
         self._started_at = now()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if (provider := _PROVIDERS.get(scope["path"])) is not None:
+        if (provider := PROVIDERS.get(scope["path"])) is not None:
             self._recording.called.append(Called(provider, now() - self._started_at))
         await self._mock(scope, receive, send)
 

@@ -79,6 +79,27 @@ def test_an_incident_always_ends_in_the_same_way(quiet: Path) -> None:
     assert play(load(quiet.stem)) == play(load(quiet.stem))
 
 
+def test_all_incidents_are_played_with_all(
+    quiet: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quiet.with_name("calm.toml").write_text(quiet.read_text())
+    monkeypatch.setenv("INCIDENT", "all")
+    assert status_of_main() == 0
+    printed = capsys.readouterr().out
+    assert [line for line in printed.splitlines() if "Nothing happens" in line] == [
+        "calm: Nothing happens",
+        "quiet: Nothing happens",
+    ]
+
+
+def test_without_an_incident_the_page_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[bool] = []
+    monkeypatch.delenv("INCIDENT", raising=False)
+    monkeypatch.setattr(lab, "serve", lambda: served.append(True))
+    lab.main()
+    assert served == [True]
+
+
 def test_an_unknown_incident_is_refused_with_the_known_ones(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
