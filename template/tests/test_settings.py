@@ -70,6 +70,7 @@ BAD = {
     "REDIS_PREFIX": "{shop}",
     "PRICES_FILE": "nowhere.toml",
     "ADMIN_PORT": "0",
+    "WORKERS": "65",
     "CLIENT_KEYS": "acme:not-a-hash",
     "CLIENT_AUTH": "perhaps",
     "CLIENT_REQUESTS_PER_MINUTE": "0",
@@ -125,6 +126,28 @@ def is_any_text(settings: type[Settings], name: str) -> bool:
     for part in variables(settings)[name]:
         found = getattr(found, part)
     return found == ANY_TEXT
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param({}, id="without-redis"),
+        pytest.param({"REDIS_URL": "redis://r", "ADMIN_PORT": "7999"}, id="port-among-them"),
+        pytest.param({"REDIS_URL": "redis://r", "ADMIN_PORT": "65535"}, id="above-the-last-port"),
+    ],
+)
+def test_workers_that_cannot_share_limits_or_have_no_port_each_are_refused(
+    values: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in {"WORKERS": "2", **values}.items():
+        monkeypatch.setenv(name, value)
+    assert refusal(capsys) == ["WORKERS"]
+
+
+def test_workers_with_redis_and_a_port_each_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"WORKERS": "2", "REDIS_URL": "redis://r", "ADMIN_PORT": "65534"}.items():
+        monkeypatch.setenv(name, value)
+    assert load().workers == 2
 
 
 def test_a_limit_of_tokens_that_no_call_fits_into_is_refused(

@@ -16,6 +16,7 @@ from app.http_server import Server
 from app.reload import serve_with_reload
 from app.settings import Settings, load
 from app.telemetry.logging import configure, log_crashes
+from app.workers import Workers
 
 _log = structlog.get_logger(__name__)
 
@@ -48,6 +49,11 @@ def serve(*, reload: bool) -> None:
     for name, meant in sources.mistyped(Settings).items():
         _log.warning("config.mistyped", variable=name, meant=meant)
     listeners = _listen(settings)
+    if settings.workers > 1:
+        if reload:
+            sys.stderr.write("--reload serves with one process: set WORKERS to 1.\n")
+            raise SystemExit(1)
+        sys.exit(_workers(settings, listeners).run())
     if reload:
         settings = settings.model_copy(
             update={"shutdown_delay_s": 0.0, "shutdown_grace_s": _GRACE_BEFORE_RELOAD_S}
@@ -57,21 +63,43 @@ def serve(*, reload: bool) -> None:
         _serve(listeners, settings)
 
 
+def _workers(settings: Settings, taken: list[socket.socket]) -> Workers:
+    """Workers whose ports are free: `taken` had them until now, alone."""
+    port = taken[0].getsockname()[1]
+    for listener in taken:
+        listener.close()
+
+    def listen(index: int) -> list[socket.socket]:
+        listeners = [_bound(settings.host, port, "PORT", shared=True)]
+        if settings.admin_port is not None:
+            listeners.append(_bound(settings.host, settings.admin_port + index, "ADMIN_PORT"))
+        return listeners
+
+    def work(index: int, listeners: list[socket.socket]) -> None:
+        if settings.admin_port is not None:
+            os.environ["ADMIN_PORT"] = str(settings.admin_port + index)  # `app.main` reads it
+        _serve(listeners, settings)
+
+    return Workers(settings.workers, listen, work)
+
+
 def _listen(settings: Settings) -> list[socket.socket]:
     """Take the ports before anything else: that one is in use should not take a second to learn."""
     listener = _bound(settings.host, settings.port, "PORT")
     os.environ["PORT"] = str(listener.getsockname()[1])  # for PORT=0: the one that was free
-    if settings.admin_port is None:
-        return [listener]
-    return [listener, _bound(settings.host, settings.admin_port, "ADMIN_PORT")]
+    first = settings.admin_port
+    admin_ports = [] if first is None else range(first, first + settings.workers)
+    return [listener, *(_bound(settings.host, port, "ADMIN_PORT") for port in admin_ports)]
 
 
-def _bound(host: str, port: int, variable: str) -> socket.socket:
+def _bound(host: str, port: int, variable: str, *, shared: bool = False) -> socket.socket:
+    """Listen at a port; with `shared`, beside other listeners that share it (workers)."""
     try:
         listener = socket.create_server(
             (host, port),
             family=socket.AF_INET6 if ":" in host else socket.AF_INET,
             backlog=_MAX_CONNECTIONS,
+            reuse_port=shared,
         )
     except OSError as error:
         sys.stderr.write(f"Cannot listen at {host}:{port}: {error.strerror}\n")

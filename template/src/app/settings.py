@@ -130,6 +130,7 @@ class Settings(BaseSettings):
         tuple[str, ...] | None, NoDecode, BeforeValidator(rules.split_origins)
     ] = None
     admin_port: Annotated[int, Ge(1), Le(65535)] | None = None
+    workers: Annotated[int, Ge(1), Le(64)] = 1
 
     # Settings that say where to read other settings: see `app.configuration.sources`.
     config_file: Annotated[str, AfterValidator(rules.validate_config_file)] = rules.CONFIG_FILE
@@ -155,6 +156,7 @@ class Settings(BaseSettings):
     _validate_rate_limit = field_validator("rate_limit")(rules.validate_rate_limit)
     _validate_ceiling = field_validator("max_tokens_limit")(rules.validate_max_tokens_limit)
     _validate_admin_port = field_validator("admin_port")(rules.validate_admin_port)
+    _validate_workers = field_validator("workers")(rules.validate_workers)
 
     def provider(self, name: str) -> ProviderPolicy:
         """The settings of one provider, with the sampling parameters that all providers share."""

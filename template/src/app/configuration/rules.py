@@ -289,6 +289,28 @@ def validate_admin_port(value: int | None, info: ValidationInfo) -> int | None:
     return value
 
 
+def validate_workers(value: int, info: ValidationInfo) -> int:
+    """Workers share limits, budgets and circuits through Redis only, and each has its own admin port."""
+    if value == 1:
+        return value
+    if info.data.get("redis_url") is None:
+        raise ValueError("more than 1 needs REDIS_URL, through which workers share their limits")
+    first = info.data.get("admin_port")
+    if first is not None and not _ports_fit(first, value, info.data.get("port")):
+        raise ValueError(
+            "the workers' admin ports (ADMIN_PORT and those after it, one for each worker) must be at "
+            "most 65535 and not contain PORT"
+        )
+    return value
+
+
+def _ports_fit(first: int, count: int, port: int | None) -> bool:
+    return first + count - 1 <= _LAST_PORT and port not in range(first, first + count)
+
+
+_LAST_PORT = 65535
+
+
 def split_origins(value: object) -> object:
     """Split at commas; an origin is a scheme, a host and perhaps a port, or `*`."""
     return _listed(value, _ORIGIN, "must be origins like https://app.example.com, or *")
