@@ -64,7 +64,7 @@ def serve(*, reload: bool) -> None:
 
 
 def _workers(settings: Settings, taken: list[socket.socket]) -> Workers:
-    """Workers whose ports are free: `taken` had them until now, alone."""
+    """Workers on the ports of `taken`: these listeners had them alone, so they were free."""
     port = taken[0].getsockname()[1]
     for listener in taken:
         listener.close()
