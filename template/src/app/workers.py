@@ -89,7 +89,9 @@ class Workers:
         else:
             self._start(index)
 
-    def _run_worker(self, index: int, listeners: Listeners, mask: set[int | signal.Signals]) -> NoReturn:
+    def _run_worker(
+        self, index: int, listeners: Listeners, mask: set[int | signal.Signals]
+    ) -> NoReturn:
         code = 1
         try:
             os.setpgid(0, 0)  # Ctrl-C reaches the parent only, which passes it on once
