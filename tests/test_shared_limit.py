@@ -1,4 +1,4 @@
-"""One rate limit for four processes with wrong clocks, through the Redis that the service names."""
+"""One rate limit for four processes with wrong clocks, and one index of documents, through the Redis that the service names."""
 
 import uuid
 from collections.abc import Iterator
@@ -28,11 +28,11 @@ def redis_port() -> Iterator[int]:
     docker("rm", "--force", name)
 
 
-def test_four_processes_keep_one_limit_through_a_real_redis(
+def test_processes_keep_one_limit_and_one_index_through_a_real_redis(
     redis_port: int, tmp_path: Path
 ) -> None:
     service: Service = generate(tmp_path / "service")
-    tests = "-m slow tests/redis/test_rate_limit_processes.py"
+    tests = "-m slow tests/redis/test_rate_limit_processes.py tests/rag/contract"
     output = service.run(
         "env", f"REDIS_TEST_URL=redis://127.0.0.1:{redis_port}/0",
         "make", "test", "NATIVE=1", f"ARGS={tests}",

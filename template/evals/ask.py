@@ -14,7 +14,9 @@ from evals.cases import Case
 @asynccontextmanager
 async def asking(service: Service, settings: Settings) -> AsyncIterator[Way]:
     policy = settings.documents.of(settings.app_env)
-    async with open_documents(service.chat, service.embeddings, policy) as documents:
+    async with open_documents(
+        service.chat, service.embeddings, policy, shared=service.shared
+    ) as documents:
 
         async def ask(case: Case, _model: Model) -> Found:
             answer = await documents.ask(case.question)

@@ -80,6 +80,7 @@ BAD = {
     "MAX_TOKENS_LIMIT": "0",
     "ALLOWED_MODELS": "two words",
     "CORS_ORIGINS": "app.example.com",
+    "DOCUMENTS_STORE": "postgres",  # feature: ask
     "DOCUMENTS_DIR": "nowhere",  # feature: ask
     "DOCUMENTS_INDEX_PATH": "nowhere/index",  # feature: ask
     "DOCUMENTS_CHUNK_CHARS": "199",  # feature: ask

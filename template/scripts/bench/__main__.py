@@ -18,6 +18,7 @@ from scripts.bench import (
     retrieval,
     saved,
     start,
+    stores,
     telemetry,
     tracing,
     transport,
@@ -35,6 +36,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "retrieval": retrieval.what_a_search_costs,
     "growth": growth.what_more_requests_cost,
     "start": start.what_a_start_takes,
+    "stores": stores.what_stores_cost,
 }
 
 

@@ -5,14 +5,33 @@ a Redis is configured, because the import takes 6 MB of memory.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from app.cache import Cache, MemoryCache
 from app.clients.ledger import Ledger, LocalLedger
 from app.resilience.circuit_breaker import SharedCircuit
 from app.resilience.rate_limit import LocalLimiter, RateLimiter, RateLimitPolicy
 
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
 Check = Callable[[], Awaitable[bool]]
+T = TypeVar("T")
+
+
+class Shared(Protocol):
+    """The Redis of all processes, behind its guard: see `app.redis.client.SharedRedis`."""
+
+    @property
+    def client(self) -> "Redis": ...
+
+    def key(self, *parts: str) -> str: ...
+
+    async def read(self, ask: Callable[[], Awaitable[T]], *, otherwise: T) -> T: ...
+
+    async def write(self, ask: Callable[[], Awaitable[T]], *, otherwise: T) -> T: ...
+
+    async def check(self) -> bool: ...
 
 
 class Backend(Protocol):
@@ -21,6 +40,11 @@ class Backend(Protocol):
     @property
     def checks(self) -> Mapping[str, Check]:
         """What `/readyz` asks of the backend, by name."""
+        ...
+
+    @property
+    def shared(self) -> Shared | None:
+        """The store that all processes share, for parts with keys of their own."""
         ...
 
     def cache(self) -> Cache: ...
@@ -38,6 +62,7 @@ class LocalBackend:
     """The state of this process only."""
 
     checks: Mapping[str, Check] = {}
+    shared: Shared | None = None
 
     def cache(self) -> Cache:
         return MemoryCache()

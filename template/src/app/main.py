@@ -115,6 +115,7 @@ def _assemble(settings: Settings, opener: Opener, tracer: Tracer, exporting: Exp
                 tracer=tracer,
                 previews=settings.previews,
                 debug=settings.debug_mode,
+                shared=service.shared,
             )
             app.state.accounts = service.accounts
             _announce(settings, service)

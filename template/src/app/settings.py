@@ -41,7 +41,7 @@ from app.llm.providers.policy import ProviderPolicy
 from app.llm.providers.presets import PRESETS
 from app.llm.transports.choice import TransportName
 from app.project import project_name
-from app.rag.policy import DocumentsPolicy  # feature: ask
+from app.rag.policy import DocumentsPolicy, DocumentsSettings  # feature: ask
 from app.resilience.bulkhead import QueuePolicy
 from app.resilience.circuit_breaker import BreakerPolicy
 from app.resilience.hedge import HedgePolicy
@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     cache: CachePolicy = CachePolicy()
     redis_url: Annotated[SecretStr, AfterValidator(rules.validate_redis_url)] | None = None
     redis_prefix: RedisPrefix | None = None
-    documents: DocumentsPolicy = DocumentsPolicy()  # feature: ask
+    documents: DocumentsSettings = DocumentsPolicy()  # feature: ask
 
     client: ClientPolicy = ClientPolicy()
     clients: dict[str, OneClient] = {}

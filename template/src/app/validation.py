@@ -1,8 +1,9 @@
-"""Describes Pydantic's errors in a readable form: the place of an error, and its reason."""
+"""Raises Pydantic's errors, and describes them: the place of an error, and its reason."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Part = int | str
 
@@ -22,3 +23,22 @@ def lines(error: ValidationError) -> list[str]:
     """One line per error, without the input: its place, if it has one, and its reason."""
     found = error.errors(include_input=False, include_url=False, include_context=False)
     return [": ".join(filter(None, (place(one["loc"]), reason(one["msg"])))) for one in found]
+
+
+def raise_each(wrong: Mapping[tuple[str, ...], str]) -> None:
+    """Refuse each field by its own name; a plain `ValueError` would name the whole policy."""
+    if not wrong:
+        return
+    raise ValidationError.from_exception_data(
+        "Settings",
+        [
+            InitErrorDetails(
+                # The message is passed as an argument, because a template would interpret braces.
+                type=PydanticCustomError("refused", "{why}", {"why": why}),
+                loc=path,
+                input=None,
+            )
+            for path, why in wrong.items()
+        ],
+        hide_input=True,
+    )

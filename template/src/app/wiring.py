@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 import structlog
 from opentelemetry.trace import Tracer
 
-from app.backend import Backend, Check, LocalBackend
+from app.backend import Backend, Check, LocalBackend, Shared
 from app.cache import Cache, NoCache
 from app.clients.account import Accounts
 from app.configuration import rules
@@ -77,6 +77,7 @@ class Service:
     checks: Mapping[str, Check] = field(default_factory=dict)  # of the backend: Redis, if it is one
     accounts: Accounts | None = None  # of clients; without them no limits are enforced
     mock: Check | None = None  # whether the mock API answers, if no real provider is configured
+    shared: Shared | None = None  # the Redis of all processes, if one is configured
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -137,6 +138,7 @@ async def open_service(
                 checks=backend.checks,
                 accounts=_accounts(common),
                 mock=_mock_check(targets.values(), settings),
+                shared=backend.shared,
             )
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 from opentelemetry.trace import Tracer
 
+from app.backend import Shared
 from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.model import ChatModel
 from app.resilience.health import Health
@@ -29,6 +30,7 @@ class Services:
     tracer: Tracer = OFF
     previews: bool = False  # whether logs and spans may show the beginning of texts
     debug: bool = False
+    shared: Shared | None = None  # the Redis of all processes, if one is configured
 
 
 def services_of(app: FastAPI) -> Services:

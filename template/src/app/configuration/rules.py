@@ -2,15 +2,13 @@
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr, ValidationError, ValidationInfo
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import SecretStr, ValidationInfo
 
 from app.clients.keys import client_name
 from app.clients.policy import ClientLimits, ClientPolicy
@@ -19,6 +17,7 @@ from app.llm.providers.policy import ProviderPolicy
 from app.llm.providers.presets import PRESETS
 from app.llm.providers.registry import APIS
 from app.resilience.rate_limit import RateLimitPolicy
+from app.validation import raise_each
 
 CONFIG_FILE = "config.yaml"
 
@@ -167,7 +166,7 @@ def complete_providers(value: object) -> object:
     if not isinstance(value, dict):
         return value
     found, wrong = providers.completed(value)
-    _raise_each(wrong)
+    raise_each(wrong)
     return found
 
 
@@ -179,7 +178,7 @@ def validate_providers(
         if name not in providers.BUILT_IN:
             found = _unusable(name, policy, is_prod=info.data.get("app_env") == "prod")
             wrong |= {(name, field): why for field, why in found.items()}
-    _raise_each(wrong)
+    raise_each(wrong)
     return value
 
 
@@ -194,7 +193,7 @@ def validate_provider(policy: ProviderPolicy, info: ValidationInfo) -> ProviderP
     if (own := info.data.get("providers", {}).get(name)) is not None:
         policy = replace(policy, facts=own.facts)
     wrong = _unusable(name, policy, is_prod=is_prod)
-    _raise_each({(field,): why for field, why in wrong.items()})
+    raise_each({(field,): why for field, why in wrong.items()})
     return policy
 
 
@@ -235,7 +234,7 @@ def tidy_clients(value: object) -> object:
     """Check the names of clients' limits, and give each client its canonical name."""
     if not isinstance(value, dict):
         return value
-    _raise_each(clients.problems(value))
+    raise_each(clients.problems(value))
     return {client_name(name): limits for name, limits in value.items()}
 
 
@@ -248,7 +247,7 @@ def validate_clients(
         return value  # its errors are reported by another validator
     known = {key.name for key in policy.keys or ()}
     why = "the client has no key in CLIENT_KEYS"
-    _raise_each({(name,): why for name in value if name not in known})
+    raise_each({(name,): why for name in value if name not in known})
     return value
 
 
@@ -258,9 +257,9 @@ def validate_client_keys(policy: ClientPolicy, info: ValidationInfo) -> ClientPo
         return policy
     needed = "must be set: `make client-key NAME=…` prints an entry"
     if policy.auth == "required":
-        _raise_each({("keys",): f"{needed}; or set CLIENT_AUTH=off"})
+        raise_each({("keys",): f"{needed}; or set CLIENT_AUTH=off"})
     if (app_env := info.data.get("app_env")) in {"staging", "prod"}:
-        _raise_each(
+        raise_each(
             {
                 ("keys",): f"{needed}; {app_env} needs keys of clients, or CLIENT_AUTH=off if a "
                 "gateway in front of the service authenticates them"
@@ -279,7 +278,7 @@ def validate_rate_limit(value: RateLimitPolicy, info: ValidationInfo) -> RateLim
     tokens = value.tokens_per_minute
     if tokens and tokens <= info.data.get("max_tokens", 0):
         why = "must be above MAX_TOKENS, which requests without max_tokens reserve"
-        _raise_each({("tokens_per_minute",): why})
+        raise_each({("tokens_per_minute",): why})
     return value
 
 
@@ -332,22 +331,3 @@ def _listed(value: object, form: re.Pattern[str], why: str) -> object:
     if not found or not all(map(form.fullmatch, found)):
         raise ValueError(why)
     return found
-
-
-def _raise_each(wrong: Mapping[tuple[str, ...], str]) -> None:
-    """Refuse each field by its own name; a plain `ValueError` would name the whole policy."""
-    if not wrong:
-        return
-    raise ValidationError.from_exception_data(
-        "Settings",
-        [
-            InitErrorDetails(
-                # The message is passed as an argument, because a template would interpret braces.
-                type=PydanticCustomError("refused", "{why}", {"why": why}),
-                loc=path,
-                input=None,
-            )
-            for path, why in wrong.items()
-        ],
-        hide_input=True,
-    )

@@ -1,21 +1,23 @@
 """Answers from documents, with citations of the chunks they are based on."""
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 
 from opentelemetry.trace import Tracer
 
+from app.backend import Shared
 from app.errors import MalformedAnswerError, RequestRefusedError, UnsupportedRequestError
 from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.model import ChatModel
 from app.llm.tools.telemetry import NO_METRICS, ToolMetrics, ToolTelemetry
 from app.llm.types import LLMResponse, PromptVersion
-from app.rag.library import Library, Searchable
+from app.rag.library import Library
 from app.rag.policy import DocumentsPolicy
 from app.rag.prompt import ASK, ASK_WITH_SEARCH, NOT_IN_THE_DOCUMENTS, rag_prompt
 from app.rag.search_tool import SearchAgain
+from app.rag.searchable import Searchable
 from app.rag.traced import TracedLibrary
 from app.rag.types import Embed, Embedded, ScoredChunk
 from app.telemetry.tracing import OFF
@@ -83,9 +85,14 @@ async def open_documents(
     tracer: Tracer = OFF,
     previews: bool = False,
     metrics: ToolMetrics = NO_METRICS,
+    shared: Shared | None = None,
 ) -> AsyncIterator[DocumentQA]:
-    """Open the documents for questions: for `/v1/ask`, and for a script that has no HTTP layer."""
-    async with aclosing(Library(policy, embedding_by(embeddings), previews=previews)) as library:
+    """Open the documents for questions: for `/v1/ask`, and for a script that has no HTTP layer.
+
+    The store `redis` needs the `shared` Redis of all processes.
+    """
+    embed = embedding_by(embeddings)
+    async with open_library(policy, embed, shared, previews=previews) as library:
         searched: Searchable = library
         if tracer is not OFF:
             searched = TracedLibrary(library, tracer, previews=previews)
@@ -94,6 +101,20 @@ async def open_documents(
             telemetry = ToolTelemetry(metrics, tracer, previews)
             searching = SearchAgain(chat, searched, policy, telemetry)
         yield DocumentQA(chat, searched, policy, searching)
+
+
+def open_library(
+    policy: DocumentsPolicy, embed: Embed, shared: Shared | None, *, previews: bool = False
+) -> AbstractAsyncContextManager[Searchable]:
+    """Open the documents for searches, in the store of the policy."""
+    if policy.store == "memory":
+        return aclosing(Library(policy, embed, previews=previews))
+    if shared is None:
+        raise ValueError("DOCUMENTS_STORE=redis needs REDIS_URL")
+    # redis-py takes 6 MB, and a service without a Redis does not need it.
+    from app.rag.shared.library import open_shared_library  # noqa: PLC0415
+
+    return open_shared_library(policy, embed, shared, previews=previews)
 
 
 def embedding_by(batches: EmbeddingBatches) -> Embed:

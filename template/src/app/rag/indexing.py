@@ -8,9 +8,10 @@ from pathlib import Path
 
 import structlog
 
-from app.errors import DocumentsNotReadyError, LLMError, MalformedAnswerError, RequestRefusedError
+from app.errors import DocumentsNotReadyError, LLMError, MalformedAnswerError
 from app.rag.chunks import Chunk, chunks_of
 from app.rag.documents import read_folder
+from app.rag.left_out import LeftOut
 from app.rag.policy import DocumentsPolicy
 from app.rag.store import Index, UnreadableStoreError, VectorStore
 from app.rag.types import Embed, Embedded, EmbeddingSpace
@@ -25,8 +26,6 @@ _SAMPLE_TEXTS = 8
 # The minimum time between two times of embedding all documents because the model has changed.
 # Behind some gateways two models alternate, and each change would pay for all documents again.
 _MODEL_LASTS_S = 3600.0
-# A chunk that could not be embedded is tried again after this time, when the index is built again.
-_LEFT_OUT_S = 3600.0
 
 
 class Indexer:
@@ -50,9 +49,7 @@ class Indexer:
         self._clock = clock
         self._store: VectorStore | None = None
         self._changed_at = -math.inf
-        self._malformed: set[str] = set()  # the keys of chunks with one unusable vector so far
-        self._left_out: dict[str, float] = {}  # the time of leaving out, by the key of the chunk
-        self._warned: set[tuple[str, str]] = set()
+        self._left_out = LeftOut(clock)
 
     async def index(self) -> Index:
         """Build the index. Raises the errors of `embed`, and the first one it reports for a text.
@@ -93,7 +90,6 @@ class Indexer:
                 "Several embedding models answer in turn.", retry_after_s=1.0
             )
         self._changed_at = self._clock()
-        self._malformed.clear()
         self._left_out.clear()
         _log.warning("retrieval.model_changed", model=space.model, dimension=space.dimension)
         store.forget()
@@ -121,28 +117,13 @@ class Indexer:
         if vectors:
             self.change_to(EmbeddingSpace(answer.model, len(next(iter(vectors.values())))))
             store.learn(answer.model, list(vectors), list(vectors.values()))
-        errors = [error for chunk, error in failed if not self._leave_out(chunk, error)]
+        errors = [error for chunk, error in failed if not self._left_out.add(chunk, error)]
         if errors:
             raise errors[0]
         return len(vectors)
 
-    def _leave_out(self, chunk: Chunk, error: LLMError) -> bool:
-        """Leave out a chunk that would fail again; return whether it is left out.
-
-        One malformed answer may be an accident. After a second one, each question would pay for it.
-        """
-        again = isinstance(error, MalformedAnswerError) and chunk.key in self._malformed
-        if isinstance(error, MalformedAnswerError):
-            self._malformed.add(chunk.key)
-        if not again and not isinstance(error, RequestRefusedError):
-            return False
-        self._left_out[chunk.key] = self._clock()
-        self._warn(chunk.id, error.message)
-        return True
-
     def _missing(self, chunks: Sequence[Chunk], store: VectorStore) -> list[Chunk]:
-        since = self._clock() - _LEFT_OUT_S
-        left_out = {key for key, at in self._left_out.items() if at > since}
+        left_out = self._left_out.keys
         missing = [c for c in chunks if c.key not in store and c.key not in left_out]
         if len(store):
             return missing[:_TEXTS_AT_ONCE]
@@ -154,18 +135,12 @@ class Indexer:
     def _read(self) -> list[Chunk]:
         if self._policy.dir is None:
             return []
-        documents = read_folder(self._policy.dir, warn=self._warn)
+        documents = read_folder(self._policy.dir, warn=self._left_out.warn)
         try:
             return [c for each in documents for c in chunks_of(each, self._policy.chunk_chars)]
         except OSError as error:
             message = f"The documents folder cannot be read: {error.strerror}."
             raise DocumentsNotReadyError(message) from error
-
-    def _warn(self, name: str, why: str) -> None:
-        """Log each failure only once: every question tries to read the failed files again."""
-        if (name, why) not in self._warned:
-            self._warned.add((name, why))
-            _log.warning("retrieval.left_out", name=name, why=why)
 
     def _assembled(self, chunks: Sequence[Chunk], store: VectorStore, *, changed: bool) -> Index:
         found = tuple(chunk for chunk in chunks if chunk.key in store)

@@ -1,13 +1,13 @@
+"""Searches the index that this process has built."""
+
 import asyncio
-import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
-from app.errors import DocumentsNotReadyError, LLMError
-from app.llm.call_record import PREVIEW_CHARS
+from app.errors import DocumentsNotReadyError
 from app.rag.policy import DocumentsPolicy
+from app.rag.questions import embedded, logged
 from app.rag.types import Embed, EmbeddingSpace, ScoredChunk
 
 if TYPE_CHECKING:
@@ -24,16 +24,8 @@ _TRY_AGAIN_S = 10.0
 _QUESTION_ATTEMPTS = 3
 
 
-class Searchable(Protocol):
-    """The methods of a `Library` that answering uses."""
-
-    async def is_ready(self) -> bool: ...
-
-    async def search(self, question: str, k: int) -> list[ScoredChunk]: ...
-
-
 class Library:
-    """The documents, searched by meaning.
+    """The documents, searched by meaning, in the memory of this process: a `Searchable`.
 
     The folder is read at the first search, so that the service starts at once and without a
     provider. One task reads the folder for all waiting callers, and continues if they leave. After
@@ -71,19 +63,7 @@ class Library:
 
         Raises the errors of `embed`, and `DocumentsNotReadyError` while the folder is being read.
         """
-        started = time.perf_counter()
-        found = await self._search(question, k)
-        preview = {"question": question[:PREVIEW_CHARS]} if self._previews else {}
-        _log.info(
-            "retrieval.search",
-            question_chars=len(question),
-            k=k,
-            found=len(found),
-            scores=[round(scored.score, 4) for scored in found],
-            latency_ms=round((time.perf_counter() - started) * 1000, 3),
-            **preview,
-        )
-        return found
+        return await logged(self._search, question, k, previews=self._previews)
 
     async def aclose(self) -> None:
         if self._reading is not None:
@@ -94,23 +74,16 @@ class Library:
         index = self._index or await self._read()
         if not index.chunks:
             return []
-        space, vector = await self._embedded(question)
+        space, vector = await embedded(self._embed, question)
         for _ in range(_QUESTION_ATTEMPTS - 1):
             index = self._index or index  # a search at the same time may have built a new index
             if space == index.space:
                 break
-            space, vector = await self._embedded(question)
+            space, vector = await embedded(self._embed, question)
         index = self._index or index
         if space != index.space:
             index = await self._read_anew(index, space)
         return await asyncio.to_thread(index.nearest, vector, k)
-
-    async def _embedded(self, question: str) -> tuple[EmbeddingSpace, Sequence[float]]:
-        answer = await self._embed([question])
-        (vector,) = answer.items
-        if isinstance(vector, LLMError):
-            raise vector
-        return EmbeddingSpace(answer.model, len(vector)), vector
 
     async def _read_anew(self, outdated: "Index", space: EmbeddingSpace) -> "Index":
         """Build the index again, because its vectors are of another model than the question's."""

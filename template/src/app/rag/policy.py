@@ -1,12 +1,15 @@
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import AfterValidator
+from pydantic import AfterValidator, ValidationInfo
 
 from app.llm.tools.policy import ToolPolicy
+from app.validation import raise_each
+
+StoreName = Literal["memory", "redis"]
 
 # The docs of the service: docs/ is beside src/, in the repository and in the image.
 OWN_DOCS = Path(__file__).parents[3] / "docs"
@@ -36,6 +39,7 @@ class DocumentsPolicy:
     """The documents to search, and how many of their chunks a model receives.
 
     Without a `dir` there are no documents, except in dev: see `of`.
+    `store` keeps their vectors: the memory of each process, or a Redis for all. With `memory`,
     `index_path` is a file that keeps their vectors between starts; without it, each process
     computes them at its first question. `min_score` is the cosine below which a chunk is not
     relevant to a question. It depends on the embedding model.
@@ -44,6 +48,7 @@ class DocumentsPolicy:
     searches, their time, and the cost of the answers before the last one.
     """
 
+    store: StoreName = "memory"
     dir: Annotated[Path, AfterValidator(_readable)] | None = None
     index_path: Annotated[Path, AfterValidator(_in_folder)] | None = None
     chunk_chars: Annotated[int, Ge(200), Le(20_000)] = 1200
@@ -66,3 +71,19 @@ class DocumentsPolicy:
     def of(self, app_env: str) -> "DocumentsPolicy":
         """In dev, a policy without a `dir` gets the service's own docs, which are for developers."""
         return replace(self, dir=OWN_DOCS) if self.dir is None and app_env == "dev" else self
+
+
+def _validate_store(policy: DocumentsPolicy, info: ValidationInfo) -> DocumentsPolicy:
+    if policy.store == "memory":
+        return policy
+    if info.data.get("redis_url", "invalid") is None:
+        raise_each({("store",): "redis needs REDIS_URL"})
+    if policy.index_path is not None:
+        raise_each(
+            {("index_path",): "must be empty with DOCUMENTS_STORE=redis, which keeps the index"}
+        )
+    return policy
+
+
+# The policy as a field of the settings: the store `redis` depends on another field.
+DocumentsSettings = Annotated[DocumentsPolicy, AfterValidator(_validate_store)]

@@ -9,9 +9,9 @@ from app.llm.tools.function import FunctionTool, function_tool
 from app.llm.tools.loop import ToolLoop
 from app.llm.tools.telemetry import ToolTelemetry
 from app.llm.types import ChatRequest, LLMResponse
-from app.rag.library import Searchable
 from app.rag.policy import DocumentsPolicy
 from app.rag.prompt import Excerpts
+from app.rag.searchable import Searchable
 from app.rag.types import ScoredChunk
 
 _MAX_QUERY_CHARS = 1_000

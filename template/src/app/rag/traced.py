@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from opentelemetry.trace import Tracer
 
 from app.llm.call_record import PREVIEW_CHARS
-from app.rag.library import Searchable
+from app.rag.searchable import Searchable
 from app.rag.types import ScoredChunk
 from app.telemetry import conventions as semconv
 from app.telemetry.known_secrets import preview

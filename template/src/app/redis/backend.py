@@ -30,6 +30,10 @@ class RedisBackend:
         """Redis is asked even without a cache: rate limits and circuits are shared in it."""
         return {"redis": self._redis.check}
 
+    @property
+    def shared(self) -> SharedRedis:
+        return self._redis
+
     def cache(self) -> Cache:
         return RedisCache(self._redis)
 

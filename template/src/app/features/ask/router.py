@@ -130,6 +130,7 @@ def documents_router(policy: DocumentsPolicy) -> APIRouter:
             tracer=services.tracer,
             previews=services.previews,
             metrics=services.metrics,
+            shared=services.shared,
         ) as documents:
             app.state.documents = documents
             services.checks["documents"] = documents.library.is_ready

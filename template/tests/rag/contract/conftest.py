@@ -1,0 +1,55 @@
+"""The stores that have to keep the contract of `app.rag.searchable`."""
+
+import os
+from pathlib import Path
+from secrets import token_hex
+
+import fakeredis
+import pytest
+from redis.asyncio import Redis
+
+from tests.rag.contract.processes import MemoryStore, RedisStore, Store
+
+REDIS = os.environ.get("REDIS_TEST_URL")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    for file, text in {"a": "cat", "b": "cat dog", "c": "dog"}.items():
+        (docs / f"{file}.md").write_text(text)
+    return docs
+
+
+def _memory(tmp_path: Path) -> Store:
+    (tmp_path / "index").mkdir()
+    return MemoryStore(tmp_path / "index")
+
+
+def _fake_redis(_: Path) -> Store:
+    server = fakeredis.FakeServer()
+    return RedisStore(lambda: fakeredis.FakeAsyncRedis(server=server))
+
+
+def _real_redis(_: Path) -> Store:
+    return RedisStore(lambda: Redis.from_url(str(REDIS)), prefix=token_hex(8))
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(_memory, id="memory"),
+        pytest.param(_fake_redis, id="redis"),
+        pytest.param(
+            _real_redis,
+            id="a real redis",
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif(REDIS is None, reason="needs the Redis 8 of REDIS_TEST_URL"),
+            ],
+        ),
+    ]
+)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    opened: Store = request.param(tmp_path)
+    return opened

@@ -1,0 +1,74 @@
+"""Processes that share the documents of one store, for the contract tests.
+
+A process is a library with an embedding model of its own. Each store is one class.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from redis.asyncio import Redis
+
+from app.rag.library import Library
+from app.rag.policy import DocumentsPolicy
+from app.rag.searchable import Searchable
+from app.rag.shared.indexing import SharedIndexer
+from app.rag.shared.lease import Lease
+from app.rag.shared.library import SharedLibrary
+from app.rag.shared.store import DocumentStore
+from app.rag.types import Embed
+from app.redis.client import SharedRedis
+
+
+class Store(Protocol):
+    """Opens processes on one store."""
+
+    is_shared: bool
+
+    def process(
+        self, folder: Path, embed: Embed, *, name: str = "app"
+    ) -> AbstractAsyncContextManager[Searchable]: ...
+
+
+@dataclass
+class MemoryStore:
+    """The vectors are in each process, and in a file between two of them."""
+
+    path: Path
+    is_shared: bool = False
+
+    @asynccontextmanager
+    async def process(
+        self, folder: Path, embed: Embed, *, name: str = "app"
+    ) -> AsyncIterator[Searchable]:
+        policy = DocumentsPolicy(dir=folder, index_path=self.path / name)
+        async with aclosing(Library(policy, embed)) as library:
+            yield library
+
+
+@dataclass
+class RedisStore:
+    """All processes share one Redis."""
+
+    connect: Callable[[], Redis]
+    prefix: str = "test"
+    is_shared: bool = True
+    lease_s: float = 15.0
+    opened: list[SharedRedis] = field(default_factory=list)
+
+    @asynccontextmanager
+    async def process(
+        self, folder: Path | None, embed: Embed, *, name: str = "app"
+    ) -> AsyncIterator[SharedLibrary]:
+        async with (
+            self.connect() as client,
+            aclosing(SharedRedis(client, f"{self.prefix}-{name}")) as redis,
+        ):
+            self.opened.append(redis)
+            store = DocumentStore(redis)
+            lease = Lease(store, lease_s=self.lease_s)
+            indexer = None if folder is None else SharedIndexer(folder, 1200, embed, store, lease)
+            async with aclosing(SharedLibrary(store, indexer, embed)) as library:
+                yield library

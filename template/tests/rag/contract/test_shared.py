@@ -1,0 +1,309 @@
+"""What processes promise that share one index in Redis, beside the contract."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import fakeredis
+import pytest
+from redis.exceptions import ConnectionError as RedisDownError
+from redis.exceptions import ResponseError
+
+from app.errors import DocumentsNotReadyError
+from app.rag.policy import DocumentsPolicy
+from app.rag.shared import indexing, library
+from app.rag.shared.index import SharedIndex
+from app.rag.shared.library import SharedLibrary, StoreUnusableError, open_shared_library
+from app.rag.shared.store import DocumentStore
+from app.rag.types import EmbeddingSpace
+from app.redis.client import SharedRedis
+from app.testing import CapturedLogs
+from tests.rag.bag_of_words import WORDS, BagOfWords
+from tests.rag.contract.processes import RedisStore
+from tests.rag.contract.test_contract import ALL, ids, settled
+
+
+@pytest.fixture
+def server() -> fakeredis.FakeServer:
+    return fakeredis.FakeServer()
+
+
+@pytest.fixture
+def store(server: fakeredis.FakeServer, monkeypatch: pytest.MonkeyPatch) -> RedisStore:
+    monkeypatch.setattr(indexing, "_POLL_S", 0.01)
+    return RedisStore(lambda: fakeredis.FakeAsyncRedis(server=server))
+
+
+@pytest.fixture
+async def client(server: fakeredis.FakeServer) -> AsyncIterator[fakeredis.FakeAsyncRedis]:
+    async with fakeredis.FakeAsyncRedis(server=server) as client:
+        yield client
+
+
+@asynccontextmanager
+async def stopped(store: RedisStore, folder: Path, embed: BagOfWords) -> AsyncIterator[None]:
+    """A process that has the lease and never goes on: its answers stay away."""
+    embed.opens = asyncio.Event()
+    embed.slow_texts = set(ALL[1:])
+    async with store.process(folder, embed) as process:
+        asking = asyncio.create_task(ids(process))
+        await embed.waits.wait()
+        yield
+        asking.cancel()
+        await asyncio.wait({asking})
+
+
+async def keys(client: fakeredis.FakeAsyncRedis, ending: str) -> list[str]:
+    return [key.decode() async for key in client.scan_iter(f"*{ending}")]
+
+
+async def test_a_process_without_a_folder_answers_from_the_index_of_another(
+    store: RedisStore, folder: Path
+) -> None:
+    embed = BagOfWords()
+    async with store.process(None, embed) as searching:
+        with pytest.raises(DocumentsNotReadyError, match="DOCUMENTS_DIR"):
+            await ids(searching)
+        async with store.process(folder, BagOfWords()) as building:
+            await ids(building)
+        found = await searching.search("cat", 2)
+    assert [(each.chunk.id, each.chunk.text) for each in found] == [
+        ("a.md/1", "cat"),
+        ("b.md/1", "cat dog"),
+    ]
+    assert embed.calls == [["cat"]] * 2
+
+
+async def test_another_process_waits_for_the_builder(store: RedisStore, folder: Path) -> None:
+    slow, waiting = BagOfWords(), BagOfWords()
+    async with stopped(store, folder, slow), store.process(folder, waiting) as second:
+        answer = asyncio.create_task(ids(second))
+        await asyncio.sleep(0.1)
+        assert not answer.done()
+        assert slow.opens is not None
+        slow.opens.set()
+        assert await answer == ["a.md/1", "b.md/1"]
+    assert waiting.calls == [["cat"]]
+
+
+async def test_the_work_of_a_dead_builder_is_continued(
+    store: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
+) -> None:
+    for number in range(8):
+        (folder / f"{number}.md").write_text("dog " * (number + 2) + "cat")
+    first = BagOfWords(opens=asyncio.Event(), slow_texts={"dog"})
+    async with store.process(folder, first) as process:
+        asking = asyncio.create_task(ids(process))
+        await first.waits.wait()  # the sample is stored, the second batch is on its way
+        asking.cancel()
+        (lease,) = await keys(client, "lease")
+        await client.delete(lease)  # as it expires
+        second = BagOfWords()
+        async with store.process(folder, second) as other:
+            assert await ids(other) == ["a.md/1", "b.md/1"]
+    stored = {text for call in first.calls[:-1] if len(call) > 1 for text in call}
+    assert stored
+    assert not stored & {text for call in second.calls if len(call) > 1 for text in call}
+
+
+async def test_a_lease_expires_without_its_process_and_not_with_it(
+    store: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
+) -> None:
+    store.lease_s = 0.3
+    async with stopped(store, folder, BagOfWords()):
+        (lease,) = await keys(client, "lease")
+        assert 0 < await client.pttl(lease) <= 300
+        await asyncio.sleep(0.6)
+        assert await client.exists(lease)
+    assert not await client.exists(lease)
+
+
+async def test_a_builder_that_lost_its_lease_publishes_nothing(
+    store: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
+) -> None:
+    slow = BagOfWords(opens=asyncio.Event(), slow_texts={"dog"})
+    async with store.process(folder, slow) as process:
+        asking = asyncio.create_task(ids(process))
+        await slow.waits.wait()
+        (lease,) = await keys(client, "lease")
+        await client.set(lease, "of another process")
+        assert slow.opens is not None
+        slow.opens.set()
+        with pytest.raises(DocumentsNotReadyError, match="Another process"):
+            await asking
+    assert await keys(client, "published") == []
+    assert await client.get(lease) == b"of another process"
+
+
+async def test_removed_texts_leave_redis(
+    store: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
+) -> None:
+    async with store.process(folder, BagOfWords()) as process:
+        await ids(process)
+    (folder / "a.md").unlink()
+    async with store.process(folder, BagOfWords()) as process:
+        await settled(process, ["b.md/1", "c.md/1"])
+        (vectors,) = await keys(client, "vectors")
+        (texts,) = await keys(client, "texts")
+        async with asyncio.timeout(10):
+            while await client.vset().vcard(vectors) != 2:  # noqa: ASYNC110 - in another task
+                await asyncio.sleep(0.01)
+        assert await client.hlen(texts) == 2
+
+
+async def test_chunks_of_an_unfinished_indexing_do_not_hide_those_of_the_published_one(
+    store: RedisStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with store.process(folder, BagOfWords()) as serving:
+        await ids(serving)
+        for number in range(40):  # all nearer to the question than the published chunks
+            (folder / f"{number}.md").write_text("cat " * (number + 2))
+        slow = BagOfWords(opens=asyncio.Event(), slow_texts={"fish"})
+        (folder / "z.md").write_text("fish")
+        monkeypatch.setattr(indexing, "_TEXTS_AT_ONCE", 1)
+        async with store.process(folder, slow) as building:
+            asking = asyncio.create_task(ids(building))
+            await slow.waits.wait()
+            assert await ids(serving, k=3) == ["a.md/1", "b.md/1", "c.md/1"]
+            asking.cancel()
+
+
+async def test_a_search_that_began_before_a_switch_finds_nothing_of_afterwards(
+    store: RedisStore, folder: Path
+) -> None:
+    space = EmbeddingSpace("words", len(WORDS))
+    async with store.process(folder, BagOfWords()) as one:
+        await ids(one)
+        index = SharedIndex(DocumentStore(store.opened[0]))
+        before, _ = await index.published(space)
+        assert before is not None
+        (folder / "a.md").unlink()
+        async with store.process(folder, BagOfWords()) as two:
+            await settled(two, ["b.md/1", "c.md/1"])
+        assert await index.nearest(space, before, [1.0, 0.0, 0.0, 0.0], 2) is None
+        assert await ids(one) == ["b.md/1", "c.md/1"]
+
+
+async def test_the_set_of_the_model_before_answers_its_questions_and_expires(
+    store: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
+) -> None:
+    old, new = BagOfWords(), BagOfWords(model="new")
+    async with store.process(folder, old) as before, store.process(folder, new) as after:
+        await ids(before)
+        await ids(after)
+        old.calls.clear()
+        assert await ids(before) == await ids(after) == ["a.md/1", "b.md/1"]
+        assert old.calls == [["cat"]]
+    expiring = [0 < await client.ttl(key) <= 3600 for key in await keys(client, "vectors")]
+    assert sorted(expiring) == [False, True]
+
+
+async def test_models_that_change_with_each_call_pay_for_the_documents_twice_at_most(
+    store: RedisStore, folder: Path
+) -> None:
+    embed = BagOfWords()
+
+    async def always_new(texts: Any) -> Any:
+        embed.model = f"words-{len(embed.calls)}"
+        return await embed(texts)
+
+    async with store.process(folder, always_new) as process:
+        for _ in range(5):
+            with pytest.raises(DocumentsNotReadyError):
+                await ids(process)
+    assert len([call for call in embed.calls if len(call) > 1]) <= 7
+
+
+@pytest.mark.parametrize("lost", ["vectors", "texts", "ids:*"])
+async def test_an_index_that_redis_has_evicted_is_built_again(
+    store: RedisStore,
+    folder: Path,
+    client: fakeredis.FakeAsyncRedis,
+    logs: CapturedLogs,
+    lost: str,
+) -> None:
+    async with store.process(folder, BagOfWords()) as process:
+        await ids(process)
+        (key,) = await keys(client, lost)
+        await client.delete(key)
+        with pytest.raises(DocumentsNotReadyError, match="changing") as refusal:
+            await ids(process)
+        assert refusal.value.retry_after_s
+        assert await ids(process) == ["a.md/1", "b.md/1"]
+    assert len(logs.events("retrieval.index_lost")) == 1
+
+
+async def test_without_redis_a_question_is_refused_and_the_service_degraded(
+    store: RedisStore, folder: Path, server: fakeredis.FakeServer
+) -> None:
+    async with store.process(folder, BagOfWords()) as process:
+        await ids(process)
+        assert await process.is_ready()
+        server.connected = False
+        with pytest.raises(DocumentsNotReadyError, match="Redis") as refusal:
+            await ids(process)
+        assert refusal.value.retry_after_s
+        assert not await process.is_ready()
+
+
+async def test_another_folder_is_indexed_once_in_ten_minutes(
+    store: RedisStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a rolling update two versions have different documents: they do not switch in turn."""
+    other = folder.parent / "other"
+    other.mkdir()
+    (other / "x.md").write_text("cat")
+    async with (
+        store.process(folder, BagOfWords()) as one,
+        store.process(other, BagOfWords()) as two,
+    ):
+        await ids(one)
+        await settled(two, ["x.md/1"])
+        for _ in range(5):
+            assert await ids(one) == ["x.md/1"]
+            await asyncio.sleep(0.02)
+        monkeypatch.setattr(one, "_clock", lambda: float("inf"))
+        await settled(one, ["a.md/1", "b.md/1"])
+
+
+class _Client:
+    """A Redis of which only the answer to VCARD matters."""
+
+    def __init__(self, answer: Exception | None) -> None:
+        self._answer = answer
+
+    def vset(self) -> "_Client":
+        return self
+
+    async def vcard(self, _key: str) -> int:
+        if self._answer is not None:
+            raise self._answer
+        return 0
+
+    async def set(self, *_: object, **__: object) -> None:
+        raise RedisDownError
+
+    def register_script(self, _script: str) -> None: ...
+
+
+async def opened_with(answer: Exception | None) -> SharedLibrary:
+    redis = SharedRedis(_Client(answer))  # type: ignore[arg-type]  # as much of it as is used
+    try:
+        async with open_shared_library(DocumentsPolicy(store="redis"), BagOfWords(), redis) as it:
+            return it
+    finally:
+        await redis.aclose()
+
+
+async def test_a_redis_without_vector_sets_is_refused_with_one_message(logs: CapturedLogs) -> None:
+    with pytest.raises(StoreUnusableError, match="Redis 8 or later"):
+        await opened_with(ResponseError("unknown command 'VCARD', with args beginning with: "))
+    (line,) = logs.events("retrieval.store_unusable")
+    assert "REDIS_URL" in line["reason"]
+    assert not logs.events("redis.unavailable")
+
+
+async def test_the_service_starts_while_its_redis_is_down() -> None:
+    assert isinstance(await opened_with(RedisDownError("refused")), library.SharedLibrary)
