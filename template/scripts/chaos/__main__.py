@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
-from scripts.chaos import edge, load, neighbours, stop
+from scripts.chaos import edge, load, neighbours, rolling, stop
 from scripts.chaos.engine import Engine, EngineError, running_engine, why_not
 from scripts.chaos.row import HEADER, Row
 
@@ -24,6 +24,7 @@ GROUPS: dict[str, Callable[[Engine], AsyncIterator[Row]]] = {
     "memory": load.memory,
     "isolation": neighbours.isolation,
     "stop": stop.stop,
+    "rolling": rolling.rolling,
     "redis": neighbours.redis,
 }
 _INTERRUPTED = 130
@@ -54,6 +55,9 @@ def parsed(arguments: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the service"
     )
+    parser.add_argument(
+        "--replacements", type=int, default=3, help="replicas to replace in the group rolling (3)"
+    )
     asked = parser.parse_args(arguments)
     if unknown := [name for name in asked.groups if name not in GROUPS]:
         parser.error(f"no group {unknown[0]}; choose from: {', '.join(GROUPS)}")
@@ -73,7 +77,7 @@ async def _until_signal(attacks: AsyncIterator[bool]) -> int:
 
 async def _attacks(asked: Namespace) -> AsyncIterator[bool]:
     settings = dict(pair.split("=", 1) for pair in asked.set)
-    async with running_engine(asked.image, settings) as engine:
+    async with running_engine(asked.image, settings, asked.replacements) as engine:
         print(HEADER)
         for name in asked.groups or GROUPS:
             async for row in GROUPS[name](engine):

@@ -19,6 +19,7 @@ from uuid import uuid4
 from scripts.chaos.client import Client
 
 PROJECT = Path(__file__).parents[2]
+SCRIPTS = PROJECT / "scripts"
 # Of the container in deploy/kubernetes/base/deployment.yaml; tests/deploy compares both.
 MEMORY_MB = 512
 _START_S = 60
@@ -58,7 +59,7 @@ def why_not() -> str:
 _HOST = host_of(os.environ.get("DOCKER_HOST", ""))
 
 
-def _published(port: int) -> str:
+def published(port: int) -> str:
     """Docker's option that publishes a port, on this machine only if the engine is here."""
     return f"--publish={_LOOPBACK}::{port}" if _HOST == _LOOPBACK else f"--publish={port}"
 
@@ -137,6 +138,7 @@ class Engine:
     image: str
     run: str
     settings: Mapping[str, str]
+    replacements: int  # of replicas, in the row `rolling`
 
     @asynccontextmanager
     async def service(
@@ -144,11 +146,12 @@ class Engine:
     ) -> AsyncIterator[Service]:
         """The production image in front of a new mock API, until the row ends."""
         api = await self.mock_api() if mock else None
-        container = await self._start_service({**_SETTINGS, **(settings or {}), **self.settings})
+        where = (f"--network={self.run}", published(8000))
+        container = await self.start_service(settings or {}, *where)
         mock_client = await api.client(9000) if api else None
         service = Service(container.id, await container.client(8000), mock_client)
         try:
-            await _answering(service.http)
+            await answering(service.http)
             yield service
         finally:
             await docker("rm", "--force", "--volumes", service.id, *([api.id] if api else []))
@@ -156,11 +159,11 @@ class Engine:
     async def mock_api(self) -> Container:
         """The mock API, which is not in the image, with the image's packages."""
         mounted = f"--volume={PROJECT / 'mock_api'}:/app/src/mock_api:ro"
-        published = (_published(9000), "--network-alias=mock-api")
+        where = (published(9000), "--network-alias=mock-api")
         container = await self.start(
-            *published, mounted, "--env=PORT=9000", self.image, "python", "-m", "mock_api"
+            *where, mounted, "--env=PORT=9000", self.image, "python", "-m", "mock_api"
         )
-        await _answering(await container.client(9000))
+        await answering(await container.client(9000))
         return container
 
     async def redis(self) -> Container:
@@ -169,21 +172,29 @@ class Engine:
         return await self.start("--network-alias=redis", _REDIS, *command)
 
     async def start(self, *arguments: str) -> Container:
-        label = (f"--label=chaos={self.run}", f"--network={self.run}")
-        return Container((await docker("run", "--detach", *label, *arguments)).splitlines()[-1])
+        """Start a container in the network of the run."""
+        return await self._start(f"--network={self.run}", *arguments)
 
-    async def _start_service(self, settings: Mapping[str, str]) -> Container:
+    async def start_service(self, settings: Mapping[str, str], *where: str) -> Container:
+        """Start the image as it is deployed. `where` are Docker's options for its network."""
         limit = (f"--memory={MEMORY_MB}m", f"--memory-swap={MEMORY_MB}m")
-        variables = [f"--env={name}={value}" for name, value in settings.items()]
-        return await self.start(*_HARDENED, *limit, _published(8000), *variables, self.image)
+        all_settings = {**_SETTINGS, **settings, **self.settings}
+        variables = [f"--env={name}={value}" for name, value in all_settings.items()]
+        return await self._start(*_HARDENED, *limit, *where, *variables, self.image)
+
+    async def _start(self, *arguments: str) -> Container:
+        label = f"--label=chaos={self.run}"
+        return Container((await docker("run", "--detach", label, *arguments)).splitlines()[-1])
 
 
 @asynccontextmanager
-async def running_engine(image: str, settings: Mapping[str, str]) -> AsyncIterator[Engine]:
+async def running_engine(
+    image: str, settings: Mapping[str, str], replacements: int
+) -> AsyncIterator[Engine]:
     run = f"chaos-{uuid4().hex[:8]}"
     try:
         await docker("network", "create", f"--label=chaos={run}", run)
-        yield Engine(image, run, settings)
+        yield Engine(image, run, settings, replacements)
     finally:
         await _remove(run)
 
@@ -195,7 +206,7 @@ async def _remove(run: str) -> None:
         await docker("network", "rm", run)
 
 
-async def _answering(http: Client) -> None:
+async def answering(http: Client) -> None:
     async with asyncio.timeout(_START_S):
         while (await http.get("/healthz")).status != 200:  # noqa: ASYNC110, PLR2004
             await asyncio.sleep(0.1)

@@ -9,7 +9,7 @@ from contextlib import suppress
 from statistics import median
 
 from scripts.chaos.client import Answer, Client, parsed, request
-from scripts.chaos.engine import MEMORY_MB, PROJECT, Engine, Service
+from scripts.chaos.engine import MEMORY_MB, SCRIPTS, Engine, Service
 from scripts.chaos.prober import probing
 from scripts.chaos.row import Row, ms
 
@@ -103,7 +103,7 @@ async def _recovered_after_s(service: Client, usual_s: float) -> float:
 
 async def memory(engine: Engine) -> AsyncIterator[Row]:
     """E5: the most that callers may send at once, with readers that are in no hurry."""
-    mounted = f"--volume={PROJECT / 'scripts'}:/scripts/scripts:ro"
+    mounted = f"--volume={SCRIPTS}:/scripts/scripts:ro"
     provider = await engine.start(
         mounted, "--workdir=/scripts", "--network-alias=embeddings", engine.image,
         "python", "-m", "scripts.chaos.provider",

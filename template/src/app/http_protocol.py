@@ -5,6 +5,7 @@ and its own refusals are plain text. Decision 13 of the template compares it wit
 """
 
 import asyncio
+import select
 from enum import Enum, auto
 from typing import Any
 
@@ -93,8 +94,20 @@ class HTTPProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def shutdown(self) -> None:
-        if self._phase is not _Phase.HEAD:  # a request that has begun to arrive is answered
+        """Close, unless a request has begun to arrive: it is answered, and then the server closes.
+
+        It may be in the kernel still. Closing over unread bytes resets the connection, and a proxy does
+        not repeat a POST that it has sent.
+        """
+        if self._phase is not _Phase.HEAD and not self._has_unread_bytes():
             super().shutdown()
+
+    def _has_unread_bytes(self) -> bool:
+        if not hasattr(select, "poll"):  # Windows
+            return False
+        poll = select.poll()
+        poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
     # --- Bytes to the client ----------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ import ctypes
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from types import FrameType
 
@@ -40,6 +41,7 @@ class Server(uvicorn.Server):
         self.server_state = SharedState(places)
         self._delay_s = shutdown_delay_s
         self._close_at: float | None = None
+        self._late: set[asyncio.Task[object]] = set()  # asyncio itself keeps no reference
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self.force_exit = self.should_exit
@@ -59,7 +61,38 @@ class Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         if not self.force_exit and self._delay_s:
             await _accept_the_rest(sockets or [])
+            self._close_listeners(sockets or [])
         await super().shutdown(sockets)
+
+    def _close_listeners(self, listeners: list[socket.socket]) -> None:
+        """Close, after the connections that wait to be accepted since the loop last looked.
+
+        Without a filter for handshakes a connection of the next microseconds is reset; after a turn of
+        the loop it would be those of some milliseconds.
+        """
+        loop = asyncio.get_running_loop()
+        late = [each for listener in listeners for each in _waiting_at(listener)]
+        for server in self.servers:
+            server.close()
+        for accepted in late:
+            task = loop.create_task(loop.connect_accepted_socket(self._new_protocol, accepted))
+            self._late.add(task)
+            task.add_done_callback(self._late.discard)
+
+    def _new_protocol(self) -> asyncio.Protocol:
+        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return protocol
+
+
+def _waiting_at(listener: socket.socket) -> Iterator[socket.socket]:
+    listener.settimeout(0)
+    with suppress(BlockingIOError):
+        while True:
+            accepted, _ = listener.accept()
+            accepted.settimeout(0)
+            yield accepted
 
 
 async def _accept_the_rest(listeners: list[socket.socket]) -> None:
@@ -69,7 +102,7 @@ async def _accept_the_rest(listeners: list[socket.socket]) -> None:
     dropped: these clients try again after a second, find the port closed, and go elsewhere.
     """
     for listener in listeners:
-        with suppress(OSError, AttributeError):  # not Linux, or a kernel without it
+        with suppress(OSError, AttributeError):  # not Linux, or a kernel that does not allow it
             _drop_new_handshakes(listener)
     await asyncio.sleep(_SETTLE_S)
 

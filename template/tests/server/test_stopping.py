@@ -1,6 +1,8 @@
 """A stop loses no request: readiness first, then the listener, then what runs."""
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator
 
 import httpx2
@@ -8,7 +10,7 @@ import pytest
 
 from app.testing import CapturedLogs, FakeChatModel
 from tests.running_service import QUESTION, service_with, serving
-from tests.server.sockets import connected
+from tests.server.sockets import PATIENCE_S, connected
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
 
@@ -53,6 +55,30 @@ async def test_a_request_that_has_begun_to_arrive_is_answered(model: FakeChatMod
         await asyncio.sleep(0.3)
         await client.send(b"\r\n")
         assert (await client.answer()).status == 200
+
+
+async def test_a_request_that_waits_in_the_kernel_at_the_stop_is_answered(
+    model: FakeChatModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a new connection, and on one that was idle. The loop has no turn between it and the stop."""
+    late: list[socket.socket] = []
+
+    async def send_late(listeners: list[socket.socket]) -> None:
+        late.append(socket.create_connection(listeners[0].getsockname()))
+        for connection in late:
+            connection.sendall(GET + b"\r\n")
+
+    monkeypatch.setattr("app.http_server._accept_the_rest", send_late)
+    async with serving(service_with(model), delay_s=0.1) as (server, url), connected(url) as idle:
+        await idle.send(GET + b"\r\n")
+        await idle.answer()
+        late.append(socket.socket(fileno=os.dup(idle.writer.get_extra_info("socket").fileno())))
+        server.should_exit = True
+        assert (await idle.answer()).status == 200
+        reader, writer = await asyncio.open_connection(sock=late[1])
+        assert (await asyncio.wait_for(reader.read(), PATIENCE_S)).startswith(b"HTTP/1.1 200")
+        writer.close()
+        late[0].close()
 
 
 @pytest.mark.slow
