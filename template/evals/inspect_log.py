@@ -1,6 +1,6 @@
 """A run as a log of Inspect (`inspect-ai`): `inspect view`, or `inspect_ai.log.read_eval_log(FILE)`.
 
-The format is version 2 of Inspect's JSON logs. A trial is what Inspect calls an epoch.
+The format is version 2 of Inspect's JSON logs; inspect-ai 0.3.285 reads it. A trial is what Inspect calls an epoch.
 """
 
 from datetime import datetime

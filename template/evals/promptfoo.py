@@ -1,6 +1,6 @@
 """A run as a results file of promptfoo: `promptfoo import FILE`, then `promptfoo view`.
 
-The format is version 3 of promptfoo's own `--output results.json`, read by its `import` since 0.120. Each trial is
+The format is version 3 of promptfoo's own `--output results.json`; promptfoo 0.120.25 imports it. Each trial is
 a test with a number of its own, as `promptfoo eval --repeat` counts them. promptfoo cannot check `fields` and
 `documents`: they are results without an assertion.
 """
