@@ -67,7 +67,8 @@ def with_ports(page: str, service: Service) -> str:
 def take(service: Service, step: Step | Change) -> None:
     """Run a command, or make a change; an error has the command, its shown output and the real one."""
     if isinstance(step, Change):
-        _run(service, "git apply --unidiff-zero -", step.patch)
+        code, output = _run(service, "git apply --unidiff-zero -", step.patch)
+        assert code == 0, f"{step.patch}\ncannot be applied:\n{output}"
         return
     deadline = time.monotonic() + (_PATIENCE_S if step.command.startswith(_PASSING) else 0)
     while True:
