@@ -40,6 +40,18 @@ def docker(*arguments: str, timeout: float = 300) -> str:
     return done.stdout.strip()
 
 
+def logs(name: str) -> str:
+    """The output of a container, of both streams."""
+    done = subprocess.run(
+        ["docker", "logs", name],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
 def inspect(name: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads(docker("inspect", name))[0]
     return found

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.docker import docker, inspect, needs_docker
+from tests.debugging import answer_after_a_stop, output_after_a_stop
+from tests.docker import docker, inspect, logs, needs_docker
 from tests.proof import Proof
 from tests.questions import CHOICE_COMBINATIONS, Answers
-from tests.service import Service, generate, press_ctrl_c, wait_until
+from tests.service import Service, free_port, generate, press_ctrl_c, wait_until
 
 pytestmark = [
     pytest.mark.docker,
@@ -63,8 +64,13 @@ def container(image: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def dev(service: Service) -> Iterator[Service]:
-    with service.running("make", "dev") as make:
+def debug_port() -> int:
+    return free_port()
+
+
+@pytest.fixture(scope="module")
+def dev(service: Service, debug_port: int) -> Iterator[Service]:
+    with service.running("make", "dev", f"DEBUG_PORT={debug_port}") as make:
         service.wait_until_healthy(make, timeout=600)
         yield service
         press_ctrl_c(make)
@@ -89,6 +95,20 @@ def test_an_edit_is_served_without_a_rebuild(dev: Service) -> None:
     before = dev.run("docker", "compose", "ps", "--quiet", "app")
     assert dev.edit_a_route("live") < 5
     assert dev.run("docker", "compose", "ps", "--quiet", "app") == before
+
+
+def test_a_debugger_stops_in_a_route_and_again_after_an_edit(dev: Service, debug_port: int) -> None:
+    assert "mock API" in answer_after_a_stop(dev, debug_port)
+    dev.edit_a_route("debugged")
+    wait_until(lambda: dev.status_of("/healthz") == 200)
+    assert "mock API" in answer_after_a_stop(dev, debug_port)
+
+
+def test_a_debugger_stops_in_a_test_in_a_container(service: Service) -> None:
+    port = free_port()
+    output = output_after_a_stop(service, port)
+    assert f"make test: waiting for a debugger at 127.0.0.1:{port}" in output
+    assert "1 passed" in output
 
 
 def test_no_file_of_the_project_changes_its_owner(dev: Service) -> None:
@@ -144,11 +164,12 @@ def test_the_image_answers_a_question_about_its_documents(service: Service, imag
 
 def test_the_image_refuses_a_wrong_configuration_by_name(image: str) -> None:
     name = f"{image}-bad"
-    docker(
-        "run", "--detach", f"--name={name}", "--env=PORT=http", "--env=RETRY_MAX_ATTEMPTS=0", image
-    )
+    wrong = ["--env=PORT=http", "--env=RETRY_MAX_ATTEMPTS=0", "--env=DEBUG_PORT=5678"]
+    docker("run", "--detach", f"--name={name}", *wrong, image)
     try:
         assert docker("wait", name) == "78"
+        said = logs(name)
+        assert all(f"  {each}: " in said for each in ("PORT", "RETRY_MAX_ATTEMPTS", "DEBUG_PORT"))
     finally:
         docker("rm", "--force", name)
 
@@ -168,7 +189,9 @@ def test_no_program_of_the_image_runs_as_another_user(image: str) -> None:
     assert found == ""
 
 
-@pytest.mark.parametrize("module", ["pip", "ensurepip", "pytest", "mypy", "mock_api", "watchfiles"])
+@pytest.mark.parametrize(
+    "module", ["pip", "ensurepip", "pytest", "mypy", "mock_api", "watchfiles", "debugpy"]
+)
 def test_the_image_has_no_module_of_development(image: str, module: str) -> None:
     code = f"import importlib.util as u; print(u.find_spec({module!r}))"
     assert docker("run", "--rm", image, "python", "-c", code) == "None"

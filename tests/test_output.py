@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.debugging import answer_after_a_stop, output_after_a_stop
 from tests.engines import REPOSITORY
-from tests.service import Service, generate, press_ctrl_c, wait_until
+from tests.service import Service, free_port, generate, press_ctrl_c, wait_until
 from tests.shown import Step, steps, take, with_ports
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -78,6 +79,26 @@ def test_the_first_day_goes_as_its_page_shows(service: Service) -> None:
         for step in others:
             take(service, step)
     assert processes_below(service.path) == []
+
+
+def test_a_debugger_stops_in_a_route_of_make_dev_and_again_after_an_edit(service: Service) -> None:
+    port = free_port()
+    with service.running("make", "dev", "NATIVE=1", f"DEBUG_PORT={port}") as make:
+        service.wait_until_healthy(make)
+        assert "mock API" in answer_after_a_stop(service, port)
+        service.edit_a_route("debugged")
+        wait_until(lambda: service.status_of("/healthz") == 200)
+        assert "mock API" in answer_after_a_stop(service, port)
+        press_ctrl_c(make, timeout=15)
+    assert f"debugger    127.0.0.1:{port}" in service.output
+    assert processes_below(service.path) == []
+
+
+def test_a_debugger_stops_in_a_test(service: Service) -> None:
+    port = free_port()
+    output = output_after_a_stop(service, port, "NATIVE=1")
+    assert f"make test: waiting for a debugger at 127.0.0.1:{port}" in output
+    assert "1 passed" in output
 
 
 def test_make_dev_ends_with_an_error_when_the_configuration_is_wrong(service: Service) -> None:

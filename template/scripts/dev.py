@@ -59,9 +59,9 @@ def run(app_port: int, mock_port: int, variables: Mapping[str, str | None]) -> i
             start("mock_api", mock_port, {}, running),
             start("app", app_port, chosen, running),
         ]
-        subprocess.run(
-            ["sh", "scripts/where.sh", f"{HOST}:{app_port}", f"{HOST}:{mock_port}"], check=True
-        )
+        debugged = variables.get("DEBUG_PORT")
+        addresses = [f"{HOST}:{each}" for each in (app_port, mock_port, debugged) if each]
+        subprocess.run(["sh", "scripts/where.sh", *addresses], check=True)
         while all(process.poll() is None for process in processes):
             time.sleep(0.2)
         return next(code for process in processes if (code := process.poll()) is not None) or 1

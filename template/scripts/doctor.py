@@ -214,8 +214,10 @@ def check_docker() -> Iterator[Finding]:
 
 
 def check_ports() -> Iterator[Finding]:
-    for variable, usual in (("APP_PORT", 8000), ("MOCK_PORT", 9000)):
-        value = plain(os.environ.get(variable) or in_env_file(variable)) or str(usual)
+    for variable, usual in (("APP_PORT", "8000"), ("MOCK_PORT", "9000"), ("DEBUG_PORT", "")):
+        value = plain(os.environ.get(variable) or in_env_file(variable)) or usual
+        if not value:
+            continue
         if isinstance(value, Flawed):
             yield Finding(variable, value.why)
         elif not re.fullmatch(r"[0-9]{1,5}", value) or not 0 < int(value) <= LAST_PORT:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
@@ -78,6 +79,33 @@ def test_a_child_that_runs_is_stopped_before_the_next_one(
     system = System([(OTHER, 0)], monkeypatch)
     system.runs(source)
     assert system.signalled == [CHILD, NEXT]
+
+
+@pytest.mark.parametrize(
+    ("reaction", "ended_by"),
+    [("", signal.SIGTERM), ("trap '' TERM;", signal.SIGKILL)],
+    ids=["stops", "paused by a debugger"],
+)
+def test_a_child_that_holds_a_port_has_ended_before_the_next_one(
+    reaction: str, ended_by: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reload, "_END_TIMEOUT_S", 0.1)
+    command = ["sh", "-c", f"{reaction} echo; exec sleep 60"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as child:  # noqa: S603 - our own
+        assert child.stdout is not None
+        child.stdout.readline()
+        statuses: list[int] = []
+        waitpid = os.waitpid
+        monkeypatch.setattr(os, "waitpid", lambda *given: seen(waitpid(*given), statuses))
+        reload._end(child.pid)
+        monkeypatch.undo()
+    assert os.waitstatus_to_exitcode(statuses[-1]) == -ended_by
+
+
+def seen(found: tuple[int, int], statuses: list[int]) -> tuple[int, int]:
+    """Note the status of a process that was reaped."""
+    statuses.append(found[1])
+    return found
 
 
 def test_a_child_that_ended_before_the_reloader_is_not_signalled(

@@ -1,3 +1,4 @@
+import sys
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ BAD = {
     "MAX_CONNECTIONS_PER_ADDRESS": "2001",
     "MAX_BYTES_IN_FLIGHT": "1000",
     "DEBUG_MODE": "perhaps",
+    "DEBUG_PORT": "0",
     "LOG_LEVEL": "LOUD",
     "LOG_PREVIEWS": "perhaps",
     "LOG_FORMAT": "xml",
@@ -365,6 +367,33 @@ def test_other_programs_variables_are_left_alone(
     assert load() == defaults
 
 
+def test_a_debugger_has_a_port_of_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DEBUG_PORT", "8000")
+    assert refusal(capsys) == ["DEBUG_PORT"]
+
+
+def test_a_debugger_attaches_to_one_process(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1")
+    monkeypatch.setenv("WORKERS", "2")
+    load()
+    monkeypatch.setenv("DEBUG_PORT", "5678")
+    assert refusal(capsys) == ["WORKERS"]
+
+
+def test_without_debugpy_a_debugger_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The production image has none, and starts in dev if APP_ENV is not set."""
+    monkeypatch.setenv("DEBUG_PORT", "5678")
+    assert load().debug_port == 5678
+    monkeypatch.setitem(sys.modules, "debugpy", None)
+    assert refusal(capsys) == ["DEBUG_PORT"]
+
+
 class TestInProd:
     @pytest.fixture(autouse=True)
     def _prod(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -398,6 +427,14 @@ class TestInProd:
     ) -> None:
         monkeypatch.setenv(name, value)
         assert refusal(capsys) == [name]
+
+    @pytest.mark.parametrize("app_env", ["staging", "prod"])
+    def test_a_debugger_is_for_dev(
+        self, app_env: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("APP_ENV", app_env)
+        monkeypatch.setenv("DEBUG_PORT", "5678")
+        assert refusal(capsys) == ["DEBUG_PORT"]
 
     def test_a_gateway_beside_the_service_is_not_the_mock(
         self, monkeypatch: pytest.MonkeyPatch

@@ -26,11 +26,22 @@ _log = structlog.get_logger(__name__)
 # changes through a container's bind mount.
 _LOOK_EVERY_S = 0.1
 
+# A process that a debugger has paused does not react to SIGTERM.
+_END_TIMEOUT_S = 2.0
+
 Serve = Callable[[], None]
 Seen = dict[Path, tuple[int, int]]
 
 
-def serve_with_reload(serve: Serve, sources: Sequence[Path]) -> None:
+def serve_with_reload(
+    serve: Serve, sources: Sequence[Path], *, one_at_a_time: bool = False
+) -> None:
+    """Serve, and again after each change of the sources, until this process is stopped.
+
+    `one_at_a_time`: a version ends before the next one starts, because they need the same port of
+    the debugger. Otherwise the earlier version finishes its requests beside the next one.
+    """
+    stop = _end if one_at_a_time else _stop
     with suppress(Exception):  # the child reports errors in the service's code
         importlib.import_module("app.main")
     seen = _look(sources)
@@ -44,10 +55,10 @@ def serve_with_reload(serve: Serve, sources: Sequence[Path]) -> None:
             if now != seen:
                 _forget_bytecode(changed := _changed(seen, now))
                 _log.info("reload", changed=[str(path) for path in changed])
-                _stop(child)
+                stop(child)
                 child, seen = _fork(serve), now
     finally:
-        _stop(child)
+        stop(child)
         _wait_for_all()
 
 
@@ -109,6 +120,19 @@ def _stop(child: int | None) -> None:
     if child is not None:
         with suppress(ProcessLookupError):
             os.kill(child, signal.SIGTERM)
+
+
+def _end(child: int | None) -> None:
+    """Stop a child and wait until it has ended; after two seconds, kill it."""
+    _stop(child)
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    with suppress(ChildProcessError):  # none, or reaped before
+        while child is not None and os.waitpid(child, os.WNOHANG)[0] == 0:
+            if time.monotonic() > deadline:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+                return
+            time.sleep(_LOOK_EVERY_S / 10)
 
 
 def _has_ended(child: int | None) -> bool:

@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 import uvicorn
 
+from app import debugger
 from app.configuration import sources
 from app.configuration.confidential import mask_secrets
 from app.connections import Connections
@@ -58,7 +59,11 @@ def serve(*, reload: bool) -> None:
         settings = settings.model_copy(
             update={"shutdown_delay_s": 0.0, "shutdown_grace_s": _GRACE_BEFORE_RELOAD_S}
         )
-        serve_with_reload(lambda: _serve(listeners, settings), _sources())
+        serve_with_reload(
+            lambda: _serve(listeners, settings),
+            _sources(),
+            one_at_a_time=settings.debug_port is not None,
+        )
     else:
         _serve(listeners, settings)
 
@@ -115,6 +120,9 @@ def _sources() -> list[Path]:
 
 
 def _serve(listeners: list[socket.socket], settings: Settings) -> None:
+    if settings.debug_port is not None:
+        debugger.listen(settings.host, settings.debug_port)
+        _log.info("debugger.listening", host=settings.host, port=settings.debug_port)
     config = uvicorn.Config(
         "app.main:create_app",
         factory=True,

@@ -89,6 +89,7 @@ class Settings(BaseSettings):
     max_connections_per_address: Annotated[int, Ge(1), Le(2000)] = 1000
     max_bytes_in_flight: Annotated[int, Ge(_MIN_BYTES_IN_FLIGHT), Le(2**40)] = 256 * 1024 * 1024
     debug_mode: bool = False
+    debug_port: Annotated[int, Ge(1), Le(65535)] | None = None
     log: LogPolicy = LogPolicy()
     enable_tracing: bool = False
 
@@ -147,6 +148,7 @@ class Settings(BaseSettings):
     _validate_packages = field_validator("llm_providers")(rules.validate_packages)
     _validate_tracing = field_validator("enable_tracing")(rules.validate_tracing)
     _validate_off_in_prod = field_validator("debug_mode")(rules.validate_off_in_prod)
+    _validate_debug_port = field_validator("debug_port")(rules.validate_debug_port)
     _validate_temperature = field_validator("temperature")(rules.validate_temperature)
     _tidy_provider = field_validator("openai", "anthropic", mode="before")(rules.tidy_provider)
     _validate_provider = field_validator("openai", "anthropic")(rules.validate_provider)

@@ -33,6 +33,11 @@ def test_files_that_hold_secrets_stay_behind(folder: str, name: str) -> None:
     assert not is_sent(folder + name)
 
 
+@pytest.mark.parametrize("path", [".vscode/launch.json", ".devcontainer/devcontainer.json"])
+def test_files_of_editors_stay_behind(path: str) -> None:
+    assert not is_sent(path)
+
+
 @pytest.mark.parametrize(
     "path",
     [

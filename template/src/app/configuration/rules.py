@@ -161,6 +161,19 @@ def validate_off_in_prod(value: object, info: ValidationInfo) -> object:
     return value
 
 
+def validate_debug_port(value: int | None, info: ValidationInfo) -> int | None:
+    """A debugger can run any code in the service: it belongs on the developer's machine only."""
+    if value is None:
+        return value
+    if (app_env := info.data.get("app_env")) in {"staging", "prod"}:
+        raise ValueError(f"must be empty in {app_env}: a debugger can run any code in the service")
+    if value == info.data.get("port"):
+        raise ValueError("must differ from PORT")
+    if not _is_installed("debugpy"):
+        raise ValueError("needs debugpy, which the production image does not have: use make dev")
+    return value
+
+
 def complete_providers(value: object) -> object:
     """Complete the providers with their presets; report each error with the variable's name."""
     if not isinstance(value, dict):
@@ -292,6 +305,8 @@ def validate_workers(value: int, info: ValidationInfo) -> int:
     """Workers share limits, budgets and circuits through Redis only, and each has its own admin port."""
     if value == 1:
         return value
+    if info.data.get("debug_port") is not None:
+        raise ValueError("must be 1 with DEBUG_PORT: a debugger attaches to one process")
     if info.data.get("redis_url") is None:
         raise ValueError("more than 1 needs REDIS_URL, through which workers share their limits")
     first = info.data.get("admin_port")
