@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 # name, and `tests/test_kubernetes.py` builds them with other names.
 UNREAD = re.compile(
     r"(\.copier-answers\.yml|README\.md|LICENSE|deploy/kubernetes/base/kustomization\.yaml"
-    r"|\.github(/.*)?|\.gitlab-ci\.yml)\Z"
+    r"|\.github(/.*)?|\.gitlab-ci\.yml|renovate\.json)\Z"
 )
 UNREAD_QUESTIONS = {"ci", "license"}
 # In pyproject.toml these describe the distribution. That each is valid, its own wheel shows.

@@ -15,6 +15,7 @@ KEYWORDS = {
 }  # fmt: skip
 SETTINGS = {"stages", "workflow"}
 RULES = {
+    "$CI_COMMIT_TAG =~ /^v/": "tag",
     '$CI_PIPELINE_SOURCE == "schedule"': "schedule",
     '$CI_PIPELINE_SOURCE != "schedule"': "commit",
 }
@@ -53,13 +54,19 @@ def test_a_commit_is_checked_and_built(jobs: dict[str, dict[str, Any]]) -> None:
     assert {name for name, job in jobs.items() if pipeline(job) == "commit"} == {"check", "build"}
 
 
-def test_a_schedule_scans_and_compares_prices_and_does_nothing_else(
+def test_a_tag_is_released(jobs: dict[str, dict[str, Any]]) -> None:
+    assert {name for name, job in jobs.items() if pipeline(job) == "tag"} == {"sbom", "release"}
+
+
+def test_a_schedule_scans_compares_prices_and_upgrades_and_does_nothing_else(
     jobs: dict[str, dict[str, Any]],
 ) -> None:
     assert {name for name, job in jobs.items() if pipeline(job) == "schedule"} == {
         "scan",
         "prices",
         "chaos",
+        "upgrade",
+        "merge-requests",
     }
     assert jobs["chaos"]["script"] == ["make chaos"]
     assert jobs["scan"]["script"] == ["make scan"]
@@ -71,8 +78,14 @@ def test_each_chore_of_the_pipeline_is_one_of_the_makefile(
     project: Path, jobs: dict[str, dict[str, Any]]
 ) -> None:
     lines = [line for job in jobs.values() for line in [*job["before_script"], *job["script"]]]
-    targets = {line.split()[1] for line in lines if line.startswith("make ")}
-    assert {"install", "lint", "coverage", "test", "scan", "prices", "chaos", "build"} == targets
+    targets = {line.split()[1] for line in lines if line.startswith("make ")} - {'"$TARGET"'}
+    targets |= {
+        target for each in jobs["upgrade"]["parallel"]["matrix"] for target in each["TARGET"]
+    }
+    assert targets == {
+        *{"install", "lint", "coverage", "test", "scan", "prices", "chaos", "build"},
+        *{"sbom", "upgrade", "update"},
+    }
     run("make", "--dry-run", *targets, cwd=project)
 
 

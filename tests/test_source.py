@@ -111,12 +111,15 @@ def test_free_text_arrives_unchanged(lean_template: Path, renders: Renders, text
     assert remembered["description"] == text
 
 
+GITLAB = [".gitlab-ci.yml", "renovate.json"]
+
+
 @pytest.mark.parametrize(
     ("answer", "present", "absent"),
     [
-        pytest.param("github", [".github"], [".gitlab-ci.yml"], id="github"),
-        pytest.param("gitlab", [".gitlab-ci.yml"], [".github"], id="gitlab"),
-        pytest.param("none", [], [".github", ".gitlab-ci.yml"], id="none"),
+        pytest.param("github", [".github"], GITLAB, id="github"),
+        pytest.param("gitlab", GITLAB, [".github"], id="gitlab"),
+        pytest.param("none", [], [".github", *GITLAB], id="none"),
     ],
 )
 def test_only_the_chosen_ci_is_there(
