@@ -1,6 +1,7 @@
 """The stores that have to keep the contract of `app.rag.searchable`."""
 
 import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 from secrets import token_hex
 
@@ -8,9 +9,16 @@ import fakeredis
 import pytest
 from redis.asyncio import Redis
 
+from app.rag.shared import indexing
 from tests.rag.contract.processes import MemoryStore, RedisStore, Store
 
 REDIS = os.environ.get("REDIS_TEST_URL")
+
+
+@pytest.fixture(autouse=True)
+def _patient_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine is no outage."""
+    monkeypatch.setattr("app.redis.client.TIMEOUT_S", 10.0)
 
 
 @pytest.fixture
@@ -53,3 +61,20 @@ def _real_redis(_: Path) -> Store:
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     opened: Store = request.param(tmp_path)
     return opened
+
+
+@pytest.fixture
+def server() -> fakeredis.FakeServer:
+    return fakeredis.FakeServer()
+
+
+@pytest.fixture
+def replicas(server: fakeredis.FakeServer, monkeypatch: pytest.MonkeyPatch) -> RedisStore:
+    monkeypatch.setattr(indexing, "_POLL_S", 0.01)
+    return RedisStore(lambda: fakeredis.FakeAsyncRedis(server=server))
+
+
+@pytest.fixture
+async def client(server: fakeredis.FakeServer) -> AsyncIterator[fakeredis.FakeAsyncRedis]:
+    async with fakeredis.FakeAsyncRedis(server=server) as client:
+        yield client

@@ -55,7 +55,6 @@ class RedisStore:
     connect: Callable[[], Redis]
     prefix: str = "test"
     is_shared: bool = True
-    lease_s: float = 15.0
     opened: list[SharedRedis] = field(default_factory=list)
 
     @asynccontextmanager
@@ -68,7 +67,7 @@ class RedisStore:
         ):
             self.opened.append(redis)
             store = DocumentStore(redis)
-            lease = Lease(store, lease_s=self.lease_s)
+            lease = Lease(store)
             indexer = None if folder is None else SharedIndexer(folder, 1200, embed, store, lease)
             async with aclosing(SharedLibrary(store, indexer, embed)) as library:
                 yield library

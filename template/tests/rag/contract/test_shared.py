@@ -8,46 +8,24 @@ from typing import Any
 
 import fakeredis
 import pytest
-from redis.exceptions import ConnectionError as RedisDownError
-from redis.exceptions import ResponseError
 
 from app.errors import DocumentsNotReadyError
-from app.rag.policy import DocumentsPolicy
-from app.rag.shared import indexing, library
+from app.rag.shared import indexing
 from app.rag.shared.index import SharedIndex
-from app.rag.shared.library import SharedLibrary, StoreUnusableError, open_shared_library
 from app.rag.shared.store import DocumentStore
 from app.rag.types import EmbeddingSpace
-from app.redis.client import SharedRedis
 from app.testing import CapturedLogs
 from tests.rag.bag_of_words import WORDS, BagOfWords
 from tests.rag.contract.processes import RedisStore
 from tests.rag.contract.test_contract import ALL, ids, settled
 
 
-@pytest.fixture
-def server() -> fakeredis.FakeServer:
-    return fakeredis.FakeServer()
-
-
-@pytest.fixture
-def store(server: fakeredis.FakeServer, monkeypatch: pytest.MonkeyPatch) -> RedisStore:
-    monkeypatch.setattr(indexing, "_POLL_S", 0.01)
-    return RedisStore(lambda: fakeredis.FakeAsyncRedis(server=server))
-
-
-@pytest.fixture
-async def client(server: fakeredis.FakeServer) -> AsyncIterator[fakeredis.FakeAsyncRedis]:
-    async with fakeredis.FakeAsyncRedis(server=server) as client:
-        yield client
-
-
 @asynccontextmanager
-async def stopped(store: RedisStore, folder: Path, embed: BagOfWords) -> AsyncIterator[None]:
+async def stopped(replicas: RedisStore, folder: Path, embed: BagOfWords) -> AsyncIterator[None]:
     """A process that has the lease and never goes on: its answers stay away."""
     embed.opens = asyncio.Event()
     embed.slow_texts = set(ALL[1:])
-    async with store.process(folder, embed) as process:
+    async with replicas.process(folder, embed) as process:
         asking = asyncio.create_task(ids(process))
         await embed.waits.wait()
         yield
@@ -60,13 +38,13 @@ async def keys(client: fakeredis.FakeAsyncRedis, ending: str) -> list[str]:
 
 
 async def test_a_process_without_a_folder_answers_from_the_index_of_another(
-    store: RedisStore, folder: Path
+    replicas: RedisStore, folder: Path
 ) -> None:
     embed = BagOfWords()
-    async with store.process(None, embed) as searching:
+    async with replicas.process(None, embed) as searching:
         with pytest.raises(DocumentsNotReadyError, match="DOCUMENTS_DIR"):
             await ids(searching)
-        async with store.process(folder, BagOfWords()) as building:
+        async with replicas.process(folder, BagOfWords()) as building:
             await ids(building)
         found = await searching.search("cat", 2)
     assert [(each.chunk.id, each.chunk.text) for each in found] == [
@@ -76,9 +54,9 @@ async def test_a_process_without_a_folder_answers_from_the_index_of_another(
     assert embed.calls == [["cat"]] * 2
 
 
-async def test_another_process_waits_for_the_builder(store: RedisStore, folder: Path) -> None:
+async def test_another_process_waits_for_the_builder(replicas: RedisStore, folder: Path) -> None:
     slow, waiting = BagOfWords(), BagOfWords()
-    async with stopped(store, folder, slow), store.process(folder, waiting) as second:
+    async with stopped(replicas, folder, slow), replicas.process(folder, waiting) as second:
         answer = asyncio.create_task(ids(second))
         await asyncio.sleep(0.1)
         assert not answer.done()
@@ -89,42 +67,30 @@ async def test_another_process_waits_for_the_builder(store: RedisStore, folder: 
 
 
 async def test_the_work_of_a_dead_builder_is_continued(
-    store: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
+    replicas: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
 ) -> None:
     for number in range(8):
         (folder / f"{number}.md").write_text("dog " * (number + 2) + "cat")
     first = BagOfWords(opens=asyncio.Event(), slow_texts={"dog"})
-    async with store.process(folder, first) as process:
+    async with replicas.process(folder, first) as process:
         asking = asyncio.create_task(ids(process))
         await first.waits.wait()  # the sample is stored, the second batch is on its way
         asking.cancel()
         (lease,) = await keys(client, "lease")
         await client.delete(lease)  # as it expires
         second = BagOfWords()
-        async with store.process(folder, second) as other:
+        async with replicas.process(folder, second) as other:
             assert await ids(other) == ["a.md/1", "b.md/1"]
     stored = {text for call in first.calls[:-1] if len(call) > 1 for text in call}
     assert stored
     assert not stored & {text for call in second.calls if len(call) > 1 for text in call}
 
 
-async def test_a_lease_expires_without_its_process_and_not_with_it(
-    store: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
-) -> None:
-    store.lease_s = 0.3
-    async with stopped(store, folder, BagOfWords()):
-        (lease,) = await keys(client, "lease")
-        assert 0 < await client.pttl(lease) <= 300
-        await asyncio.sleep(0.6)
-        assert await client.exists(lease)
-    assert not await client.exists(lease)
-
-
 async def test_a_builder_that_lost_its_lease_publishes_nothing(
-    store: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
+    replicas: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
 ) -> None:
     slow = BagOfWords(opens=asyncio.Event(), slow_texts={"dog"})
-    async with store.process(folder, slow) as process:
+    async with replicas.process(folder, slow) as process:
         asking = asyncio.create_task(ids(process))
         await slow.waits.wait()
         (lease,) = await keys(client, "lease")
@@ -138,12 +104,12 @@ async def test_a_builder_that_lost_its_lease_publishes_nothing(
 
 
 async def test_removed_texts_leave_redis(
-    store: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
+    replicas: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
 ) -> None:
-    async with store.process(folder, BagOfWords()) as process:
+    async with replicas.process(folder, BagOfWords()) as process:
         await ids(process)
     (folder / "a.md").unlink()
-    async with store.process(folder, BagOfWords()) as process:
+    async with replicas.process(folder, BagOfWords()) as process:
         await settled(process, ["b.md/1", "c.md/1"])
         (vectors,) = await keys(client, "vectors")
         (texts,) = await keys(client, "texts")
@@ -154,16 +120,16 @@ async def test_removed_texts_leave_redis(
 
 
 async def test_chunks_of_an_unfinished_indexing_do_not_hide_those_of_the_published_one(
-    store: RedisStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    replicas: RedisStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with store.process(folder, BagOfWords()) as serving:
+    async with replicas.process(folder, BagOfWords()) as serving:
         await ids(serving)
         for number in range(40):  # all nearer to the question than the published chunks
             (folder / f"{number}.md").write_text("cat " * (number + 2))
         slow = BagOfWords(opens=asyncio.Event(), slow_texts={"fish"})
         (folder / "z.md").write_text("fish")
         monkeypatch.setattr(indexing, "_TEXTS_AT_ONCE", 1)
-        async with store.process(folder, slow) as building:
+        async with replicas.process(folder, slow) as building:
             asking = asyncio.create_task(ids(building))
             await slow.waits.wait()
             assert await ids(serving, k=3) == ["a.md/1", "b.md/1", "c.md/1"]
@@ -171,26 +137,26 @@ async def test_chunks_of_an_unfinished_indexing_do_not_hide_those_of_the_publish
 
 
 async def test_a_search_that_began_before_a_switch_finds_nothing_of_afterwards(
-    store: RedisStore, folder: Path
+    replicas: RedisStore, folder: Path
 ) -> None:
     space = EmbeddingSpace("words", len(WORDS))
-    async with store.process(folder, BagOfWords()) as one:
+    async with replicas.process(folder, BagOfWords()) as one:
         await ids(one)
-        index = SharedIndex(DocumentStore(store.opened[0]))
+        index = SharedIndex(DocumentStore(replicas.opened[0]))
         before, _ = await index.published(space)
         assert before is not None
         (folder / "a.md").unlink()
-        async with store.process(folder, BagOfWords()) as two:
+        async with replicas.process(folder, BagOfWords()) as two:
             await settled(two, ["b.md/1", "c.md/1"])
         assert await index.nearest(space, before, [1.0, 0.0, 0.0, 0.0], 2) is None
         assert await ids(one) == ["b.md/1", "c.md/1"]
 
 
 async def test_the_set_of_the_model_before_answers_its_questions_and_expires(
-    store: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
+    replicas: RedisStore, folder: Path, client: fakeredis.FakeAsyncRedis
 ) -> None:
     old, new = BagOfWords(), BagOfWords(model="new")
-    async with store.process(folder, old) as before, store.process(folder, new) as after:
+    async with replicas.process(folder, old) as before, replicas.process(folder, new) as after:
         await ids(before)
         await ids(after)
         old.calls.clear()
@@ -201,7 +167,7 @@ async def test_the_set_of_the_model_before_answers_its_questions_and_expires(
 
 
 async def test_models_that_change_with_each_call_pay_for_the_documents_twice_at_most(
-    store: RedisStore, folder: Path
+    replicas: RedisStore, folder: Path
 ) -> None:
     embed = BagOfWords()
 
@@ -209,7 +175,7 @@ async def test_models_that_change_with_each_call_pay_for_the_documents_twice_at_
         embed.model = f"words-{len(embed.calls)}"
         return await embed(texts)
 
-    async with store.process(folder, always_new) as process:
+    async with replicas.process(folder, always_new) as process:
         for _ in range(5):
             with pytest.raises(DocumentsNotReadyError):
                 await ids(process)
@@ -218,13 +184,13 @@ async def test_models_that_change_with_each_call_pay_for_the_documents_twice_at_
 
 @pytest.mark.parametrize("lost", ["vectors", "texts", "ids:*"])
 async def test_an_index_that_redis_has_evicted_is_built_again(
-    store: RedisStore,
+    replicas: RedisStore,
     folder: Path,
     client: fakeredis.FakeAsyncRedis,
     logs: CapturedLogs,
     lost: str,
 ) -> None:
-    async with store.process(folder, BagOfWords()) as process:
+    async with replicas.process(folder, BagOfWords()) as process:
         await ids(process)
         (key,) = await keys(client, lost)
         await client.delete(key)
@@ -235,29 +201,16 @@ async def test_an_index_that_redis_has_evicted_is_built_again(
     assert len(logs.events("retrieval.index_lost")) == 1
 
 
-async def test_without_redis_a_question_is_refused_and_the_service_degraded(
-    store: RedisStore, folder: Path, server: fakeredis.FakeServer
-) -> None:
-    async with store.process(folder, BagOfWords()) as process:
-        await ids(process)
-        assert await process.is_ready()
-        server.connected = False
-        with pytest.raises(DocumentsNotReadyError, match="Redis") as refusal:
-            await ids(process)
-        assert refusal.value.retry_after_s
-        assert not await process.is_ready()
-
-
 async def test_another_folder_is_indexed_once_in_ten_minutes(
-    store: RedisStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    replicas: RedisStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a rolling update two versions have different documents: they do not switch in turn."""
     other = folder.parent / "other"
     other.mkdir()
     (other / "x.md").write_text("cat")
     async with (
-        store.process(folder, BagOfWords()) as one,
-        store.process(other, BagOfWords()) as two,
+        replicas.process(folder, BagOfWords()) as one,
+        replicas.process(other, BagOfWords()) as two,
     ):
         await ids(one)
         await settled(two, ["x.md/1"])
@@ -266,44 +219,3 @@ async def test_another_folder_is_indexed_once_in_ten_minutes(
             await asyncio.sleep(0.02)
         monkeypatch.setattr(one, "_clock", lambda: float("inf"))
         await settled(one, ["a.md/1", "b.md/1"])
-
-
-class _Client:
-    """A Redis of which only the answer to VCARD matters."""
-
-    def __init__(self, answer: Exception | None) -> None:
-        self._answer = answer
-
-    def vset(self) -> "_Client":
-        return self
-
-    async def vcard(self, _key: str) -> int:
-        if self._answer is not None:
-            raise self._answer
-        return 0
-
-    async def set(self, *_: object, **__: object) -> None:
-        raise RedisDownError
-
-    def register_script(self, _script: str) -> None: ...
-
-
-async def opened_with(answer: Exception | None) -> SharedLibrary:
-    redis = SharedRedis(_Client(answer))  # type: ignore[arg-type]  # as much of it as is used
-    try:
-        async with open_shared_library(DocumentsPolicy(store="redis"), BagOfWords(), redis) as it:
-            return it
-    finally:
-        await redis.aclose()
-
-
-async def test_a_redis_without_vector_sets_is_refused_with_one_message(logs: CapturedLogs) -> None:
-    with pytest.raises(StoreUnusableError, match="Redis 8 or later"):
-        await opened_with(ResponseError("unknown command 'VCARD', with args beginning with: "))
-    (line,) = logs.events("retrieval.store_unusable")
-    assert "REDIS_URL" in line["reason"]
-    assert not logs.events("redis.unavailable")
-
-
-async def test_the_service_starts_while_its_redis_is_down() -> None:
-    assert isinstance(await opened_with(RedisDownError("refused")), library.SharedLibrary)
