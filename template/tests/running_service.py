@@ -17,6 +17,7 @@ from app.http_protocol import HTTPProtocol
 from app.http_server import Server
 from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.model import Model
+from app.llm.pools import Gate
 from app.main import create_app
 from app.resilience.health import Health
 from app.settings import Settings
@@ -73,6 +74,7 @@ def service_with(
     *,
     cache: Cache | None = None,
     health: Mapping[str, Health] | None = None,
+    gates: Mapping[str, Gate] | None = None,
     **settings: Any,
 ) -> FastAPI:
     @asynccontextmanager
@@ -83,6 +85,7 @@ def service_with(
             embeddings=embeddings,
             cache=cache or MemoryCache(),
             health=health or {},
+            gates=gates or {},
         )
 
     return create_app(Settings(**settings), opener=opener)

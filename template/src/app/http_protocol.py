@@ -218,6 +218,9 @@ class HTTPProtocol(HttpToolsProtocol):
             self._send_deadline.start()
         if self.transport.is_closing():
             return
+        if self._phase is _Phase.BODY and self.expect_100_continue and not self._is_responding():
+            self._hang_up()
+            return
         if not self._is_responding():
             self._places.set_idle(self)
         if self._phase is _Phase.HEAD:
@@ -272,6 +275,19 @@ class HTTPProtocol(HttpToolsProtocol):
             self.transport.close()
             return
         self.transport.write(self._problem(status, detail, headers))
+        self._linger()
+
+    def _hang_up(self) -> None:
+        """Close after an answer to a request that waits for leave to send its body.
+
+        The client does not send it now, and its next request would be read as this body.
+        """
+        self._discarding = True
+        self._unset_keepalive_if_required()
+        self._set_deadline(None)
+        self._linger()
+
+    def _linger(self) -> None:
         self.transport.write_eof()
         self._deadline = self.loop.call_later(_LINGER_S, self.transport.close)
 

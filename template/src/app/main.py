@@ -13,6 +13,7 @@ from opentelemetry.trace import Tracer
 from app.api import health, metrics, swagger_ui
 from app.api.middleware import Access, stack
 from app.api.middleware.body_limit import ByteBudget
+from app.api.middleware.shedding import Sheddable
 from app.api.openai.models import Catalogue, ProviderModels
 from app.api.openai.router import openai_router
 from app.api.openapi import DocumentedAPI
@@ -25,6 +26,7 @@ from app.features.chat.router import router as chat  # feature: chat
 from app.features.embeddings.router import router as embeddings  # feature: embeddings
 from app.features.extract.router import router as extract  # feature: extract
 from app.llm.http import Transport
+from app.llm.overload import Lookups, Overload
 from app.project import project
 from app.settings import Settings, load
 from app.telemetry.logging import configure
@@ -36,6 +38,20 @@ _log = structlog.get_logger(__name__)
 
 # A key that expires within this time is logged at each start.
 _EXPIRY_NOTICE = timedelta(days=14)
+
+# During an overload the service refuses requests to these endpoints before it reads them.
+_SHEDDABLE = Sheddable(
+    chain=(
+        "/v1/chat",  # feature: chat
+        "/v1/extract",  # feature: extract
+    ),
+    others=(
+        "/v1/ask",  # feature: ask
+        "/openai/v1/chat/completions",
+    ),
+)
+# During an overload so many requests are looked up in the cache. Each takes 1.5 ms of CPU time.
+_LOOKUPS_PER_S = 100
 
 Opener = Callable[[Settings, Metrics], AbstractAsyncContextManager[Service]]
 Exporting = Callable[[], AbstractAsyncContextManager[None]]
@@ -97,6 +113,7 @@ def _assemble(settings: Settings, opener: Opener, tracer: Tracer, exporting: Exp
     registry = Metrics()
     budget = ByteBudget(settings.max_bytes_in_flight, on_refused=registry.bytes_refused)
     registry.watch_bytes(lambda: budget.used)
+    overload = Overload(Lookups(_LOOKUPS_PER_S if settings.enable_caching else 0))
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -118,6 +135,7 @@ def _assemble(settings: Settings, opener: Opener, tracer: Tracer, exporting: Exp
                 shared=service.shared,
             )
             app.state.accounts = service.accounts
+            overload.watch(service.gates, service.health)
             _announce(settings, service)
             yield
         _log.info("service.stopped")
@@ -134,6 +152,8 @@ def _assemble(settings: Settings, opener: Opener, tracer: Tracer, exporting: Exp
             registry,
             debug=settings.debug_mode,
             budget=budget,
+            overload=overload,
+            sheddable=_SHEDDABLE,
             tracer=tracer,
             access=_access(settings),
         ),

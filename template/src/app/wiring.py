@@ -49,6 +49,7 @@ from app.llm.guards.traced import Traced, TracedAttempts
 from app.llm.guards.with_defaults import WithDefaults
 from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model, Provider
+from app.llm.pools import Gate
 from app.llm.prices import PriceList
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.providers.registry import APIS
@@ -78,6 +79,7 @@ class Service:
     accounts: Accounts | None = None  # of clients; without them no limits are enforced
     mock: Check | None = None  # whether the mock API answers, if no real provider is configured
     shared: Shared | None = None  # the Redis of all processes, if one is configured
+    gates: Mapping[str, Gate] = field(default_factory=dict)  # the queues of the providers
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -139,6 +141,7 @@ async def open_service(
                 accounts=_accounts(common),
                 mock=_mock_check(targets.values(), settings),
                 shared=backend.shared,
+                gates=connections.gates(settings.llm_providers),
             )
 
 
@@ -215,7 +218,8 @@ def _provider(policy: ProviderPolicy, connections: Connections) -> Provider:
 def _chain(guarded: Sequence[_Guarded], common: _Common) -> Model:
     """Put all providers behind the guards of the whole chain, from the outside in."""
     settings, metrics = common.settings, common.metrics
-    bulkheads = common.connections.bulkheads(settings.llm_providers)
+    gates = common.connections.gates(settings.llm_providers)
+    bulkheads = {name: gate.bulkhead for name, gate in gates.items()}
     guards: list[Guard] = [*_ceilings(settings)]
     if common.spending is not None:
         # Each call is covered by a reservation of its client.

@@ -1,4 +1,4 @@
-"""A request that the service sheds does not count for its client."""
+"""A request that the service refuses for a reason of its own does not count for its client."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -77,6 +77,38 @@ async def test_a_request_that_finds_no_connection_does_not_count(
     assert answers[0].headers["Retry-After"] == "2"
     left = [answer.headers["RateLimit"].partition(";t")[0] for answer in answers[:3]]
     assert left == ['"requests";r=2', '"requests";r=1', '"requests";r=0']
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param(CHAT, {}, id="whole"),
+        pytest.param(CHAT, {"stream": True}, id="streamed"),
+        pytest.param("/openai/v1/chat/completions", {"model": "auto"}, id="openai"),
+    ],
+)
+async def test_a_request_that_finds_the_limit_of_the_provider_reached_does_not_count(
+    path: str, body: dict[str, object]
+) -> None:
+    def asking(text: str) -> dict[str, object]:
+        return {"messages": [{"role": "user", "content": text}], **body}
+
+    mock = httpx2.ASGITransport(create_mock())
+    limit = {"requests_per_minute": 1, "max_wait_s": 0}
+    async with service(
+        mock, requests_per_minute=2, llm_providers="openai", rate_limit=limit
+    ) as http:
+        texts = ["first", "second", "third", "first", "first"]  # the first answer is cached
+        answers = [await http.post(path, json=asking(text)) for text in texts]
+    assert [answer.status_code for answer in answers] == [200, 429, 429, 200, 429]
+    left = [answer.headers["RateLimit"].partition(";t")[0] for answer in answers]
+    assert left == [f'"requests";r={number}' for number in (1, 1, 1, 0, 0)]
+    assert [b"requests a minute" in answer.content for answer in answers[1:]] == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 async def test_a_request_without_memory_for_its_body_does_not_count() -> None:

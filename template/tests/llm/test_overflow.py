@@ -13,7 +13,7 @@ from app.llm.fallback import Fallback
 from app.llm.guards.guard import stacked
 from app.llm.guards.hedged import Hedged
 from app.llm.guards.retrying import Retrying
-from app.llm.pools import BoundedTransport, Pools
+from app.llm.pools import BoundedTransport, Gate, Pools
 from app.llm.types import ChatRequest, LLMResponse, Message
 from app.resilience.bulkhead import Bulkhead, QueuePolicy
 from app.resilience.hedge import HedgePolicy
@@ -32,7 +32,7 @@ class Bounded(FakeChatModel):
 
     def __init__(self, name: str, bulkhead: Bulkhead, *turns: str | Exception) -> None:
         super().__init__(*turns, name=name)
-        self._pool = BoundedTransport(httpx2.MockTransport(_empty), bulkhead, name)
+        self._pool = BoundedTransport(httpx2.MockTransport(_empty), Gate(name, bulkhead))
 
     async def complete(self, request: ChatRequest) -> LLMResponse:
         async with aclosing(await self._pool.handle_async_request(POST)):
@@ -148,7 +148,7 @@ async def test_a_call_that_waits_for_a_connection_is_not_hedged_into_the_queue()
 async def test_refusals_are_counted_and_one_of_them_is_logged(logs: CapturedLogs) -> None:
     metrics = CapturedMetrics()
     pools = Pools(1, lambda _: httpx2.MockTransport(_never), lambda: Bulkhead(1, NO_QUEUE), metrics)
-    await pools.bulkhead("first").take()
+    await pools.gate("first").bulkhead.take()
     for _ in range(3):
         with pytest.raises(OverloadedError, match="first was not called: too many calls"):
             await pools.calls("first").handle_async_request(POST)
@@ -160,11 +160,11 @@ async def test_refusals_are_counted_and_one_of_them_is_logged(logs: CapturedLogs
 async def test_waiting_calls_and_their_waits_are_measured() -> None:
     metrics = CapturedMetrics()
     pools = Pools(1, lambda _: httpx2.MockTransport(_empty), lambda: Bulkhead(1), metrics)
-    await pools.bulkhead("first").take()
+    await pools.gate("first").bulkhead.take()
     call = asyncio.create_task(pools.calls("first").handle_async_request(POST))
     await asyncio.sleep(0.01)
     assert metrics.value("llm_queue_waiting", provider="first") == 1
-    pools.bulkhead("first").release()
+    pools.gate("first").bulkhead.release()
     await (await call).aclose()
     assert metrics.value("llm_queue_waiting", provider="first") == 0
     assert metrics.value("llm_queue_wait_seconds_count", provider="first") == 1
@@ -175,7 +175,7 @@ async def test_a_modest_caller_takes_the_place_of_a_greedy_one_in_the_queue(
     caller: ContextVar[str | None],
 ) -> None:
     bulkhead = Bulkhead(1, QueuePolicy(length=1))
-    pool = BoundedTransport(httpx2.MockTransport(_empty), bulkhead, "first")
+    pool = BoundedTransport(httpx2.MockTransport(_empty), Gate("first", bulkhead))
     token = caller.set("greedy")
     running = await pool.handle_async_request(POST)
     waiting = asyncio.create_task(pool.handle_async_request(POST))

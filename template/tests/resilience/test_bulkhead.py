@@ -1,6 +1,7 @@
 """The bulkhead under load, in simulated time: the figures are exact."""
 
 import asyncio
+import random
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -135,6 +136,31 @@ def test_a_full_queue_drops_the_greedy_clients_newest_call_for_a_modest_one() ->
     load = virtual_time.run(scenario())
     assert load.latencies == {"greedy": [CALL_S, CALL_S, 2 * CALL_S], "modest": [2 * CALL_S]}
     assert load.reasons == {"displaced"}
+
+
+@pytest.mark.parametrize("weights", [{}, {"a": 3}], ids=["equal", "weights"])
+@pytest.mark.parametrize("length", [0, 1, 3])
+def test_a_refusal_is_known_before_the_call(length: int, weights: dict[str, int]) -> None:
+    """For any calls of three clients, `refuses` says what `take` does next."""
+    dice = random.Random(length)  # noqa: S311 - no secret
+
+    async def scenario() -> set[bool]:
+        load = Load(Bulkhead(2, QueuePolicy(length=length), weights))
+        seen: set[bool] = set()
+        calls: list[asyncio.Task[bool]] = []
+        for _ in range(300):
+            client = dice.choice("aabc")
+            expected, before = load.bulkhead.refuses(client), len(load.refusals)
+            calls.append(asyncio.create_task(load.call(client, lasts_s=dice.random())))
+            await asyncio.sleep(0)
+            refused = [error.reason for _, error in load.refusals[before:]]
+            assert (refused == ["full"]) == expected
+            seen.add(expected)
+            await asyncio.sleep(dice.random() / 10)
+        await asyncio.gather(*calls)
+        return seen
+
+    assert virtual_time.run(scenario()) == {True, False}
 
 
 def test_a_call_that_waits_for_too_long_fails() -> None:

@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from tests.test_main import PATIENCE_S, running
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(4 * PATIENCE_S)]
 
 CONNECTIONS = 4
+QUEUE = 2
 LATENCY_S = 1.0
 CAPACITY = CONNECTIONS / LATENCY_S  # calls a second
 LOAD_S = 4.0
@@ -38,8 +40,18 @@ class Seen(NamedTuple):
 class Load:
     """Callers of one service, with as many connections as they have requests."""
 
-    def __init__(self, http: aiohttp.ClientSession) -> None:
+    def __init__(self, http: aiohttp.ClientSession, mock: str, pid: int) -> None:
         self._http = http
+        self._mock = mock
+        self._pid = pid
+
+    def latency(self, seconds: float) -> None:
+        """Set the time that the provider takes for an answer."""
+        httpx2.put(f"{self._mock}/_mock/faults", json={"latency_ms": seconds * 1000})
+
+    def cpu_s(self) -> float:
+        """The CPU time of the service's event loop so far."""
+        return int(Path(f"/proc/{self._pid}/schedstat").read_text().split()[0]) / 1e9
 
     async def ask(self, tenant: str) -> Seen:
         started = time.perf_counter()
@@ -67,7 +79,6 @@ async def load(unused_tcp_port: int) -> AsyncIterator[Load]:
     port = str(unused_tcp_port)
     async with AsyncExitStack() as stack:
         mock = stack.enter_context(running_server())
-        httpx2.put(f"{mock}/_mock/faults", json={"latency_ms": LATENCY_S * 1000})
         process = running(
             PORT=port,
             LLM_PROVIDERS="openai",
@@ -77,13 +88,15 @@ async def load(unused_tcp_port: int) -> AsyncIterator[Load]:
             RATE_LIMIT_REQUESTS_PER_MINUTE="1000000",
             LOG_LEVEL="ERROR",  # the log of the process is not read
         )
-        stack.enter_context(process)
+        pid = stack.enter_context(process).pid
         session = aiohttp.ClientSession(
             f"http://127.0.0.1:{port}", connector=aiohttp.TCPConnector(limit=0)
         )
         http = await stack.enter_async_context(session)
         await started(http)
-        yield Load(http)
+        load = Load(http, mock, pid)
+        load.latency(LATENCY_S)
+        yield load
 
 
 async def started(http: aiohttp.ClientSession) -> None:
@@ -122,7 +135,8 @@ async def test_overload_is_shed_at_once_and_slows_down_neither_the_rest_nor_a_mo
     assert len(answered) >= 0.6 * (CAPACITY * LOAD_S - len(modest))  # the connections are in use
     assert len(shed) >= 0.6 * len(greedy)
     assert typical_s(answered) < 2 * usual_s
-    assert typical_s(shed) < usual_s / 4
+    assert typical_s(shed) < usual_s / 10
+    assert sorted(each.duration_s for each in shed)[int(0.95 * len(shed))] < usual_s / 2
     assert {each.retry_after for each in shed} <= {"1", "2", "3", "4", "5"}
 
     assert [each.status for each in modest] == [200] * len(modest)
@@ -131,3 +145,25 @@ async def test_overload_is_shed_at_once_and_slows_down_neither_the_rest_nor_a_mo
     assert after.status == 200
     assert after.duration_s < 2 * usual_s
     assert time.perf_counter() - ended < 5
+
+
+@pytest.mark.skipif(not Path("/proc/self/schedstat").exists(), reason="reads the CPU time there")
+async def test_a_refusal_takes_less_than_half_of_the_cpu_time_of_an_answer(load: Load) -> None:
+    load.latency(0)
+    await load.one_by_one("warm-up", 10)
+    used_s, calm = load.cpu_s(), await load.one_by_one("calm", 100)
+    answer_s = (load.cpu_s() - used_s) / len(calm)
+
+    load.latency(PATIENCE_S)
+    stuck = [asyncio.create_task(load.ask("greedy")) for _ in range(CONNECTIONS + QUEUE)]
+    await asyncio.sleep(0.5)
+    await load.ask("greedy")
+    used_s, shed = load.cpu_s(), await load.one_by_one("greedy", 200)
+    refusal_s = (load.cpu_s() - used_s) / len(shed)
+    for task in stuck:
+        task.cancel()
+
+    assert {each.status for each in calm} == {200}
+    assert {each.status for each in shed} == {503}
+    assert refusal_s < answer_s / 2
+    assert typical_s(shed) < 2 * typical_s(calm)

@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import app
 from app.api.middleware import stack
 from app.api.middleware.body_limit import ByteBudget
 from app.configuration.refusal import EX_CONFIG
+from app.llm.overload import Overload
 from app.settings import load
 from app.telemetry.metrics import Metrics
 from app.telemetry.otel import Export
@@ -122,8 +124,7 @@ def test_without_tracing_the_extra_is_not_needed() -> None:
 
 
 def test_without_tracing_there_is_no_layer_for_it() -> None:
-    budget = ByteBudget(1)
-    off = stack(Metrics(), debug=False, budget=budget)
-    on = stack(Metrics(), debug=False, budget=budget, tracer=Export().tracer)
+    stacked = partial(stack, Metrics(), debug=False, budget=ByteBudget(1), overload=Overload())
+    off, on = stacked(), stacked(tracer=Export().tracer)
     assert [layer for layer in off if "tracer" in layer.kwargs] == []
     assert len(on) == len(off) + 1

@@ -144,7 +144,7 @@ class ProblemResponse(Response):
 
 
 async def on_llm_error(_request: Request, error: LLMError) -> Response:
-    if isinstance(error, OverloadedError):
+    if isinstance(error, OverloadedError | LimitReachedError):  # refused by us, and not sent
         uncount_request()
     wait_s = error.retry_after_s
     headers = {} if wait_s is None else {"Retry-After": str(math.ceil(wait_s))}

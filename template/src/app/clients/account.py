@@ -201,7 +201,7 @@ current_account: ContextVar[Account | None] = ContextVar("current_account", defa
 
 
 def uncount_request() -> None:
-    """Do not count the running request for its client, because the service is overloaded."""
+    """Do not count the running request for its client: the service refuses it, and sent nothing."""
     account = current_account.get()
     if account is not None:
         account.uncount()

@@ -52,11 +52,12 @@ class CallRecord(Observer):
         self.answer: LLMResponse | Embeddings | None = None
         self.duration_s = 0.0
         self._report = report
-        self._meter = StreamMeter()
+        self._meter = StreamMeter() if stream else None
         self._started = time.perf_counter()
 
     def delta(self, text: TextDelta) -> None:
-        self._meter.arrived(len(text.text))
+        if self._meter is not None:
+            self._meter.arrived(len(text.text))
 
     async def finished(self, answer: Answer) -> Answer:
         """Record the answer, and add its latency and cost.
@@ -85,18 +86,18 @@ class CallRecord(Observer):
     @property
     def first_text_s(self) -> float | None:
         """Seconds until the first text of a stream."""
-        return self._meter.first_s
+        return None if self._meter is None else self._meter.first_s
 
     def token_s(self) -> float | None:
         """Seconds per token after the first text; unknown without two tokens to measure between.
 
         Providers send several tokens in a chunk, so the time between chunks would say little.
         """
-        first_s = self._meter.first_s
-        if first_s is None or not isinstance(self.answer, LLMResponse):
+        meter = self._meter
+        if meter is None or meter.first_s is None or not isinstance(self.answer, LLMResponse):
             return None
         tokens = self.answer.usage.completion_tokens - 1
-        return (self._meter.elapsed_s - first_s) / tokens if tokens > 0 else None
+        return (meter.elapsed_s - meter.first_s) / tokens if tokens > 0 else None
 
     def fields(self) -> dict[str, object]:
         """The fields of the call's log line."""
@@ -107,7 +108,7 @@ class CallRecord(Observer):
             "outcome": self.outcome,
             "latency_ms": round(self.duration_s * 1000, 3),
         }
-        if self._meter.first_s is not None:
+        if self._meter is not None and self._meter.first_s is not None:
             fields["first_text_ms"] = round(self._meter.first_s * 1000, 3)
         if isinstance(self.answer, LLMResponse):
             fields["finish_reason"] = self.answer.finish_reason

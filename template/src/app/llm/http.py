@@ -25,7 +25,7 @@ from app.llm.failures import as_llm_errors
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.pace import Pace, StreamLimits
 from app.llm.pauses import retry_after_s
-from app.llm.pools import GivenTransport, Pools
+from app.llm.pools import Gate, GivenTransport, Pools
 from app.llm.status import ErrorDetail, error_for, should_retry
 from app.llm.transports.choice import TransportName, transport_class
 from app.llm.transports.policy import PoolPolicy
@@ -136,10 +136,10 @@ class Connections:
         self.pools = pools
         self.policy = policy
 
-    def bulkheads(self, providers: Iterable[str]) -> dict[str, Bulkhead]:
+    def gates(self, providers: Iterable[str]) -> dict[str, Gate]:
         """The places and queues of the providers that have limits."""
-        found = {name: self.pools.bulkhead(name) for name in providers}
-        return {name: bulkhead for name, bulkhead in found.items() if bulkhead is not None}
+        found = {name: self.pools.gate(name) for name in providers}
+        return {name: gate for name, gate in found.items() if gate is not None}
 
     def to(
         self,

@@ -36,14 +36,14 @@ class Pools:
         self._open_pool = open_pool
         self._new_bulkhead = new_bulkhead
         self._metrics = metrics
-        self._bulkheads: dict[str, Bulkhead] = {}
+        self._gates: dict[str, Gate] = {}
         self._calls: dict[str, BoundedTransport] = {}
         self._probes: dict[str, httpx.AsyncBaseTransport] = {}
 
     def calls(self, provider: str) -> httpx.AsyncBaseTransport:
         if provider not in self._calls:
-            pool, bulkhead = self._open_pool(self._size), self.bulkhead(provider)
-            self._calls[provider] = BoundedTransport(pool, bulkhead, provider, self._metrics)
+            pool = self._open_pool(self._size)
+            self._calls[provider] = BoundedTransport(pool, self.gate(provider))
         return self._calls[provider]
 
     def probes(self, provider: str) -> httpx.AsyncBaseTransport:
@@ -51,12 +51,13 @@ class Pools:
             self._probes[provider] = self._open_pool(_PROBE_CONNECTIONS)
         return self._probes[provider]
 
-    def bulkhead(self, provider: str) -> Bulkhead:
+    def gate(self, provider: str) -> "Gate":
         """The places and the queue of a provider's calls."""
-        if provider not in self._bulkheads:
-            bulkhead = self._bulkheads[provider] = self._new_bulkhead()
+        if provider not in self._gates:
+            bulkhead = self._new_bulkhead()
+            self._gates[provider] = Gate(provider, bulkhead, self._metrics)
             self._metrics.queue(provider, lambda: bulkhead.waiting)
-        return self._bulkheads[provider]
+        return self._gates[provider]
 
     @property
     def opened(self) -> list[str]:
@@ -79,7 +80,7 @@ class GivenTransport:
 
     probes = calls
 
-    def bulkhead(self, _provider: str) -> None:
+    def gate(self, _provider: str) -> None:
         """There is no limit."""
 
     @property
@@ -90,42 +91,22 @@ class GivenTransport:
         await self._transport.aclose()
 
 
-class BoundedTransport(httpx.AsyncBaseTransport):
-    """A transport with the places of a bulkhead. A call has its place until its answer is closed."""
+class Gate:
+    """The bulkhead of one provider, and the report of each call that it refuses."""
 
     def __init__(
-        self,
-        transport: httpx.AsyncBaseTransport,
-        bulkhead: Bulkhead,
-        provider: str,
-        metrics: GuardMetrics = NO_METRICS,
+        self, provider: str, bulkhead: Bulkhead, metrics: GuardMetrics = NO_METRICS
     ) -> None:
-        self._transport = transport
-        self._bulkhead = bulkhead
+        self.bulkhead = bulkhead
         self._provider = provider
         self._metrics = metrics
         self._sampler = Sampler()
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        caller = client.get() or tenant.get() or ""
-        try:
-            waited_s = await self._bulkhead.take(caller)
-        except BulkheadFullError as error:
-            raise self._overloaded(error) from error
-        if waited_s:
-            self._metrics.queue_wait(self._provider, waited_s)
-        try:
-            response = await self._transport.handle_async_request(request)
-        except BaseException:
-            self._bulkhead.release(caller)
-            raise
-        response.stream = _Body(response.stream, self._bulkhead, caller)
-        return response
+    def waited(self, seconds: float) -> None:
+        self._metrics.queue_wait(self._provider, seconds)
 
-    async def aclose(self) -> None:
-        await self._transport.aclose()
-
-    def _overloaded(self, error: BulkheadFullError) -> OverloadedError:
+    def refused(self, error: BulkheadFullError) -> OverloadedError:
+        """Count and log a refusal, and make the error of the call."""
         if error.reason != "busy":  # the next provider takes such a call
             self._metrics.shed(self._provider, error.reason)
             self._log_sampled(error)
@@ -142,10 +123,38 @@ class BoundedTransport(httpx.AsyncBaseTransport):
             "llm.shed",
             provider=self._provider,
             reason=error.reason,
-            waiting=self._bulkhead.waiting,
+            waiting=self.bulkhead.waiting,
             retry_after_s=round(error.retry_after_s, 3),
             left_out=left_out,
         )
+
+
+class BoundedTransport(httpx.AsyncBaseTransport):
+    """A transport with the places of a bulkhead. A call has its place until its answer is closed."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport, gate: Gate) -> None:
+        self._transport = transport
+        self._gate = gate
+        self._bulkhead = gate.bulkhead
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        caller = client.get() or tenant.get() or ""
+        try:
+            waited_s = await self._bulkhead.take(caller)
+        except BulkheadFullError as error:
+            raise self._gate.refused(error) from error
+        if waited_s:
+            self._gate.waited(waited_s)
+        try:
+            response = await self._transport.handle_async_request(request)
+        except BaseException:
+            self._bulkhead.release(caller)
+            raise
+        response.stream = _Body(response.stream, self._bulkhead, caller)
+        return response
+
+    async def aclose(self) -> None:
+        await self._transport.aclose()
 
 
 class _Body(httpx.AsyncByteStream):

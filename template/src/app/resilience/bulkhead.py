@@ -93,6 +93,15 @@ class Bulkhead:
         """The number of calls in the queue."""
         return len(self._queue)
 
+    def refuses(self, client: str = "") -> bool:
+        """Whether a call of the client would be refused as `full` now, as `take` decides it."""
+        if not self.is_full or len(self._queue) < self._length:
+            return False
+        return not self._queue.can_displace_for(client)
+
+    def refusal(self, reason: Refusal) -> BulkheadFullError:
+        return BulkheadFullError(reason, self._retry_after_s())
+
     async def take(self, client: str = "") -> float:
         """Take a place, and return the seconds waited. Raises `BulkheadFullError`.
 
@@ -120,7 +129,7 @@ class Bulkhead:
 
     async def _wait(self, client: str) -> float:
         if not _may_wait.get():
-            raise self._refusal("busy")
+            raise self.refusal("busy")
         loop = asyncio.get_running_loop()
         started = loop.time()
         waiter = self._enqueue(client, loop)
@@ -140,9 +149,9 @@ class Bulkhead:
         if len(self._queue) >= self._length:
             displaced = self._queue.displace_for(client)
             if displaced is None:
-                raise self._refusal("full")
+                raise self.refusal("full")
             if not displaced.done():
-                displaced.set_exception(self._refusal("displaced"))
+                displaced.set_exception(self.refusal("displaced"))
         waiter: asyncio.Future[None] = loop.create_future()
         self._queue.push(client, waiter)
         return waiter
@@ -150,7 +159,7 @@ class Bulkhead:
     def _expire(self, client: str, waiter: asyncio.Future[None]) -> None:
         if not waiter.done():
             self._queue.discard(client, waiter)
-            waiter.set_exception(self._refusal("timeout"))
+            waiter.set_exception(self.refusal("timeout"))
 
     def _leave(self, client: str, waiter: asyncio.Future[None]) -> None:
         """A cancelled caller leaves the queue, or gives back the place that it got meanwhile."""
@@ -158,9 +167,6 @@ class Bulkhead:
             self._queue.discard(client, waiter)
         elif waiter.exception() is None:
             self.release(client)
-
-    def _refusal(self, reason: Refusal) -> BulkheadFullError:
-        return BulkheadFullError(reason, self._retry_after_s())
 
     def _retry_after_s(self) -> float:
         """The time in which the calls that wait now get their places, at the rate of late.

@@ -64,20 +64,28 @@ class FairQueue(Generic[T]):
         if not items:
             del self._waiting[client]
 
+    def can_displace_for(self, client: str) -> bool:
+        """Whether `displace_for` would remove an item."""
+        return self._greedier_than(client) is not None
+
     def displace_for(self, client: str) -> T | None:
         """Remove the newest item of the client that uses most, so that `client` can wait.
 
         `None`: no client would still use more than `client` with one item more.
         """
-        if not self._waiting:
+        greediest = self._greedier_than(client)
+        if greediest is None:
             return None
-        greediest = max(self._waiting, key=self._use)
-        if self._use(greediest) <= self._use(client, more=1):
-            return None
-        items = self._waiting[greediest]
-        newest = next(reversed(items))
+        newest = next(reversed(self._waiting[greediest]))
         self.discard(greediest, newest)
         return newest
+
+    def _greedier_than(self, client: str) -> str | None:
+        """The waiting client that uses most, if it uses more than `client` with one item more."""
+        greediest = max(self._waiting, key=self._use, default=None)
+        if greediest is None or self._use(greediest) <= self._use(client, more=1):
+            return None
+        return greediest
 
     def _share(self, client: str) -> float:
         return self._running.get(client, 0) / self._weights.get(client, _WEIGHT)

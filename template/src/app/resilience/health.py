@@ -50,6 +50,11 @@ class Health:
         self._calls: deque[tuple[float, bool]] = deque(maxlen=_WINDOW_CALLS)
         self._probe_failed = False
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the circuit lets no call pass now."""
+        return self._state() == "open"
+
     def record(self, *, ok: bool) -> None:
         self._calls.append((self._clock(), ok))
         if ok:

@@ -14,9 +14,11 @@ from app.api.middleware.client_limits import RequestLimits
 from app.api.middleware.correlation import Correlation
 from app.api.middleware.error_boundary import ErrorBoundary
 from app.api.middleware.masking import Masking
+from app.api.middleware.shedding import NOTHING, Sheddable, Shedding
 from app.api.middleware.tracing import Tracing
 from app.api.openai.errors import OpenAIErrors
 from app.clients.keys import KeyRing
+from app.llm.overload import Overload
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import OFF
 
@@ -40,6 +42,8 @@ def stack(
     *,
     debug: bool,
     budget: ByteBudget,
+    overload: Overload,
+    sheddable: Sheddable = NOTHING,
     tracer: Tracer = OFF,
     access: Access = EVERYTHING,
 ) -> list[Middleware]:
@@ -53,6 +57,7 @@ def stack(
         Middleware(ErrorBoundary, debug=debug),
         *([_admin_pages(access)] if access.admin_port or not access.pages_on_main_port else []),
         *([Middleware(ClientAuth, keys=access.keys, metrics=metrics)] if access.keys else []),
+        Middleware(Shedding, overload=overload, paths=sheddable),
         *([Middleware(RequestLimits, metrics=metrics)] if access.has_accounts else []),
         Middleware(BodyLimit, budget=budget),
     ]
