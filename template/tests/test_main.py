@@ -64,19 +64,25 @@ class Process:
 
 
 @contextmanager
-def running(*arguments: str, source: Path = SOURCE, **variables: str) -> Iterator[Process]:
-    process = Process(_start(*arguments, source=source, **variables))
+def running(
+    *arguments: str, source: Path = SOURCE, program: str | None = None, **variables: str
+) -> Iterator[Process]:
+    """`python -m app`, or a `program` of Python in its place."""
+    process = Process(_start(*arguments, source=source, program=program, **variables))
     try:
         yield process
     finally:
         process.kill()
 
 
-def _start(*arguments: str, source: Path = SOURCE, **variables: str) -> subprocess.Popen[bytes]:
+def _start(
+    *arguments: str, source: Path = SOURCE, program: str | None = None, **variables: str
+) -> subprocess.Popen[bytes]:
+    run = ["-m", "app"] if program is None else ["-c", program]
     # Only the variables of `make coverage` have to reach the process.
     inherited = {k: v for k, v in os.environ.items() if k == "PATH" or k.startswith("COVERAGE_")}
     return subprocess.Popen(  # noqa: S603 - our own program
-        [sys.executable, "-m", "app", *arguments],
+        [sys.executable, *run, *arguments],
         env={**inherited, "PYTHONPATH": str(source), "PORT": "0", **variables},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

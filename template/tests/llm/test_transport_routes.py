@@ -27,8 +27,9 @@ def _names_that_hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The name server of `….hangs.test` does not answer."""
     known, ended = socket.getaddrinfo, Event()
 
-    def hang(host: str, *args: object, **more: object) -> object:
-        if host.endswith(".hangs.test"):
+    def hang(host: str | bytes, *args: object, **more: object) -> object:
+        name = host.decode() if isinstance(host, bytes) else host  # anyio gives bytes
+        if name.endswith(".hangs.test"):
             ended.wait(20)
         return known(host, *args, **more)  # type: ignore[arg-type]
 
@@ -37,7 +38,7 @@ def _names_that_hang(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     ended.set()
 
 
-@pytest.mark.usefixtures("_names_that_hang")
+@pytest.mark.usefixtures("_names_that_hang", "each_transport")
 async def test_names_that_hang_delay_no_other_provider() -> None:
     async with loopback(sends(WHOLE)) as server, open_connections(HTTPPolicy()) as connections:
         hanging = [
@@ -56,7 +57,7 @@ async def test_names_that_hang_delay_no_other_provider() -> None:
         await asyncio.gather(*calls, return_exceptions=True)
 
 
-@pytest.mark.usefixtures("_names_that_hang")
+@pytest.mark.usefixtures("_names_that_hang", "each_transport")
 async def test_a_name_that_hangs_is_a_timeout_before_anything_is_sent() -> None:
     async with open_connections(HTTPPolicy(connect_timeout_s=0.05)) as connections:
         http = connections.to("openai", "http://p.hangs.test", {}, lambda _: None)
