@@ -114,6 +114,10 @@ lock: $(TOOLS) in-place ## Write all locks again, of the tools and the service (
 	@sed -n 's/^\([a-z0-9-]*\)\(\[.*\]\)*==.*/\1/p' template/requirements-dev.txt | cat hooks/reserved_names.txt - \
 		| awk '!seen[$$0]++' >.cache/reserved_names.txt && cp .cache/reserved_names.txt hooks/reserved_names.txt
 
+.PHONY: key-rules
+key-rules: $(TOOLS) ## Write the rules for keys of the service from the locked catalog (ARGS=--check: only compare)
+	@$(BIN)/python -m tools.key_rules $(ARGS)
+
 define lock-requirements
 	@echo $(1)/requirements.txt $(1)/requirements-dev.txt
 	@cd $(1) && $(LOCK) $(call may-stay,$(1)/requirements-dev.txt) --output-file requirements.txt $(UPGRADE)

@@ -12,6 +12,7 @@ import pytest
 from tests.engines import REPOSITORY, git, run
 from tests.renders import Renders
 from tests.service import POETRY, generate
+from tests.test_secrets_hook import KEYS
 
 ELSEWHERE = {
     "UV_SYSTEM_PYTHON": "1",
@@ -207,6 +208,32 @@ def test_the_hook_has_each_service_of_a_repository_once(tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "services/one")
     done = shell(tmp_path, ".git/hooks/pre-commit")
     assert (done.returncode, done.stdout.splitlines()) == (0, checked[1:])
+
+
+@pytest.mark.parametrize("prefix", ["", "services/one/"])
+def test_without_its_environment_a_service_searches_commits_for_keys_only(
+    prefix: str, tmp_path: Path
+) -> None:
+    """As after `make clean`: the staged text counts, not that of the working tree."""
+    git(tmp_path, "init", "--quiet")
+    service = tmp_path / prefix
+    shutil.copytree(REPOSITORY / "template/scripts", service / "scripts")
+    shutil.copytree(REPOSITORY / "template/src", service / "src")
+    notes = service / "docs/my notes.md"
+    notes.parent.mkdir()
+    notes.write_text(KEYS["anthropic.py"])
+    git(tmp_path, "add", str(notes))
+    notes.write_text("The key is in .env.")
+    check = ("sh", f"{prefix}scripts/check_commit.sh", prefix)
+    done = shell(tmp_path, *check)
+    assert done.returncode == 1
+    assert f"{prefix}docs/my notes.md:1: anthropic-api-key: sk-a… (" in done.stdout
+    assert "was checked for keys only" in done.stderr
+
+    git(tmp_path, "add", str(notes))
+    done = shell(tmp_path, *check)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "make install" in done.stderr
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from app.telemetry.known_secrets import KNOWN, KnownSecrets, StreamedText, preview
-from app.telemetry.redaction import masked, masked_text
+from app.telemetry.known_secrets import KNOWN, KnownSecrets, StreamedText
+from app.telemetry.redaction import masked, masked_text, preview
 
 KEYS = {
     "without a form": "Zq8LmN2vXc4Rt7Yp",

@@ -33,6 +33,8 @@ SECRETS = {
     "password: with a digit": "password: canary2",
     "of Azure": "AccountName=x;AccountKey=canary==;EndpointSuffix=y",
     "libpq": "host=db user=app password=canary dbname=x",
+    "a private key": "-----BEGIN PRIVATE KEY-----canary+Canary/0123456789canary==-----END PRIVATE KEY-----",
+    "a private key without an end": "-----BEGIN RSA PRIVATE KEY-----canary+Canary/0123",
     "a known value around": "sk-***-canary-0123456789",
 }
 CLEAN = (
@@ -100,6 +102,10 @@ def test_the_mask_names_the_kind_of_secret() -> None:
         "hv",
         "AKIA",
         "@",
+        "-----BEGIN PRIVATE KEY-----",  # gitleaks:allow
+        "-----BEGIN ",
+        "ghp_",
+        "cohere=",
     ],
 )
 def test_it_takes_linear_time(piece: str) -> None:

@@ -18,7 +18,7 @@ from app.llm.types import (
     Usage,
 )
 from app.streaming.progress import StreamMeter
-from app.telemetry.known_secrets import preview
+from app.telemetry.redaction import preview
 
 PREVIEW_CHARS = 80
 

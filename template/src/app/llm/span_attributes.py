@@ -13,7 +13,7 @@ from app.llm.types import (
     Usage,
 )
 from app.telemetry import conventions as semconv
-from app.telemetry.known_secrets import preview
+from app.telemetry.redaction import preview
 from app.telemetry.tracing import Attributes
 
 

@@ -7,7 +7,7 @@ from app.llm.call_record import PREVIEW_CHARS
 from app.rag.searchable import Searchable
 from app.rag.types import ScoredChunk
 from app.telemetry import conventions as semconv
-from app.telemetry.known_secrets import preview
+from app.telemetry.redaction import preview
 from app.telemetry.tracing import Attributes, current, set_attributes, span_of
 
 # OpenTelemetry's conventions require a name for the searched collection. There is only one.

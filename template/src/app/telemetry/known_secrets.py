@@ -126,8 +126,3 @@ class StreamedText:
         """Return the text that was held back; it is not a secret."""
         held, self._held = self._held, ""
         return held
-
-
-def preview(text: str, chars: int) -> str:
-    """The beginning of a text, masked before it is cut, because half a key is not recognised."""
-    return KNOWN.hide(text[: chars + 1024])[:chars]

@@ -1,8 +1,11 @@
 """Mask secrets in a finished text: known secrets by value, and others by patterns of secrets.
 
 This is the second line of defence, after `SecretStr` and error messages in our own words. It
-handles a library that logs its headers, an exception that contains a connection string, and a
-provider that repeats the key it received.
+handles a library that logs its headers, an exception that contains a connection string, a provider
+that repeats the key it received, and a key that a user pasted into a prompt.
+
+The patterns here are for keys that are cut off, and for values of any form after a name such as
+`password=`. Keys of vendors are found by `key_rules`, in a text with a long word that is no id.
 
 Almost every line has no secret. So a line is first searched for a few short strings ("needles"),
 and a pattern runs only if a needle is found. Each pattern reads a line once, because no pattern can
@@ -12,16 +15,11 @@ begin in the middle of text that it has already read.
 import re
 from collections.abc import Iterable
 
+from app.telemetry.key_rules import ESCAPED, ID, LONG, WORDS, masked_keys
 from app.telemetry.known_secrets import KNOWN
 
-# A key begins where a word begins. In a finished line this can also be after a JSON escape, which
-# ends in a letter, or after a terminal's colour code, raw or escaped.
-_ESCAPED = (
-    rb"|(?<=\\[bfnrt])|(?<=\\u00[0-9a-f]{2})"
-    rb"|(?<=\x1b\[\dm)|(?<=\x1b\[\d\dm)|(?<=\\u001b\[\dm)|(?<=\\u001b\[\d\dm))"
-)
-_START = rb"(?:(?<![A-Za-z0-9])" + _ESCAPED
-_START_OF_RUN = rb"(?:(?<![\w-])" + _ESCAPED
+_START = rb"(?:(?<![A-Za-z0-9])" + ESCAPED
+_START_OF_RUN = rb"(?:(?<![\w-])" + ESCAPED
 _QUOTE = rb"\\*[\"']"
 _VALUE = rb"[^\s\"'\\&,;<>{}\x1b]+"
 
@@ -58,12 +56,16 @@ _MENTION = re.compile(
 _TOKEN_SIGN = re.compile(rb"token[=\"'\\]")
 _TOKEN = re.compile(
     rb"((?i:token)(?:" + _QUOTE + rb"\s*:\s*(?:b?" + _QUOTE + rb")?|=(?:" + _QUOTE + rb")?))"
-    rb"(?![\d.]+(?![\w.]))" + _VALUE
+    rb"(?![\d.]+(?![\w.]|:\w))" + _VALUE
 )
 # Headers, as text or as a pair in a printed list: `x-api-key: x`, `(b'x-api-key', b'x')`.
 _HEADER = re.compile(
     rb"((?i:x-api-key|x-goog-api-key|authorization)(?:" + _QUOTE + rb")?\s*[:,]\s*"
     rb"(?:b?" + _QUOTE + rb")?(?i:basic\s+|bearer\s+)?)" + _VALUE
+)
+# A private key in PEM, also as JSON or Python write its lines, and also without its end.
+_PEM = re.compile(
+    rb"(-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----)(?:[^-\"'<\\]|\\+[nrt]|-(?!----))+"
 )
 
 _AS_SPELLED: tuple[tuple[bytes, tuple[re.Pattern[bytes], ...]], ...] = (
@@ -74,6 +76,7 @@ _AS_SPELLED: tuple[tuple[bytes, tuple[re.Pattern[bytes], ...]], ...] = (
     (b"@", (_URL_PASSWORD,)),
     (b"earer", (_BEARER,)),
     (b"B", (_BASIC,)),
+    (b"-----B", (_PEM,)),
 )
 _NEEDLES_IN_ANY_CASE = (b"passw", b"pwd", b"secret", b"key", b"authorization")
 
@@ -89,6 +92,11 @@ def masked_text(text: str) -> str:
     return _without_patterns(line).decode()
 
 
+def preview(text: str, chars: int) -> str:
+    """The beginning of a text, masked before it is cut, because half a key is not recognised."""
+    return masked_text(text[: chars + 1024])[:chars]
+
+
 def _without_patterns(line: bytes) -> bytes:
     find = line.find  # `in` takes twice as long for bytes: it first tries a number
     for needle, patterns in _AS_SPELLED:
@@ -101,7 +109,15 @@ def _without_patterns(line: bytes) -> bytes:
         line = _TOKEN.sub(rb"\1***", line)
     for needle in _NEEDLES_IN_ANY_CASE:
         if find(needle) >= 0:
-            return _masked_by((_ASSIGNMENT, _MENTION, _HEADER), line)
+            line = _masked_by((_ASSIGNMENT, _MENTION, _HEADER), line)
+            break
+    words = line.translate(WORDS)
+    at = words.find(LONG)
+    while at >= 0:
+        word = ID.match(line, at)
+        if word is None:
+            return masked_keys(line)
+        at = words.find(LONG, word.end())
     return line
 
 

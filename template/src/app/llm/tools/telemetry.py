@@ -15,7 +15,7 @@ from app.llm.call_record import PREVIEW_CHARS
 from app.llm.tools.failures import Outcome, ToolCallError, ToolFailedError
 from app.llm.types import ToolCall
 from app.telemetry import conventions as semconv
-from app.telemetry.known_secrets import preview
+from app.telemetry.redaction import preview
 from app.telemetry.tracing import OFF, Attributes, current, set_attributes, span_of
 
 _log = structlog.get_logger(__name__)
