@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tests.service import Service
+from tests.service import Service, free_port
 
 _BLOCK = re.compile(r"^```(console|diff)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _PASSING = ("curl ", "make logs ")  # the log and a reload may be a moment late
@@ -59,9 +59,11 @@ def _line(shown: str) -> str:
 
 
 def with_ports(page: str, service: Service) -> str:
-    """The page as it is where the service and the mock API have other ports."""
+    """The page as it is where the service, the mock API and the debugger have other ports."""
     ours = page.replace("127.0.0.1:8000", f"127.0.0.1:{service.app_port}")
-    return ours.replace("127.0.0.1:9000", f"127.0.0.1:{service.mock_port}")
+    return ours.replace("127.0.0.1:9000", f"127.0.0.1:{service.mock_port}").replace(
+        "5678", str(free_port())
+    )
 
 
 def take(service: Service, step: Step | Change) -> None:
