@@ -14,7 +14,7 @@ TEMPLATE = REPOSITORY / "template"
 PIN = re.compile(r"^([a-z0-9.-]+)(?:\[.*\])?==([^\s;]+)", re.MULTILINE)
 FILES = {
     "requirements": {"requirements.mk"},
-    "poetry": {"poetry.mk", "poetry.sed", "poetry.sh", "versions.py", "poetry.lock", "poetry.toml", "requirements-poetry.txt"},
+    "poetry": {"poetry.mk", "poetry.sed", "poetry.sh", "poetry.sync.sh", "versions.py", "poetry.lock", "poetry.toml", "requirements-poetry.txt"},
     "uv": {"uv.mk", "first-uv-lock.sh", "versions.py"},
 }  # fmt: skip
 

@@ -57,11 +57,18 @@ def test_the_linters_accept_the_locks(service: Service) -> None:
     service.run("make", "lint", POETRY)
 
 
-def test_uvs_first_lock_names_the_versions_of_the_requirements_files(tmp_path: Path) -> None:
+def test_uvs_first_lock_names_the_versions_of_the_requirements_files_before_and_after_an_install(
+    tmp_path: Path,
+) -> None:
     service = generate(tmp_path / "made", lock="uv")
     assert "uv.lock is new: commit it" in service.run("make", "install")
     assert locked(service.path / "uv.lock") == pinned(TEMPLATE / "requirements-dev.txt")
     assert "constraints" not in (service.path / "uv.lock").read_text()
+    # After `make update ARGS="-d lock=uv"` the packages are installed, and there is no uv.lock.
+    (service.path / "uv.lock").unlink()
+    service.run("make", "lock")
+    assert service.run("git", "status", "--porcelain") == "?? uv.lock\n"
+    assert locked(service.path / "uv.lock") == pinned(TEMPLATE / "requirements-dev.txt")
 
 
 def test_uvs_lock_does_not_remember_how_old_a_release_had_to_be(tmp_path: Path) -> None:

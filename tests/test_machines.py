@@ -133,7 +133,56 @@ def test_a_step_that_succeeds_prints_nothing(lean_template: Path, tmp_path: Path
     script = lean_template / "template/scripts/step.sh"
     done = shell(tmp_path, "sh", str(script), "sh", "-c", "echo much; echo more >&2")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    assert list((tmp_path / ".venv").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_step_that_fails_prints_its_output_while_another_one_makes_the_environment(
+    lean_template: Path, tmp_path: Path
+) -> None:
+    script = lean_template / "template/scripts/step.sh"
+    making = "echo the reason; rm -rf .venv; mkdir .venv; exit 3"
+    done = shell(tmp_path, "sh", str(script), "sh", "-c", making)
+    assert done.returncode == 3
+    reason, *advice = done.stderr.splitlines()
+    assert reason == "the reason"
+    assert "'sh' failed (3), see above: nothing was marked as done" in advice[0]
+    assert max(map(len, advice)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("said", "lines"),
+    [
+        pytest.param(
+            "    | Unable to find installation candidates for pip (26.3)\n    | 1. Regenerate lockfile",
+            [
+                "make install: the package index has no file of pip (26.3) for Poetry,",
+                "which reads pages that pip and uv do not need. Use another index, or uv's lock:",
+                "  .venv/bin/uv tool run copier update --defaults --data lock=uv && make updated",
+            ],
+            id="index",
+        ),
+        pytest.param(
+            "No space left",
+            [
+                "No space left",
+                "make: './poetry' failed (1), see above: nothing was marked as done.",
+                "Fix it and run the same command again; 'make doctor' may know why",
+            ],
+            id="other",
+        ),
+    ],
+)
+def test_an_index_without_poetrys_pages_is_named_with_the_way_on(
+    template: Path, tmp_path: Path, said: str, lines: list[str]
+) -> None:
+    shutil.copytree(template / "template/scripts", tmp_path / "scripts")
+    (tmp_path / "said").write_text(f"{said}\n")
+    (tmp_path / "poetry").write_text("#!/bin/sh\ncat said\nexit 1\n")
+    (tmp_path / "poetry").chmod(0o755)
+    done = shell(tmp_path, "sh", "scripts/locks/poetry.sync.sh", "./poetry", "sync")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == lines
+    assert max(map(len, lines)) <= 80
 
 
 INSTALLED = "The Git hook checks each commit: "

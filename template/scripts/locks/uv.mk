@@ -10,6 +10,8 @@ define sync
 endef
 
 define relock
+	@# After `make update ARGS="-d lock=uv"`: the packages are installed already, so `sync` has not made the lock.
+	@[ -e uv.lock ] || sh scripts/locks/first-uv-lock.sh
 	$(BIN)/uv lock --quiet $(UPGRADE)
 	@# Once more, without the age: uv keeps locked versions, but must not store the minimum age in the lock.
 	@$(if $(UPGRADE),$(BIN)/uv lock --quiet)
