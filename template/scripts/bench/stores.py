@@ -84,7 +84,8 @@ def _vectors() -> Vectors:
     count = CHUNKS + QUESTIONS
     centres = random.standard_normal((CENTRES, DIMENSION), dtype=np.float32)
     noise = SPREAD * random.standard_normal((count, DIMENSION), dtype=np.float32)
-    return normalised(centres[random.integers(0, CENTRES, count)] + noise)
+    mixed: Vectors = (centres[random.integers(0, CENTRES, count)] + noise).astype(np.float32)
+    return normalised(mixed)
 
 
 def _nearest(vectors: Vectors) -> list[set[int]]:

@@ -1,7 +1,10 @@
 """The Redis of shared documents: the lease of the builder, an outage, a server without vector sets."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import TypeVar
 
 import fakeredis
 import pytest
@@ -9,16 +12,21 @@ from redis.exceptions import ConnectionError as RedisDownError
 from redis.exceptions import ResponseError
 
 from app.errors import DocumentsNotReadyError
+from app.rag.chunks import Chunk
 from app.rag.policy import DocumentsPolicy
 from app.rag.shared import library
+from app.rag.shared.build import Build
 from app.rag.shared.lease import Lease
 from app.rag.shared.library import SharedLibrary, StoreUnusableError, open_shared_library
 from app.rag.shared.store import DocumentStore
+from app.rag.types import EmbeddingSpace
 from app.redis.client import SharedRedis
 from app.testing import CapturedLogs
 from tests.rag.bag_of_words import BagOfWords
 from tests.rag.contract.processes import RedisStore
 from tests.rag.contract.test_contract import ids
+
+T = TypeVar("T")
 
 
 async def test_a_lease_has_an_end_is_renewed_and_excludes_others(
@@ -42,6 +50,39 @@ async def test_a_lease_has_an_end_is_renewed_and_excludes_others(
             while await client.pttl(lease.key) <= 30_000:  # noqa: ASYNC110 - in another task
                 await asyncio.sleep(0.001)
     assert not await client.exists(lease.key)
+
+
+class _Interrupted(SharedRedis):
+    """A Redis with a number of failed writes."""
+
+    failures = 0
+
+    async def write(self, ask: Callable[[], Awaitable[T]], *, otherwise: T) -> T:
+        self.failures -= 1
+        return otherwise if self.failures >= 0 else await super().write(ask, otherwise=otherwise)
+
+
+@pytest.mark.parametrize(
+    ("failures", "is_stored"),
+    [pytest.param(3, True, id="a short outage"), pytest.param(99, False, id="a long one")],
+)
+async def test_vectors_that_are_paid_for_wait_for_the_end_of_an_outage(
+    client: fakeredis.FakeAsyncRedis, *, failures: int, is_stored: bool
+) -> None:
+    waits: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    redis, cat = _Interrupted(client), Chunk("a.md/1", "cat")
+    redis.failures = failures
+    store = DocumentStore(redis)
+    space = EmbeddingSpace("words", 2)
+    build = Build(store, Lease(store), "token", space, number=1, sleep=sleep)
+    with nullcontext() if is_stored else pytest.raises(DocumentsNotReadyError):
+        await build.add([cat], [[1.0, 0.0]])
+    assert len(waits) == min(failures, 10)
+    assert await build.known([cat.key]) == ({cat.key} if is_stored else set())
 
 
 async def test_without_redis_a_question_is_refused_and_the_service_degraded(

@@ -4,8 +4,17 @@ Vectors of a build are added beside those that searches use. One script publishe
 builder still has the lease. Elements that are no longer used are removed afterwards.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from functools import partial
 from itertools import islice
 from typing import Any, TypeVar, cast
@@ -23,6 +32,8 @@ T = TypeVar("T")
 # 0.5 s: a call that times out begins an outage for all users of this Redis.
 _VECTORS_AT_ONCE = 4
 _KEYS_AT_ONCE = 500
+# An outage that begins with a call that took too long ends after three seconds, or six.
+_OUTAGE_S = 10
 # The processes of the version before may still search the space of the model before.
 _OTHER_SPACE_S = 3600
 # A list of ids that is never published expires; a search that has begun still finds its own.
@@ -67,9 +78,17 @@ class Build:
     """One generation of the index of one space, made by the holder of the lease."""
 
     def __init__(
-        self, store: DocumentStore, lease: Lease, token: str, space: EmbeddingSpace, number: int
+        self,
+        store: DocumentStore,
+        lease: Lease,
+        token: str,
+        space: EmbeddingSpace,
+        number: int,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.space = space
+        self._sleep = sleep
         self._store = store
         self._lease = lease
         self._token = token
@@ -126,7 +145,7 @@ class Build:
                         )
                     return await pipe.execute()
 
-            await self._store.write(ask)
+            await self._patiently(ask)
 
     async def publish(self, ids: Mapping[str, Sequence[str]], fingerprint: str) -> None:
         """Switch searches to this generation, and remove the elements that are not in `ids`.
@@ -149,6 +168,17 @@ class Build:
             )
         await self._remove_all_but(ids)
         await self._let_others_expire()
+
+    async def _patiently(self, ask: Callable[[], Awaitable[object]]) -> None:
+        """Write, also after a short outage: the vectors are paid for, and wait for their place."""
+        for _ in range(_OUTAGE_S):
+            try:
+                await self._store.write(ask)
+            except DocumentsNotReadyError:
+                await self._sleep(1)
+            else:
+                return
+        await self._store.write(ask)
 
     async def allow_model(self) -> None:
         """Raises `DocumentsNotReadyError` if the embedding model changed a short time ago."""

@@ -107,11 +107,13 @@ class SharedLibrary:
         self, question: str
     ) -> tuple[EmbeddingSpace, Sequence[float], Published | None]:
         """The question's space and vector, and the generation to search."""
-        for _ in range(_ATTEMPTS):
-            space, vector = await embedded(self._embed, question)
-            state, current = await self._index.published(space)
+        space, vector = await embedded(self._embed, question)
+        state, current = await self._index.published(space)
+        for _ in range(_ATTEMPTS - 1):
             if state is not None or current in {None, space}:
                 break
+            space, vector = await embedded(self._embed, question)
+            state, current = await self._index.published(space)
         if state is None:
             await self._built(space)
             state, current = await self._index.published(space)
