@@ -67,7 +67,9 @@ def test_a_schedule_scans_compares_prices_and_upgrades_and_does_nothing_else(
         "chaos",
         "upgrade",
         "merge-requests",
+        "faults",
     }
+    assert jobs["faults"]["script"] == ["make faults"]
     assert jobs["chaos"]["script"] == ["make chaos"]
     assert jobs["scan"]["script"] == ["make scan"]
     assert jobs["prices"]["script"] == ["make prices NEWEST=1 ARGS=--check"]
@@ -83,7 +85,7 @@ def test_each_chore_of_the_pipeline_is_one_of_the_makefile(
         target for each in jobs["upgrade"]["parallel"]["matrix"] for target in each["TARGET"]
     }
     assert targets == {
-        *{"install", "lint", "coverage", "test", "scan", "prices", "chaos", "build"},
+        *{"install", "lint", "coverage", "test", "scan", "prices", "chaos", "faults", "build"},
         *{"sbom", "upgrade", "update"},
     }
     run("make", "--dry-run", *targets, cwd=project)

@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import socket
 import struct
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -30,7 +31,14 @@ _DROP_SYN = (
     (0x06, 0, 0, 0),  # drop
     (0x06, 0, 0, 0xFFFFFFFF),  # let pass
 )
+# Linux. Packets begin with 64 hops, so a listener that wants 255 takes no new handshake.
+_LEAST_HOP_COUNT = {
+    socket.AF_INET: (socket.IPPROTO_IP, 21),  # IP_MINTTL
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 73),  # IPV6_MINHOPCOUNT
+}
+_MOST_HOPS = 255
 _SETTLE_S = 0.1
+_RETRANSMISSION_S = 0.5  # the kernel sends again after 0.2 s
 
 
 class Server(uvicorn.Server):
@@ -62,7 +70,19 @@ class Server(uvicorn.Server):
         if not self.force_exit and self._delay_s:
             await _accept_the_rest(sockets or [])
             self._close_listeners(sockets or [])
+            await self._take_every_hop_count()
         await super().shutdown(sockets)
+
+    async def _take_every_hop_count(self) -> None:
+        """Undo the least hop count of the listener for the connections that have inherited it since.
+
+        What they sent meanwhile is lost, and their clients send it again.
+        """
+        sockets = [
+            each.transport.get_extra_info("socket") for each in self.server_state.connections
+        ]
+        if any(list(map(_take_each_hop_count, sockets))):
+            await asyncio.sleep(_RETRANSMISSION_S)
 
     def _close_listeners(self, listeners: list[socket.socket]) -> None:
         """Close, after the connections that wait to be accepted since the loop last looked.
@@ -92,6 +112,7 @@ def _waiting_at(listener: socket.socket) -> Iterator[socket.socket]:
         while True:
             accepted, _ = listener.accept()
             accepted.settimeout(0)
+            _take_each_hop_count(accepted)
             yield accepted
 
 
@@ -111,4 +132,21 @@ def _drop_new_handshakes(listener: socket.socket) -> None:
     program = b"".join(struct.pack("HBBI", *step) for step in _DROP_SYN)
     kept = ctypes.create_string_buffer(program)  # the kernel reads it through this pointer
     described = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(kept))
-    listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
+    except PermissionError:  # hardened kernels want a capability for it
+        _set_least_hop_count(listener, _MOST_HOPS)
+
+
+def _set_least_hop_count(each: socket.socket, hops: int) -> None:
+    """Take only packets with so many hops left. For a listener these are first steps of handshakes."""
+    each.setsockopt(*_LEAST_HOP_COUNT[each.family], hops)
+
+
+def _take_each_hop_count(each: socket.socket) -> bool:
+    """Say whether the connection took only some."""
+    option = _LEAST_HOP_COUNT.get(each.family)
+    if option is None or sys.platform != "linux" or each.getsockopt(*option) != _MOST_HOPS:
+        return False
+    each.setsockopt(*option, 0)
+    return True

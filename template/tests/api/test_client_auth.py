@@ -205,3 +205,11 @@ async def test_a_key_that_expires_soon_is_logged_at_the_start(
         pass
     (line,) = logs.events("client.key_expires")
     assert (line["name"], line["on"]) == ("acme", "2020-01-31")
+
+
+@pytest.mark.parametrize(("length", "reason"), [(512, "unknown"), (513, "malformed")])
+async def test_a_key_that_is_too_long_is_not_hashed(
+    service: RunningService, logs: CapturedLogs, length: int, reason: str
+) -> None:
+    await service.http.post("/v1/chat", json=QUESTION, headers=bearer("k" * length))
+    assert [line["reason"] for line in logs.events("client.unauthorized")] == [reason]

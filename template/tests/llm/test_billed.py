@@ -32,7 +32,7 @@ from app.llm.prices import PriceList
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.types import ChatRequest, Message
+from app.llm.types import ChatRequest, Message, Receipt
 from app.resilience.hedge import HedgePolicy
 from app.resilience.retry import RetryPolicy
 from app.testing import CapturedLogs, CapturedMetrics, FakeChatModel
@@ -321,3 +321,12 @@ async def test_waits_between_attempts_are_not_the_providers_time() -> None:
     await model.complete(REQUEST)
     assert metrics.value("llm_request_duration_seconds_sum") < 0.05
     assert metrics.value("llm_call_duration_seconds_sum", end="ok") >= 0.05
+
+
+async def test_each_answer_and_each_failure_is_an_attempt() -> None:
+    model = stacked(FakeChatModel(ProviderUnavailableError("busy"), "Hi"), [Billed(PRICES)])
+    receipt = Receipt()
+    with pytest.raises(ProviderUnavailableError):
+        await model.complete(replace(REQUEST, receipt=receipt))
+    await model.complete(replace(REQUEST, receipt=receipt))
+    assert receipt.attempts == 2

@@ -8,7 +8,7 @@ import httpx2 as httpx
 import pytest
 
 from app.errors import MalformedAnswerError
-from app.llm.bodies import pieces_of, whole_body
+from app.llm.bodies import error_body, pieces_of, whole_body
 from app.llm.exchange import Exchange
 from app.llm.http import HTTPPolicy, open_connections
 
@@ -81,3 +81,12 @@ async def test_a_request_has_the_headers_that_httpx2_would_give_it() -> None:
     assert first.headers.raw == second.headers.raw == made.headers.raw
     assert first.content == made.content
     assert ping.headers.raw == httpx.Request("GET", ping.url, headers=own).headers.raw
+
+
+async def test_the_body_of_an_error_is_read_up_to_a_limit() -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 10_000
+
+    body = await error_body(httpx.Response(500, content=endless()), within_s=10)
+    assert len(body) < 100_000

@@ -61,6 +61,13 @@ async def test_another_request_is_another_question(
     assert not (await cached.complete(other)).cached
 
 
+async def test_a_fresh_request_is_a_new_call_and_its_answer_is_kept(model: FakeChatModel) -> None:
+    cached = stacked(model, [Cached(MemoryCache())])
+    await cached.complete(REQUEST)
+    assert (await cached.complete(replace(REQUEST, fresh=True))).content == "second"
+    assert (await cached.complete(REQUEST)).content == "second"
+
+
 async def test_another_provider_is_another_question() -> None:
     cache = MemoryCache()
     await stacked(FakeChatModel(name="one"), [Cached(cache)]).complete(REQUEST)

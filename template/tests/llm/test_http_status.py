@@ -134,6 +134,7 @@ async def test_the_pause_that_the_provider_asks_for_is_a_fact_of_the_error() -> 
         pytest.param("Wrong key: sk-proj-abc***XYZ.", "Wrong key: (key).", id="key"),
         pytest.param("Bearer abcdef is wrong", "(key) is wrong", id="bearer"),
         pytest.param("see https://x.test/keys?a=b now", "see (link) now", id="address"),
+        pytest.param("wrong password=hunter2", "wrong password=***", id="password"),
         pytest.param("x" * 5_000, "x" * 199 + "…", id="long"),
     ],
 )

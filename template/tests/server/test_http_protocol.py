@@ -253,3 +253,8 @@ async def test_a_client_that_reads_slowly_gets_its_whole_stream(logs: CapturedLo
                 await asyncio.sleep(0.005)
     assert received.count(b"event: delta") == 100
     assert not logs.events("http.slow_reader")
+
+
+def test_a_head_has_10_s_and_a_body_30_s_and_a_reader_30_s() -> None:
+    times_s = HTTPProtocol.head_timeout_s, HTTPProtocol.body_timeout_s, HTTPProtocol.send_timeout_s
+    assert times_s == (10, 30, 30)

@@ -3,16 +3,26 @@
 import asyncio
 import os
 import socket
-from collections.abc import AsyncIterator
+import sys
+from collections.abc import AsyncIterator, Callable
 
 import httpx2
 import pytest
 
+from app import http_server
 from app.testing import CapturedLogs, FakeChatModel
 from tests.running_service import QUESTION, service_with, serving
 from tests.server.sockets import PATIENCE_S, connected
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n"
+
+
+def drop_by_hop_count(listener: socket.socket) -> None:
+    http_server._set_least_hop_count(listener, 255)
+
+
+# The second one is for kernels that do not allow the first.
+DROPS = {"filter": http_server._drop_new_handshakes, "hop count": drop_by_hop_count}
 
 
 @pytest.fixture
@@ -81,9 +91,24 @@ async def test_a_request_that_waits_in_the_kernel_at_the_stop_is_answered(
         late[0].close()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="an option of Linux")
+def test_a_listener_that_wants_more_hops_than_packets_have_takes_no_handshake() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        drop_by_hop_count(listener)
+        with pytest.raises(TimeoutError):
+            socket.create_connection(listener.getsockname(), timeout=0.2)
+        assert http_server._take_each_hop_count(listener)
+        assert not http_server._take_each_hop_count(listener)
+        socket.create_connection(listener.getsockname(), timeout=5).close()
+
+
 @pytest.mark.slow
-async def test_no_request_is_lost_while_the_listener_closes() -> None:
+@pytest.mark.parametrize("drop", DROPS.values(), ids=DROPS)
+async def test_no_request_is_lost_while_the_listener_closes(
+    drop: Callable[[socket.socket], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A connection with a complete handshake is answered; a later one is refused, never reset."""
+    monkeypatch.setattr(http_server, "_drop_new_handshakes", drop)
     for _ in range(5):
         outcomes: set[str] = set()
         async with serving(service_with(FakeChatModel()), delay_s=0.2) as (server, url):

@@ -5,7 +5,12 @@ from functools import partial
 
 import pytest
 
-from app.errors import ProviderTimeoutError, RateLimitError, UnsupportedRequestError
+from app.errors import (
+    OverloadedError,
+    ProviderTimeoutError,
+    RateLimitError,
+    UnsupportedRequestError,
+)
 from app.llm.guards.billed import Billed
 from app.llm.guards.guard import stacked
 from app.llm.guards.instrumented import Instrumented
@@ -215,6 +220,14 @@ async def test_an_unsupported_request_is_not_a_failure(
         await observed(metrics, UnsupportedRequestError("no embeddings")).complete(REQUEST)
     assert logs.events("llm.call")[0]["level"] == "info"
     assert metrics.recent_llm.statistics() == {}
+
+
+async def test_a_shed_call_has_no_line_of_its_own(
+    metrics: CapturedMetrics, logs: CapturedLogs
+) -> None:
+    with pytest.raises(OverloadedError):
+        await observed(metrics, OverloadedError("full")).complete(REQUEST)
+    assert logs.events("llm.call") == []
 
 
 async def test_the_summary_is_about_the_provider(metrics: CapturedMetrics) -> None:
