@@ -71,12 +71,16 @@ class Pledge(_Part):
 
 
 class Incident(_Part):
-    """`settings` has the names of environment variables; `answer_s` is the time of a good answer."""
+    """`settings` has the names of environment variables; `answer_s` is the time of a good answer.
+
+    A client that has no whole answer after `patience_s` disconnects.
+    """
 
     title: str
     guard: str
     settings: dict[str, str | int | float] = {}
     answer_s: Seconds = 0.5
+    patience_s: Seconds = 60
     load: Annotated[list[Load], Field(min_length=1)]
     events: list[Event] = []
     pledges: Annotated[list[Pledge], Field(min_length=1)]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import httpx2
 import orjson
@@ -17,9 +18,6 @@ from scripts.lab.incident import Event, Incident, Load, Pledge
 from scripts.lab.measures import MEASURES, window
 from scripts.lab.recording import Asked, Recording
 from scripts.lab.stack import Lab, key_of, running
-
-# A client that has no whole answer by then disconnects.
-_PATIENCE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +31,13 @@ class Verdict:
 
 
 def play(incident: Incident) -> Recording:
-    """The jitter is the same each time, so an incident always ends in the same way."""
+    recording, lines = play_logged(incident)
+    recording.events = dict(Counter(line["event"] for line in lines))
+    return recording
+
+
+def play_logged(incident: Incident) -> tuple[Recording, list[dict[str, Any]]]:
+    """The play, and the lines of the log. The jitter is the same each time, and so is the end."""
     state = random.getstate()
     random.seed(incident.title)
     try:
@@ -41,8 +45,7 @@ def play(incident: Incident) -> Recording:
             recording = clock.run(lambda: _play(incident))
     finally:
         random.setstate(state)
-    recording.events = dict(Counter(line["event"] for line in logs.lines))
-    return recording
+    return recording, logs.lines
 
 
 def verdicts(incident: Incident, recording: Recording) -> list[Verdict]:
@@ -67,7 +70,7 @@ async def perform(lab: Lab, incident: Incident) -> None:
         for event in incident.events:
             group.create_task(_happen(lab, incident, event))
         for load in incident.load:
-            group.create_task(_send_all(lab, load))
+            group.create_task(_send_all(lab, load, incident.patience_s))
     lab.recording.asked.sort(key=lambda each: each.sent_s)
 
 
@@ -86,15 +89,15 @@ async def set_faults(lab: Lab, incident: Incident, faults: list[Fault]) -> None:
     (await lab.control.put("/_mock/faults", json=body)).raise_for_status()
 
 
-async def _send_all(lab: Lab, load: Load) -> None:
+async def _send_all(lab: Lab, load: Load, patience_s: float) -> None:
     await asyncio.sleep(load.from_s)
     async with asyncio.TaskGroup() as group:
         for number in range(round(load.per_second * load.for_s)):
-            group.create_task(_ask(lab, load, number))
+            group.create_task(_ask(lab, load, number, patience_s))
             await asyncio.sleep(1 / load.per_second)
 
 
-async def _ask(lab: Lab, load: Load, number: int) -> None:
+async def _ask(lab: Lab, load: Load, number: int, patience_s: float) -> None:
     asked = Asked(load.client or "", lab.elapsed_s)
     lab.recording.asked.append(asked)
     question = "the same" if load.is_same_question else f"{load.client} {number}"
@@ -102,7 +105,7 @@ async def _ask(lab: Lab, load: Load, number: int) -> None:
     headers = {"Authorization": f"Bearer {key_of(load.client)}"} if load.client else {}
     with suppress(httpx2.TransportError, TimeoutError):
         async with (
-            asyncio.timeout(_PATIENCE_S),
+            asyncio.timeout(patience_s),
             lab.client.stream("POST", "/v1/chat", json=body, headers=headers) as answer,
         ):
             asked.status = answer.status_code

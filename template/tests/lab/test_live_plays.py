@@ -105,10 +105,9 @@ async def test_a_request_of_your_own_is_shown_between_plays(running: Running) ->
         answer = await client.post(f"{running.service}/v1/chat", json=body)
         assert (answer.status_code, answer.headers["x-request-id"]) == (200, "yours-001")
         async with client.stream("GET", f"{running.lab}/events") as stream:
-            async for line in stream.aiter_lines():
-                if '"kind":"attempt_end"' in line:
-                    break
-    assert '"id":"yours-001"' in line
+            lines = stream.aiter_lines()
+            attempt = await anext(line async for line in lines if '"kind":"attempt_end"' in line)
+    assert '"id":"yours-001"' in attempt
 
 
 def test_ctrl_c_ends_the_lab_in_the_middle_of_a_play_and_frees_its_ports(running: Running) -> None:

@@ -145,7 +145,7 @@ async def test_fields_that_are_decided_as_it_happens_are_in_the_catalogue(
             async for event in super().stream(request):
                 yield event
 
-    fake = Thorough("Hello!", ["a", RateLimitError("busy", status=429)])
+    fake = Thorough("Hello!", ["a", RateLimitError("busy", status=429, retry_after_s=2)])
     model = stacked(fake, [Instrumented(Metrics(), previews=True), Billed()])
     await model.complete(request)
     await model.embed(EmbeddingRequest(("text",)))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from app.errors import LLMError
-from app.llm.exchange import support_fields
+from app.llm.exchange import failure_fields, support_fields
 from app.llm.opened_stream import Answer, Observer
 from app.llm.types import (
     ChatRequest,
@@ -123,6 +123,9 @@ class CallRecord(Observer):
         if isinstance(self.error, LLMError):
             fields["error"] = self.error.message
             fields["status"] = self.error.status
+            fields.update(failure_fields(self.error))
+            if self._meter is not None and self._meter.chunks:
+                fields["text_chunks"] = self._meter.chunks
         return fields
 
     def _add_costs(self, fields: dict[str, object]) -> None:

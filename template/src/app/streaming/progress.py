@@ -41,7 +41,7 @@ class StreamMeter:
     ) -> None:
         self.first_s: float | None = None
         self.elapsed_s = 0.0
-        self._chunks = 0
+        self.chunks = 0
         self._characters = 0
         self._tell = tell
         self._clock = clock
@@ -51,7 +51,7 @@ class StreamMeter:
         """Count a chunk, unless it is empty."""
         if not characters:
             return
-        self._chunks += 1
+        self.chunks += 1
         self._characters += characters
         self.elapsed_s = self._clock() - self._started
         if self.first_s is None:
@@ -62,7 +62,7 @@ class StreamMeter:
     def _report(self, tell: ProgressCallback) -> None:
         """A callback that fails is logged and not called again: it must not break the stream."""
         try:
-            tell(StreamProgress(self._chunks, self._characters, self.elapsed_s, self.first_s))
+            tell(StreamProgress(self.chunks, self._characters, self.elapsed_s, self.first_s))
         except Exception as error:  # noqa: BLE001 - foreign code that only watches
             self._tell = None
             _log.warning("stream.progress_failed", error=type(error).__name__)

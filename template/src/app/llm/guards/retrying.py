@@ -6,7 +6,7 @@ import structlog
 
 from app.errors import LimitReachedError, LLMError, OverloadedError, ProviderTimeoutError
 from app.llm.attempt_errors import is_worth_another_try
-from app.llm.exchange import support_fields
+from app.llm.exchange import failure_fields
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.guards.guard import Call, Guard, R, T
 from app.resilience.retry import DeadlineExceededError, Retry, RetryPolicy
@@ -76,5 +76,5 @@ class Retrying(Guard):
             "attempt": attempt,
             "error": type(error).__name__,
             "status": error.status,
-            **support_fields(error),
+            **failure_fields(error),
         }
