@@ -11,9 +11,10 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import FrameType
+from typing import cast
 
 import structlog
 import uvicorn
@@ -100,10 +101,10 @@ class Server(uvicorn.Server):
             task.add_done_callback(self._late.discard)
 
     def _new_protocol(self) -> asyncio.Protocol:
-        protocol: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+        protocol = cast("Callable[..., asyncio.Protocol]", self.config.http_protocol_class)
+        return protocol(
             config=self.config, server_state=self.server_state, app_state=self.lifespan.state
         )
-        return protocol
 
 
 def _waiting_at(listener: socket.socket) -> Iterator[socket.socket]:
