@@ -104,7 +104,6 @@ async def test_a_request_of_your_own_is_shown_between_plays(running: Running) ->
     async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
         answer = await client.post(f"{running.service}/v1/chat", json=body)
         assert (answer.status_code, answer.headers["x-request-id"]) == (200, "yours-001")
-        line = ""
         async with client.stream("GET", f"{running.lab}/events") as stream:
             lines = stream.aiter_lines()
             attempt = await anext(line async for line in lines if '"kind":"attempt_end"' in line)
