@@ -17,7 +17,7 @@ from app.rag.types import EmbeddingSpace
 from app.testing import CapturedLogs
 from tests.rag.bag_of_words import WORDS, BagOfWords
 from tests.rag.contract.processes import RedisStore
-from tests.rag.contract.test_contract import ALL, ids, settled
+from tests.rag.contract.test_stores import ALL, ids, settled
 
 
 @asynccontextmanager

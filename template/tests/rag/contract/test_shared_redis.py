@@ -24,7 +24,7 @@ from app.redis.client import SharedRedis
 from app.testing import CapturedLogs
 from tests.rag.bag_of_words import BagOfWords
 from tests.rag.contract.processes import RedisStore
-from tests.rag.contract.test_contract import ids
+from tests.rag.contract.test_stores import ids
 
 T = TypeVar("T")
 
