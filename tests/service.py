@@ -135,7 +135,10 @@ class Service:
             time.sleep(0.05)
 
     def edit_a_route(self, word: str) -> float:
-        """Make `/healthz` answer at a new path, and return the seconds until it is served."""
+        """Make `/healthz` answer at a new path, and return the seconds until it is served.
+
+        The earlier version is served again at the end: what follows would meet its reload.
+        """
         route = self.path / "src/app/api/health.py"
         source = route.read_text()
         assert '"/healthz"' in source
@@ -146,6 +149,7 @@ class Service:
             time.sleep(0.01)
         elapsed = time.monotonic() - saved
         route.write_text(source)
+        wait_until(lambda: self.status_of("/healthz") == 200)
         return elapsed
 
 
