@@ -67,11 +67,15 @@ def parsed(arguments: Sequence[str] | None) -> Namespace:
 
 
 async def _until_signal(attacks: AsyncIterator[bool]) -> int:
-    """Run the rows; SIGTERM ends them like Ctrl-C, so that their containers are removed."""
+    """Run the rows; SIGINT and SIGTERM end them, and their containers are removed.
+
+    Also where a shell has started the command in the background, with SIGINT ignored.
+    """
     task = asyncio.current_task()
     if task is not None:
         with suppress(NotImplementedError):  # Windows
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            for number in (signal.SIGINT, signal.SIGTERM):
+                asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return 0 if all([is_kept async for is_kept in attacks]) else 1
 
 
