@@ -1,29 +1,18 @@
 """A debugger at a generated service, as an editor attaches it. The client is the service's own."""
 
-import importlib.util
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from tests.engines import REPOSITORY
 from tests.service import Service
+from tests.service_modules import service_module
 
 ROUTE = ("src/app/features/chat/router.py", "question = await body.to_request(tenant)")
 TEST = ("tests/test_env_example.py", "defaults = Settings()")
 
 
-def _client() -> Any:
-    path = REPOSITORY / "template/tests/debug_client.py"
-    spec = importlib.util.spec_from_file_location("debug_client", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-Debugger = _client().Debugger
+Debugger = service_module("debug_client").Debugger
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """AGENTS.md and CONTRIBUTING.md of this repository name only commands, paths and names that exist."""
 
-import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.engines import REPOSITORY, git
+from tests.service_modules import service_module
 
 GUIDES = {name: (REPOSITORY / name).read_text() for name in ("AGENTS.md", "CONTRIBUTING.md")}
 MAX_LINES_OF_AGENTS = 80
@@ -19,13 +19,7 @@ each_guide = pytest.mark.parametrize("text", GUIDES.values(), ids=GUIDES)
 @pytest.fixture(scope="module")
 def guides() -> Any:
     """The checks that the service has for its own guides."""
-    path = REPOSITORY / "template/tests/guides.py"
-    spec = importlib.util.spec_from_file_location("guides", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return service_module("guides")
 
 
 @each_guide

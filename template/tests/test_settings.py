@@ -1,13 +1,11 @@
-import sys
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from app.configuration.names import variables
-from app.configuration.refusal import EX_CONFIG
 from app.settings import Settings, load
-from tests.client_keys import CLIENT_KEYS
+from tests.refused_settings import refusal
 
 KEY = "sk-canary-0123456789abcdef"
 
@@ -111,15 +109,6 @@ BAD = {
 ANY_TEXT = "Any text, with 3 spaces"
 
 
-def refusal(capsys: pytest.CaptureFixture[str]) -> list[str]:
-    """Load the settings, expect a refusal, and return what it names."""
-    with pytest.raises(SystemExit) as end:
-        load()
-    assert end.value.code == EX_CONFIG
-    lines = capsys.readouterr().err.splitlines()
-    return [line.partition(":")[0].strip() for line in lines if line.startswith("  ")]
-
-
 def is_any_text(settings: type[Settings], name: str) -> bool:
     """Whether the setting accepts `ANY_TEXT`, the value of its variable."""
     try:
@@ -129,28 +118,6 @@ def is_any_text(settings: type[Settings], name: str) -> bool:
     for part in variables(settings)[name]:
         found = getattr(found, part)
     return found == ANY_TEXT
-
-
-@pytest.mark.parametrize(
-    "values",
-    [
-        pytest.param({}, id="without-redis"),
-        pytest.param({"REDIS_URL": "redis://r", "ADMIN_PORT": "7999"}, id="port-among-them"),
-        pytest.param({"REDIS_URL": "redis://r", "ADMIN_PORT": "65535"}, id="above-the-last-port"),
-    ],
-)
-def test_workers_that_cannot_share_limits_or_have_no_port_each_are_refused(
-    values: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for name, value in {"WORKERS": "2", **values}.items():
-        monkeypatch.setenv(name, value)
-    assert refusal(capsys) == ["WORKERS"]
-
-
-def test_workers_with_redis_and_a_port_each_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"WORKERS": "2", "REDIS_URL": "redis://r", "ADMIN_PORT": "65534"}.items():
-        monkeypatch.setenv(name, value)
-    assert load().workers == 2
 
 
 def test_a_limit_of_tokens_that_no_call_fits_into_is_refused(
@@ -365,89 +332,3 @@ def test_other_programs_variables_are_left_alone(
     defaults = Settings()
     monkeypatch.setenv(name, "{}")
     assert load() == defaults
-
-
-def test_a_debugger_has_a_port_of_its_own(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("DEBUG_PORT", "8000")
-    assert refusal(capsys) == ["DEBUG_PORT"]
-
-
-def test_a_debugger_attaches_to_one_process(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1")
-    monkeypatch.setenv("WORKERS", "2")
-    load()
-    monkeypatch.setenv("DEBUG_PORT", "5678")
-    assert refusal(capsys) == ["WORKERS"]
-
-
-def test_without_debugpy_a_debugger_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """The production image has none, and starts in dev if APP_ENV is not set."""
-    monkeypatch.setenv("DEBUG_PORT", "5678")
-    assert load().debug_port == 5678
-    monkeypatch.setitem(sys.modules, "debugpy", None)
-    assert refusal(capsys) == ["DEBUG_PORT"]
-
-
-class TestInProd:
-    @pytest.fixture(autouse=True)
-    def _prod(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("APP_ENV", "prod")
-        monkeypatch.setenv("LLM_PROVIDERS", "openai")
-        monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        monkeypatch.setenv("OPENAI_BASE_URL", "https://api.openai.com/v1")
-        monkeypatch.setenv("CLIENT_KEYS", CLIENT_KEYS)
-
-    def test_a_real_provider_with_a_key_is_enough(self) -> None:
-        assert load().app_env == "prod"
-
-    @pytest.mark.parametrize(
-        ("name", "value"),
-        [
-            ("DEBUG_MODE", "true"),
-            ("OPENAI_API_KEY", ""),
-            ("OPENAI_API_KEY", "  "),
-            ("OPENAI_BASE_URL", ""),
-            ("OPENAI_BASE_URL", "http://localhost:9000/v1"),
-            ("OPENAI_BASE_URL", "http://mock-api:9000/v1"),
-            ("CLIENT_KEYS", ""),
-        ],
-    )
-    def test_prod_refuses_settings_for_development(
-        self,
-        name: str,
-        value: str,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        monkeypatch.setenv(name, value)
-        assert refusal(capsys) == [name]
-
-    @pytest.mark.parametrize("app_env", ["staging", "prod"])
-    def test_a_debugger_is_for_dev(
-        self, app_env: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setenv("APP_ENV", app_env)
-        monkeypatch.setenv("DEBUG_PORT", "5678")
-        assert refusal(capsys) == ["DEBUG_PORT"]
-
-    def test_a_gateway_beside_the_service_is_not_the_mock(
-        self, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:4000/v1")
-        assert load().openai.base_url == "http://127.0.0.1:4000/v1"
-
-    def test_the_message_names_the_next_step(
-        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
-        monkeypatch.setenv("LLM_PROVIDERS", "anthropic")
-        with pytest.raises(SystemExit):
-            load()
-        message = capsys.readouterr().err
-        assert "https://api.anthropic.com" in message
-        assert "leave anthropic out of LLM_PROVIDERS" in message

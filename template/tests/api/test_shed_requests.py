@@ -18,6 +18,16 @@ CHAT = "/v1/chat"
 LARGE = {"messages": [{"role": "user", "content": "x" * 99_000} for _ in range(18)]}
 
 
+each_way = pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param(CHAT, {}, id="whole"),
+        pytest.param(CHAT, {"stream": True}, id="streamed"),
+        pytest.param("/openai/v1/chat/completions", {"model": "auto"}, id="openai"),
+    ],
+)
+
+
 class Full(httpx2.AsyncBaseTransport):
     """The mock API behind a pool that has no free connection for the first call."""
 
@@ -60,14 +70,7 @@ async def service(
         yield client
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        pytest.param(CHAT, {}, id="whole"),
-        pytest.param(CHAT, {"stream": True}, id="streamed"),
-        pytest.param("/openai/v1/chat/completions", {"model": "auto"}, id="openai"),
-    ],
-)
+@each_way
 async def test_a_request_that_finds_no_connection_does_not_count(
     path: str, body: dict[str, object]
 ) -> None:
@@ -79,14 +82,7 @@ async def test_a_request_that_finds_no_connection_does_not_count(
     assert left == ['"requests";r=2', '"requests";r=1', '"requests";r=0']
 
 
-@pytest.mark.parametrize(
-    ("path", "body"),
-    [
-        pytest.param(CHAT, {}, id="whole"),
-        pytest.param(CHAT, {"stream": True}, id="streamed"),
-        pytest.param("/openai/v1/chat/completions", {"model": "auto"}, id="openai"),
-    ],
-)
+@each_way
 async def test_a_request_that_finds_the_limit_of_the_provider_reached_does_not_count(
     path: str, body: dict[str, object]
 ) -> None:
