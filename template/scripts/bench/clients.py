@@ -22,8 +22,8 @@ from app.clients.keys import ClientKey, KeyRing
 from app.clients.ledger import LocalLedger
 from app.clients.policy import NO_LIMITS, ClientLimits
 from app.llm.estimates import Estimator
-from app.llm.guards.billed import Billed
 from app.llm.guards.guard import Guard, stacked
+from app.llm.guards.instrumented import Billed
 from app.llm.prices import PriceList
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.spending import Charged, Reserved

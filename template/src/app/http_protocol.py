@@ -19,10 +19,11 @@ from uvicorn.protocols.http.httptools_impl import (
 )
 
 from app.api.middleware.access_log import PROBES
+from app.api.middleware.correlation import accept_or_make
 from app.api.problems import http_problem
 from app.connections import STOPPING, SharedState
 from app.send_deadline import SendDeadline
-from app.telemetry.correlation import accept_or_make, request_id
+from app.telemetry.correlation import request_id
 from app.telemetry.sampler import Sampler
 
 _log = structlog.get_logger(__name__)

@@ -36,17 +36,15 @@ from app.errors import ProviderConnectionError
 from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.estimates import Estimator
 from app.llm.fallback import Fallback
-from app.llm.guards.billed import Billed
 from app.llm.guards.cached import Cached
 from app.llm.guards.circuit_breaking import CircuitBreaking
 from app.llm.guards.deduplicated import Deduplicated
-from app.llm.guards.guard import Guard, stacked
+from app.llm.guards.guard import Guard, WithDefaults, stacked
 from app.llm.guards.hedged import Hedged
-from app.llm.guards.instrumented import Instrumented
+from app.llm.guards.instrumented import Billed, Instrumented
 from app.llm.guards.rate_limited import RateLimited
 from app.llm.guards.retrying import Retrying
 from app.llm.guards.traced import Traced, TracedAttempts
-from app.llm.guards.with_defaults import WithDefaults
 from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model, Provider
 from app.llm.pools import Gate

@@ -4,7 +4,7 @@ import orjson
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.middleware.error_boundary import ErrorBoundary
+from app.api.middleware.access_log import ErrorBoundary
 from app.testing import CapturedLogs, FakeChatModel
 from tests.running_service import RunningService, opened
 

@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator
 from pydantic import BaseModel, ValidationError
 
 from app.api.openai.wire import ChatCompletionIn, EmbeddingsIn
-from app.features.chat.bodies import ChatBody
+from app.features.chat.router import ChatBody
 
 USER = {"role": "user", "content": "Hi"}
 CALL = {"id": "1", "name": "clock", "arguments": "{}"}

@@ -11,7 +11,7 @@ import pytest
 from app.clients import ledger
 from app.clients.ledger import Standing
 from app.errors import AuthenticationError, LLMError, MalformedAnswerError
-from app.features.chat.events import ERROR
+from app.features.chat.router import ERROR
 from app.llm.fallback import Fallback
 from app.llm.guards import deduplicated, retrying
 from app.llm.pace import Pace

@@ -21,10 +21,9 @@ from app.errors import (
     StreamInterruptedError,
     UnsupportedRequestError,
 )
-from app.llm.guards.billed import Billed
 from app.llm.guards.guard import stacked
 from app.llm.guards.hedged import Hedged
-from app.llm.guards.instrumented import Instrumented
+from app.llm.guards.instrumented import Billed, Instrumented
 from app.llm.guards.retrying import Retrying
 from app.llm.http import Connections, HTTPPolicy, open_connections
 from app.llm.model import Model

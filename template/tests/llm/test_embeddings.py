@@ -12,8 +12,7 @@ import pytest
 
 from app.errors import MalformedAnswerError, RateLimitError, UnsupportedRequestError
 from app.llm.fallback import Fallback
-from app.llm.guards.guard import stacked
-from app.llm.guards.with_defaults import WithDefaults
+from app.llm.guards.guard import WithDefaults, stacked
 from app.llm.http import HTTPPolicy, open_connections
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI

@@ -8,6 +8,7 @@ import pytest
 from app.errors import MalformedAnswerError
 from app.llm.providers.anthropic import convert as anthropic
 from app.llm.providers.openai import convert as openai
+from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.streamed import StreamedAnswer
 from app.llm.types import FinishReason, LLMResponse, ToolCall
 from app.streaming.sse import ServerSentEvent
@@ -287,7 +288,7 @@ def streamed(answer: StreamedAnswer, events: list[Event]) -> LLMResponse | None:
 @pytest.mark.parametrize("kind", OPENAI_KINDS.values(), ids=list(OPENAI_KINDS))
 def test_openai_answers_each_kind_whole_and_streamed(kind: Kind) -> None:
     whole = openai.read_answer(json.dumps(kind.whole).encode(), model="asked")
-    pieces = streamed(openai.StreamedCompletion(), kind.events)
+    pieces = streamed(StreamedCompletion(), kind.events)
     kind.says(whole)
     kind.says(pieces)
     assert alike(pieces) == alike(whole)
@@ -304,7 +305,7 @@ def test_anthropic_answers_each_kind_whole_and_streamed(kind: Kind) -> None:
 
 def test_a_stream_that_ends_without_any_choice_is_malformed() -> None:
     with pytest.raises(MalformedAnswerError, match="choices: is empty"):
-        streamed(openai.StreamedCompletion(), [OPENAI_USAGE_CHUNK, OPENAI_DONE])
+        streamed(StreamedCompletion(), [OPENAI_USAGE_CHUNK, OPENAI_DONE])
 
 
 def test_tool_calls_are_in_the_answer_only_where_there_are_some() -> None:

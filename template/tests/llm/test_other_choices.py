@@ -4,7 +4,8 @@ import orjson
 import pytest
 
 from app.llm.providers.boundary import parsed, validated
-from app.llm.providers.openai.convert import StreamedCompletion, response_from_wire
+from app.llm.providers.openai.convert import response_from_wire
+from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.openai.wire import COMPLETION
 from app.streaming.sse import ServerSentEvent
 

@@ -5,8 +5,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from app.cache import MemoryCache
 from app.llm.guards.cached import Cached
-from app.llm.guards.guard import stacked
-from app.llm.guards.with_defaults import WithDefaults
+from app.llm.guards.guard import WithDefaults, stacked
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import AnswerSchema, ChatRequest, Receipt
 from app.testing import FakeChatModel

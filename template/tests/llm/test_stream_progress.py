@@ -5,7 +5,7 @@ import json
 import pytest
 
 from app.llm.providers.anthropic.convert import StreamedMessage
-from app.llm.providers.openai.convert import StreamedCompletion
+from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.streamed import StreamedAnswer
 from app.streaming.sse import ServerSentEvent
 from tests.llm.samples import ANTHROPIC_START, OPENAI_USAGE_CHUNK, JSONObject, openai_delta

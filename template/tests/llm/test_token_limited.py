@@ -11,8 +11,8 @@ from app.errors import (
     TokenLimitError,
 )
 from app.llm.estimates import Estimator
-from app.llm.guards.billed import Billed
 from app.llm.guards.guard import stacked
+from app.llm.guards.instrumented import Billed
 from app.llm.model import Model
 from app.llm.prices import NO_PRICES
 from app.llm.providers.policy import ProviderPolicy

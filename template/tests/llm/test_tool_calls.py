@@ -7,7 +7,8 @@ import pytest
 
 from app.errors import MalformedAnswerError
 from app.llm.providers.anthropic.convert import StreamedMessage
-from app.llm.providers.openai.convert import StreamedCompletion, read_answer
+from app.llm.providers.openai.convert import read_answer
+from app.llm.providers.openai.streaming import StreamedCompletion
 from tests.llm.samples import (
     ANTHROPIC_STOP,
     OPENAI_DONE,

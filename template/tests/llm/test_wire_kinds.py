@@ -19,6 +19,7 @@ from app.llm.providers.anthropic import wire as anthropic_wire
 from app.llm.providers.openai import convert as openai
 from app.llm.providers.openai import embeddings
 from app.llm.providers.openai import wire as openai_wire
+from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.streamed import StreamedAnswer
 from app.llm.types import LLMResponse
 from app.streaming.sse import ServerSentEvent
@@ -280,9 +281,9 @@ OPENAI_CASES = [
     Case("refusal", openai_wire.Completion, REFUSAL, openai_whole),
     Case("old call", openai_wire.Completion, OLD_CALL, openai_whole),
     Case("embeddings", openai_wire.EmbeddingList, VECTORS, embedded),
-    *events_of("chunk", openai_wire.Chunk, openai.StreamedCompletion, OPENAI_EVENTS),
-    *events_of("whole", openai_wire.Chunk, openai.StreamedCompletion, OPENAI_WHOLE_IN_STREAM),
-    *events_of("old", openai_wire.Chunk, openai.StreamedCompletion, OPENAI_OLD_IN_STREAM),
+    *events_of("chunk", openai_wire.Chunk, StreamedCompletion, OPENAI_EVENTS),
+    *events_of("whole", openai_wire.Chunk, StreamedCompletion, OPENAI_WHOLE_IN_STREAM),
+    *events_of("old", openai_wire.Chunk, StreamedCompletion, OPENAI_OLD_IN_STREAM),
 ]
 ANTHROPIC_CASES = [
     Case("message", anthropic_wire.Message, MESSAGE, anthropic_whole),
@@ -362,7 +363,7 @@ def test_the_samples_have_every_field_of_the_wire_types(provider: str) -> None:
 @pytest.mark.parametrize(
     ("make", "events", "last"),
     [
-        (openai.StreamedCompletion, OPENAI_EVENTS, 7),
+        (StreamedCompletion, OPENAI_EVENTS, 7),
         (anthropic.StreamedMessage, ANTHROPIC_EVENTS, 14),
     ],
     ids=PROVIDERS,

@@ -13,7 +13,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from app.features.embeddings.bodies import MAX_TEXTS
+from app.features.embeddings.router import MAX_TEXTS
 from tests.server.test_overload import started
 from tests.test_main import PATIENCE_S, running
 

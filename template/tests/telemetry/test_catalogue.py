@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import RateLimitError
-from app.llm.guards.billed import Billed
 from app.llm.guards.guard import stacked
-from app.llm.guards.instrumented import Instrumented
+from app.llm.guards.instrumented import Billed, Instrumented
 from app.llm.types import (
     BrokenOff,
     ChatRequest,

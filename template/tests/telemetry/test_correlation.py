@@ -1,6 +1,7 @@
 import pytest
 
-from app.telemetry.correlation import accept_or_make, trace_id, valid_traceparent
+from app.api.middleware.correlation import accept_or_make, valid_traceparent
+from app.telemetry.correlation import trace_id
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE}-00f067aa0ba902b7-01"

@@ -11,9 +11,8 @@ from app.errors import (
     RateLimitError,
     UnsupportedRequestError,
 )
-from app.llm.guards.billed import Billed
 from app.llm.guards.guard import stacked
-from app.llm.guards.instrumented import Instrumented
+from app.llm.guards.instrumented import Billed, Instrumented
 from app.llm.model import Model
 from app.llm.prices import PriceList
 from app.llm.types import ChatRequest, Done, EmbeddingRequest, LLMResponse, Message, TextDelta

@@ -1,13 +1,23 @@
-"""One call to a provider: its deadline, its progress, and the id that the provider gave it."""
+"""One call to a provider: its deadline, its progress, its id at the provider, and its failure."""
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 
-from app.errors import LLMError
+import httpx2 as httpx
+
+from app.errors import (
+    LLMError,
+    MalformedAnswerError,
+    OverloadedError,
+    ProviderConnectionError,
+    ProviderTimeoutError,
+)
 from app.llm.types import LLMResponse
+from app.streaming.sse import EventTooLargeError
 
 # The most reliable first: a gateway may echo our own X-Request-ID, and Azure sends three of these.
 _ID_HEADERS = (
@@ -100,3 +110,38 @@ class Exchange:
         if self.request_id is None:
             return response
         return response.model_copy(update={"provider_request_id": self.request_id})
+
+
+# The most specific class of a failure decides. The messages are our own, because the client's
+# messages contain addresses, and one of them repeats the header that could not be sent.
+_FAILURES: dict[type[BaseException], tuple[type[LLMError], str]] = {
+    TimeoutError: (ProviderTimeoutError, "did not answer in time"),
+    httpx.TimeoutException: (ProviderTimeoutError, "did not answer in time"),
+    httpx.ConnectTimeout: (ProviderTimeoutError, "could not be reached in time"),
+    httpx.PoolTimeout: (OverloadedError, "was not called: too many calls are waiting for it"),
+    httpx.ConnectError: (ProviderConnectionError, "could not be reached"),
+    httpx.ProxyError: (ProviderConnectionError, "could not be reached through the proxy"),
+    httpx.RemoteProtocolError: (
+        ProviderConnectionError,
+        "closed the connection, or does not speak HTTP",
+    ),
+    httpx.RequestError: (ProviderConnectionError, "lost the connection"),
+    httpx.DecodingError: (MalformedAnswerError, "sent a body that cannot be decompressed"),
+    httpx.InvalidURL: (ProviderConnectionError, "has an invalid address"),
+    EventTooLargeError: (MalformedAnswerError, "sent an event that is too large"),
+}
+
+# These failures occur before the request is sent.
+_UNSENT = (httpx.ConnectTimeout, httpx.ConnectError, httpx.ProxyError, httpx.InvalidURL)
+
+
+@contextmanager
+def as_llm_errors(provider: str) -> Iterator[None]:
+    """Raise failures of the block as errors of `app.errors` with the provider's name."""
+    try:
+        yield
+    except (*_FAILURES,) as failure:
+        kind, what = next(_FAILURES[c] for c in type(failure).__mro__ if c in _FAILURES)
+        error = kind(f"{provider} {what}", provider=provider)
+        error.nothing_sent = error.nothing_sent or isinstance(failure, _UNSENT)
+        raise error from failure

@@ -1,39 +1,44 @@
 """HTTP to the providers: a pool of connections for each, and limits on everything.
 
-Every way in which a call can fail becomes an error of `app.errors` here. Only this module, its
-`failures`, the transports and the SDKs' part know the HTTP client: another transport (a recording
+Every way in which a call can fail becomes an error of `app.errors` here. Only this module,
+`bodies`, `exchange`, the transports and the SDKs' part know the HTTP client: another transport (a recording
 one, a fake) fits behind `open_connections`.
 """
 
 import asyncio
-import math
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, aclosing, asynccontextmanager
-from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
 import httpx2 as httpx
 import orjson
-from annotated_types import Ge, Gt, Le
 
 from app.errors import MalformedAnswerError, ProviderConnectionError, RequestRefusedError
 from app.llm.bodies import ByteLimit, error_body, pieces_of, whole_body
 from app.llm.event_body import EventBody
-from app.llm.exchange import Exchange
-from app.llm.failures import as_llm_errors
+from app.llm.exchange import Exchange, as_llm_errors
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
-from app.llm.pace import Pace, StreamLimits
+from app.llm.http_policy import HTTPPolicy
+from app.llm.pace import Pace
 from app.llm.pauses import retry_after_s
 from app.llm.pools import Gate, GivenTransport, Pools
 from app.llm.status import ErrorDetail, error_for, should_retry
-from app.llm.transports.choice import TransportName, transport_class
-from app.llm.transports.policy import PoolPolicy
-from app.resilience.bulkhead import Bulkhead, QueuePolicy
+from app.llm.transports.choice import transport_class
+from app.resilience.bulkhead import Bulkhead
 from app.streaming.sse import ServerSentEvent
 from app.telemetry.correlation import request_id, traceparent
 from app.telemetry.observed import observation, observed
 from app.tls import ssl_context
+
+__all__ = [
+    "Connections",
+    "ErrorReader",
+    "HTTPPolicy",
+    "ProviderHTTP",
+    "Transport",
+    "open_connections",
+]
 
 T = TypeVar("T")
 Transport = httpx.AsyncBaseTransport
@@ -49,61 +54,6 @@ _PAGE = "text/html"
 _CLIENT_HEADERS = httpx.AsyncClient(transport=httpx.AsyncBaseTransport()).headers
 _ENCODINGS = _CLIENT_HEADERS["Accept-Encoding"]
 _NO_BODY = httpx.ByteStream(b"")
-
-
-@dataclass(frozen=True, slots=True)
-class HTTPPolicy:
-    """Limits of every call to a provider.
-
-    A total deadline, because a server that sends one byte a second never trips a read timeout.
-    A stream's first chunk may have a limit of its own, because a model may think before it speaks;
-    `None`: the same as between two chunks. `stream_silence_timeout_s` is the time without text, tool
-    arguments or thinking, whatever else arrives; `stream_open_timeout_s` the time to the first of these.
-    """
-
-    request_timeout_s: Annotated[float, Gt(0), Le(600)] = 60.0
-    stream_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] = 30.0
-    stream_first_chunk_timeout_s: Annotated[float, Gt(0), Le(600)] | None = None
-    stream_silence_timeout_s: Annotated[float, Gt(0), Le(3600)] = 120.0
-    stream_open_timeout_s: float = math.inf
-    max_concurrency: Annotated[int, Ge(1), Le(10_000)] = 100
-    max_response_bytes: int = 16 * 1024 * 1024
-    # The longest answers have 128,000 tokens, and each arrives in some 350 bytes of JSON.
-    max_stream_bytes: int = 128 * 1024 * 1024
-    max_stream_s: float = 3600.0
-    # A connection takes one round trip, or the host is not there.
-    connect_timeout_s: float = 5.0
-    # The body of an error was ready before its status was sent: what is not there by now never
-    # comes. Its only use is the reason in our message.
-    error_body_timeout_s: float = 2.0
-    # The calls that wait while `max_concurrency` others to their provider run, and the weights of
-    # the clients among them, by name.
-    queue: QueuePolicy = field(default_factory=QueuePolicy)
-    weights: Mapping[str, int] = field(default_factory=dict)
-    # The library that makes the connections: docs/performance.md compares them.
-    transport: TransportName = "aiohttp"
-
-    @property
-    def first_chunk_timeout_s(self) -> float:
-        return self.stream_first_chunk_timeout_s or self.stream_chunk_timeout_s
-
-    @property
-    def stream(self) -> StreamLimits:
-        return StreamLimits(
-            first_chunk_s=self.first_chunk_timeout_s,
-            chunk_s=self.stream_chunk_timeout_s,
-            silence_s=self.stream_silence_timeout_s,
-            open_s=self.stream_open_timeout_s,
-            whole_s=self.max_stream_s,
-        )
-
-    @property
-    def timeout(self) -> httpx.Timeout:
-        """Reading is limited by deadlines around it: a per-read timeout is no limit at all."""
-        return httpx.Timeout(None, connect=self.connect_timeout_s, pool=self.queue.timeout_s)
-
-    def pool(self, size: int) -> PoolPolicy:
-        return PoolPolicy(size, self.connect_timeout_s, self.queue.timeout_s)
 
 
 @asynccontextmanager

@@ -6,13 +6,12 @@ from opentelemetry.trace import Tracer
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api.middleware.access_log import AccessLog
+from app.api.middleware.access_log import AccessLog, ErrorBoundary
 from app.api.middleware.admin_pages import AdminPages
 from app.api.middleware.body_limit import BodyLimit, ByteBudget
 from app.api.middleware.client_auth import ClientAuth
 from app.api.middleware.client_limits import RequestLimits
 from app.api.middleware.correlation import Correlation
-from app.api.middleware.error_boundary import ErrorBoundary
 from app.api.middleware.masking import Masking
 from app.api.middleware.shedding import NOTHING, Sheddable, Shedding
 from app.api.middleware.tracing import Tracing

@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from app.llm.model import Model, OpeningModel, open_stream
 from app.llm.opened_stream import Observer, OpenedStream
+from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse
 
 R = TypeVar("R", ChatRequest, EmbeddingRequest)
@@ -102,3 +103,29 @@ async def watch(observer: Observer, work: Work[T]) -> T:
     if isinstance(answer, OpenedStream):
         return await answer.observe(observer)
     return await observer.finished(answer)
+
+
+class WithDefaults(Guard):
+    """Fills in what a request leaves to the settings.
+
+    So every guard below knows the model and the parameters of the call: a log line names them, a
+    cache key depends on them.
+    """
+
+    def __init__(self, policy: ProviderPolicy) -> None:
+        self._policy = policy
+
+    def complete(
+        self, request: ChatRequest, call: Call[ChatRequest, LLMResponse]
+    ) -> Work[LLMResponse]:
+        return call(self._policy.applied_to(request))
+
+    def open_stream(
+        self, request: ChatRequest, call: Call[ChatRequest, OpenedStream]
+    ) -> Work[OpenedStream]:
+        return call(self._policy.applied_to(request))
+
+    def embed(
+        self, request: EmbeddingRequest, call: Call[EmbeddingRequest, Embeddings]
+    ) -> Work[Embeddings]:
+        return call(self._policy.applied_to_embedding(request))

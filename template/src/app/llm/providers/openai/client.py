@@ -5,6 +5,7 @@ from app.llm.http import Connections
 from app.llm.providers import streamed
 from app.llm.providers.boundary import usage_noted
 from app.llm.providers.openai import convert, embeddings, wire
+from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.policy import ProviderPolicy, without_list
 from app.llm.providers.refused_fields import reporting_refused_fields
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
@@ -36,7 +37,7 @@ class OpenAI:
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         payload = self._payload(request, stream=True)
-        answer = convert.StreamedCompletion(payload["model"])
+        answer = StreamedCompletion(payload["model"])
         exchange = Exchange(lambda: answer.progress)
         events = self._http.stream_events(_PATH, payload, exchange)
         return streamed.read(answer, events, exchange, request.receipt)

@@ -1,4 +1,6 @@
-"""Between OpenAI's words and ours. No I/O."""
+"""Requests and whole answers between OpenAI's words and ours. No I/O."""
+
+from collections.abc import Sequence
 
 from app.errors import MalformedAnswerError
 from app.llm.providers import reported
@@ -9,25 +11,28 @@ from app.llm.providers.answer import (
     finish_of_whole,
     finish_reason,
 )
-from app.llm.providers.boundary import is_empty, malformed, parsed, validated
+from app.llm.providers.boundary import malformed, parsed, validated
 from app.llm.providers.openai import wire
 from app.llm.providers.openai.content import refusal_of, text_of
-from app.llm.providers.openai.messages import messages_to_wire, tool_choice_to_wire, tool_to_wire
 from app.llm.providers.policy import Facts
-from app.llm.providers.stream_events import JSONObject, objects
 from app.llm.providers.tool_calls import ToolCalls
 from app.llm.status import reported_error
 from app.llm.structured.schema import instruction
 from app.llm.types import (
     AnswerSchema,
     ChatRequest,
+    Content,
     FinishReason,
+    ImagePart,
     LLMResponse,
     Message,
+    NamedTool,
+    TextPart,
+    Tool,
     ToolCall,
+    ToolChoice,
     Usage,
 )
-from app.streaming.sse import ServerSentEvent
 
 PROVIDER = "openai"
 _OPENAI = Facts()
@@ -39,12 +44,10 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "function_call": "tool_calls",
     "content_filter": "content_filter",
 }
-
-
 _TOOL_FIELDS = {"tool_calls", "function_call"}
 
 
-def _reason(reason: str) -> FinishReason:
+def reason_from_wire(reason: str) -> FinishReason:
     return finish_reason(reason, _FINISH_REASONS, PROVIDER)
 
 
@@ -108,6 +111,56 @@ def _response_format(schema: AnswerSchema, facts: Facts) -> wire.ResponseFormat:
     }
 
 
+def messages_to_wire(messages: Sequence[Message]) -> list[wire.RequestMessage]:
+    return [_message(message) for message in messages]
+
+
+def _message(message: Message) -> wire.RequestMessage:
+    sent: wire.RequestMessage = {"role": message.role, "content": _content(message.content)}
+    if message.tool_calls:
+        sent["content"] = sent["content"] or None  # servers refuse an empty text beside calls
+        sent["tool_calls"] = [
+            {
+                "id": call.id,
+                "type": "function",
+                "function": {"name": call.name, "arguments": call.arguments},
+            }
+            for call in message.tool_calls
+        ]
+    if message.tool_call_id is not None:
+        sent["tool_call_id"] = message.tool_call_id
+    return sent
+
+
+def _content(content: Content) -> str | list[wire.RequestPart]:
+    return content if isinstance(content, str) else [_part(part) for part in content]
+
+
+def _part(part: TextPart | ImagePart) -> wire.RequestPart:
+    if isinstance(part, TextPart):
+        return {"type": "text", "text": part.text}
+    image: wire.ImageURL = {"url": part.url}
+    if part.detail is not None:
+        image["detail"] = part.detail
+    return {"type": "image_url", "image_url": image}
+
+
+def tool_to_wire(tool: Tool, *, strict: bool) -> wire.RequestTool:
+    """`strict`: whether the server knows the field of that name."""
+    function: wire.RequestFunction = {"name": tool.name, "parameters": dict(tool.parameters)}
+    if tool.description:
+        function["description"] = tool.description
+    if tool.strict and strict:
+        function["strict"] = True
+    return {"type": "function", "function": function}
+
+
+def tool_choice_to_wire(choice: ToolChoice) -> wire.RequestToolChoice:
+    if isinstance(choice, NamedTool):
+        return {"type": "function", "function": {"name": choice.name}}
+    return choice
+
+
 read_error = reported.read_error
 
 
@@ -147,7 +200,7 @@ def response_from_wire(completion: wire.Completion, *, model: str = "") -> LLMRe
 def _without_choices(completion: wire.Completion, model: str) -> LLMResponse:
     """Azure's filter, when it stops a prompt, may leave nothing but its own results."""
     if not completion.get("prompt_filter_results"):
-        raise _no_choices()
+        raise no_choices()
     return LLMResponse(
         id=answer_id(completion.get("id")),
         provider=PROVIDER,
@@ -158,7 +211,7 @@ def _without_choices(completion: wire.Completion, model: str) -> LLMResponse:
     )
 
 
-def _no_choices() -> MalformedAnswerError:
+def no_choices() -> MalformedAnswerError:
     return malformed(PROVIDER, "choices", "is empty")
 
 
@@ -198,125 +251,3 @@ def usage_from_wire(usage: wire.Usage | None, service_tier: str | None = None) -
         service_tier=service_tier,
         reasoning=(usage.get("completion_tokens_details") or {}).get("reasoning_tokens"),
     )
-
-
-# Fields of a delta that show that the model is working.
-_PROGRESS = (
-    "content",
-    "refusal",
-    "tool_calls",
-    "function_call",
-    "reasoning_content",
-    "reasoning",
-    "reasoning_details",
-    "thinking",
-)
-
-
-class StreamedCompletion:
-    """The end is `[DONE]`, after a chunk that says why the model stopped.
-
-    A server that closes the connection instead of sending `[DONE]` has ended its answer too, if that
-    reason is the last thing that it said about the answer.
-    """
-
-    provider = PROVIDER
-
-    def __init__(self, model: str = "") -> None:
-        self._requested_model = model
-        self._text: list[str] = []
-        self._tool_calls = ToolCalls(PROVIDER)
-        self._prompt_filtered = False
-        self._chosen = False
-        self._refused = False
-        self._id: str | None = None
-        self._model: str | None = None
-        self._finish_reason: str | None = None
-        self._finish_is_last = False
-        self._usage: wire.Usage | None = None
-        self._service_tier: str | None = None
-        self._ended = False
-        self._progress = 0
-
-    @property
-    def progress(self) -> int:
-        return self._progress
-
-    @property
-    def text(self) -> str:
-        return "".join(self._text)
-
-    def feed(self, event: ServerSentEvent) -> str:
-        texts = [self._take(item) for item in objects(event, PROVIDER) if not self._ended]
-        return "".join(texts)
-
-    def _take(self, item: JSONObject | None) -> str:
-        if item is None:
-            self._end()
-            return ""
-        chunk = validated(wire.CHUNK, item, PROVIDER)
-        self._id = self._id or chunk.get("id")
-        self._model = self._model or chunk.get("model")
-        self._prompt_filtered = self._prompt_filtered or bool(chunk.get("prompt_filter_results"))
-        self._service_tier = chunk.get("service_tier") or self._service_tier
-        self._count(chunk.get("usage"))
-        self._count((chunk.get("x_groq") or {}).get("usage"))
-        text = "".join(map(self._choice, chunk.get("choices") or ()))
-        self._text.append(text)
-        return text
-
-    def _count(self, usage: wire.Usage | None) -> None:
-        """The last usage that counts anything: some servers send an empty one after it."""
-        if usage and counts_anything(usage):
-            self._usage = usage
-
-    def _end(self) -> None:
-        self._ended = True
-        if not self._chosen:
-            if not self._prompt_filtered:
-                raise _no_choices()
-            self._finish_reason = "content_filter"
-
-    def _choice(self, choice: wire.ChunkChoice) -> str:
-        self._chosen = True
-        self._count(choice.get("usage"))
-        delta: wire.Delta = choice.get("delta") or choice.get("message") or {}
-        is_progress = any(not is_empty(delta.get(field)) for field in _PROGRESS)
-        self._progress += is_progress
-        reason = choice.get("finish_reason")
-        self._finish_reason = reason or self._finish_reason
-        self._finish_is_last = bool(reason) or (self._finish_is_last and not is_progress)
-        self._call_tools(delta)
-        content = delta.get("content")
-        refusal = (delta.get("refusal") or "") + refusal_of(content)
-        self._refused = self._refused or bool(refusal)
-        return text_of(content) + refusal
-
-    def _call_tools(self, delta: wire.Delta) -> None:
-        for call in delta.get("tool_calls") or ():
-            function = call.get("function") or {}
-            self._tool_calls.piece(
-                call.get("index"), call.get("id"), function.get("name"), function.get("arguments")
-            )
-        if old := delta.get("function_call"):
-            self._tool_calls.piece(None, None, old.get("name"), old.get("arguments"))
-
-    def usage_so_far(self) -> tuple[Usage | None, bool]:
-        """Most servers report it once, at the end; some with every chunk."""
-        known = self._usage is not None
-        usage = usage_from_wire(self._usage, self._service_tier) if known else None
-        return usage, self._finish_reason is not None
-
-    def response(self, *, closed: bool = False) -> LLMResponse | None:
-        is_over = self._ended or (closed and self._finish_is_last)
-        if not is_over or self._finish_reason is None:
-            return None
-        return LLMResponse(
-            id=answer_id(self._id),
-            provider=PROVIDER,
-            model=self._model or self._requested_model,
-            content=self.text,
-            finish_reason="refusal" if self._refused else _reason(self._finish_reason),
-            usage=usage_from_wire(self._usage, self._service_tier),
-            tool_calls=self._tool_calls.whole(),
-        )

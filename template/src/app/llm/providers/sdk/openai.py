@@ -8,6 +8,7 @@ from app.llm.http import Connections
 from app.llm.providers import streamed
 from app.llm.providers.boundary import usage_noted
 from app.llm.providers.openai import convert, embeddings, wire
+from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.policy import ProviderPolicy, without_list
 from app.llm.providers.refused_fields import reporting_refused_fields
 from app.llm.providers.sdk.http import SDKHTTP, STREAM_HEADERS
@@ -60,7 +61,7 @@ class OpenAISDK:
         parameters = cast("CompletionCreateParamsNonStreaming", payload)
         create = self._completions.with_streaming_response.create
         call = create(**parameters, extra_headers=STREAM_HEADERS)
-        answer = convert.StreamedCompletion(payload["model"])
+        answer = StreamedCompletion(payload["model"])
         exchange = Exchange(lambda: answer.progress)
         events = self._http.paced(self._http.events(call, exchange), exchange)
         return streamed.read(answer, events, exchange, request.receipt)
