@@ -21,6 +21,7 @@ COPIER := .venv/copier.installed
 TOOLS := .venv/tools.installed
 # A wrong answer prints one line, without a traceback.
 RUN_COPIER := $(BIN)/python -c 'import runpy, sys; sys.tracebacklimit = 0; runpy.run_module("copier", run_name="__main__", alter_sys=True)'
+ONCE_MORE := $(BIN)/python -m tools.once_more
 MAKE_NEW := PYTHONPATH=hooks $(BIN)/python -m tools.make_new
 
 TEMPLATED := $(shell find template -name .venv -prune -o -name '*.jinja' ! -name '{*' -print)
@@ -52,8 +53,9 @@ new: ## Generate a service (DEST=../my-service ARGS="--defaults -d ci=gitlab")
 
 .PHONY: test
 test: $(TOOLS) in-place ## Run all tests (ARGS="-k update": only some); without Docker, those with containers are skipped
-	@$(if $(ARGS),,$(MAKE) -C template test NATIVE=1 && $(MAKE) -C template test NATIVE=1 ARGS="-m slow")
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(if $(ARGS),,$(ONCE_MORE) template $(MAKE) -C template test NATIVE=1)
+	@$(if $(ARGS),,$(ONCE_MORE) template $(MAKE) -C template test NATIVE=1 ARGS="-m slow")
+	@$(if $(ARGS),,$(ONCE_MORE) .) $(BIN)/python -m pytest $(ARGS)
 
 .PHONY: proof
 proof: $(TOOLS) ## Run only the end-to-end tests over every answer and pair of answers

@@ -1,6 +1,7 @@
 """Every provider against the mock API, which speaks their protocols on a real socket."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 
 import httpx2 as httpx
 import pytest
@@ -23,7 +24,7 @@ from app.tls import ssl_context
 from mock_api.testing import running_server
 from tests.llm.samples import REQUEST, SAMPLES, Sample, ask
 
-POLICY = HTTPPolicy(request_timeout_s=10, stream_chunk_timeout_s=0.2)
+POLICY = HTTPPolicy(request_timeout_s=10, stream_chunk_timeout_s=10)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,9 @@ async def mock(mock_url: str) -> AsyncIterator[httpx.AsyncClient]:
     ) as client:
         yield client
         await client.delete("/_mock/faults")
+
+
+EACH = pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
 
 
 @pytest.fixture(params=SAMPLES, ids=lambda sample: sample.name)
@@ -118,10 +122,15 @@ async def test_a_stream_dropped_at_once_is_a_lost_connection(
     )
 
 
-async def test_a_stalled_stream_is_a_timeout(mock: httpx.AsyncClient, model: Provider) -> None:
-    assert (
-        type(await broken(mock, model, stream=True, stall_after_chunks=2)) is ProviderTimeoutError
-    )
+@EACH
+async def test_a_stalled_stream_is_a_timeout(
+    mock: httpx.AsyncClient, mock_url: str, sample: Sample
+) -> None:
+    hurried = replace(POLICY, stream_chunk_timeout_s=0.2)
+    async with open_connections(hurried) as connections:
+        model = provider(sample, mock_url, connections)
+        error = await broken(mock, model, stream=True, stall_after_chunks=2)
+    assert type(error) is ProviderTimeoutError
 
 
 async def test_a_ping_of_a_healthy_provider_succeeds(model: Provider) -> None:
@@ -134,7 +143,7 @@ async def test_a_ping_fails_as_a_call_would(mock: httpx.AsyncClient, model: Prov
         await model.ping()
 
 
-@pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
+@EACH
 async def test_a_ping_finds_out_that_a_key_is_bad(mock_url: str, sample: Sample) -> None:
     async with open_connections(POLICY) as connections:
         with pytest.raises(AuthenticationError):
