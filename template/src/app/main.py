@@ -44,6 +44,7 @@ _EXPIRY_NOTICE = timedelta(days=14)
 _SHEDDABLE = Sheddable(
     chain=("/v1/chat", "/v1/extract"),
     others=("/v1/ask", "/openai/v1/chat/completions"),
+    embeddings=("/v1/embeddings", "/openai/v1/embeddings"),
 )
 # During an overload so many requests are looked up in the cache. Each takes 0.6 ms of CPU time.
 _LOOKUPS_PER_S = 100
@@ -130,7 +131,7 @@ def _assemble(settings: Settings, opener: Opener, tracer: Tracer, exporting: Exp
                 shared=service.shared,
             )
             app.state.accounts = service.accounts
-            overload.watch(service.gates, service.health)
+            overload.watch(service.gates, service.health, embeddings=service.embeddings.provider)
             _announce(settings, service)
             yield
         _log.info("service.stopped")

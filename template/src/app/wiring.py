@@ -288,10 +288,12 @@ def _backend(settings: Settings) -> AbstractAsyncContextManager[Backend]:
 
 def _batches(chat: Model, settings: Settings) -> EmbeddingBatches:
     """The batches of texts. Stored vectors belong to the address of the provider that made them."""
-    policies = map(settings.provider, settings.llm_providers)
-    address = next((policy.base_url for policy in policies if policy.embedding_model), "")
     limit = max(1, settings.max_concurrency // _BATCH_SHARE)
-    return EmbeddingBatches(chat, limit=limit, address=address)
+    for policy in map(settings.provider, settings.llm_providers):
+        if policy.embedding_model:
+            provider, address = policy.name, policy.base_url
+            return EmbeddingBatches(chat, limit=limit, provider=provider, address=address)
+    return EmbeddingBatches(chat, limit=limit)
 
 
 def _log_probe_failure(provider: str, error: Exception, /) -> None:

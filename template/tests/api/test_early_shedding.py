@@ -112,7 +112,10 @@ async def refused_unread(app: FastAPI, path: str = CHAT, method: str = "POST") -
     return status
 
 
-@pytest.mark.parametrize("path", [CHAT, "/v1/ask", "/v1/extract", OPENAI_CHAT])
+EMBEDDINGS = ["/v1/embeddings", "/openai/v1/embeddings"]
+
+
+@pytest.mark.parametrize("path", [CHAT, "/v1/ask", "/v1/extract", OPENAI_CHAT, *EMBEDDINGS])
 async def test_while_the_queue_is_full_the_body_is_not_read(mock: str, path: str) -> None:
     async with service(mock) as running, taken(*running.bulkheads):
         assert await refused_unread(running.app, path) == 503
@@ -198,7 +201,6 @@ async def test_a_request_without_a_key_is_refused_for_that(mock: str) -> None:
         ("OPTIONS", CHAT, 405),
         ("POST", f"{CHAT}/", 404),
         ("POST", "/nothing", 404),
-        ("POST", "/v1/embeddings", 422),  # each text may have a stored vector
     ],
 )
 async def test_other_requests_are_not_shed(mock: str, method: str, path: str, status: int) -> None:
@@ -276,6 +278,25 @@ async def test_a_body_in_pieces_goes_on_whole(mock: str, size: int) -> None:
         headers = {"Content-Type": "application/json"}
         answer = await running.http.post(CHAT, content=pieces(), headers=headers)
     assert answer.json()["type"] == "urn:problem:unknown-provider"
+
+
+@pytest.mark.parametrize("path", EMBEDDINGS)
+async def test_embeddings_are_refused_by_the_queue_of_the_provider_that_makes_them(
+    mock: str, path: str
+) -> None:
+    async with service(mock, llm_providers="anthropic,openai") as running:
+        openai = running.bulkheads[1]
+        async with taken(openai):
+            assert await refused_unread(running.app, path) == 503
+            assert (await running.ask()).json()["provider"] == "anthropic"
+    assert running.value("llm_shed_total", provider="openai", reason="full") == 1
+
+
+async def test_embeddings_do_not_wait_for_the_queue_of_another_provider(mock: str) -> None:
+    providers = "anthropic,openai"
+    async with service(mock, llm_providers=providers) as running, taken(running.bulkheads[0]):
+        answer = await running.http.post("/v1/embeddings", json={"texts": ["one"]})
+    assert answer.status_code == 200
 
 
 # --- Cached answers -------------------------------------------------------------------------------

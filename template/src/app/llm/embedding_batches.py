@@ -59,13 +59,17 @@ class EmbeddedBatch:
 class EmbeddingBatches:
     """`limit` is the number of calls that all batches make at the same time: each holds an answer.
 
-    `address` is that of the first provider with embeddings; stored vectors belong to it.
+    `provider` is the first provider with embeddings, which gets all calls, and `address` its
+    address: stored vectors belong to it.
 
     Where a batch has answers of several spaces, that of the last batch is preferred, so that vectors
     of two batches can be compared where that is possible.
     """
 
-    def __init__(self, model: EmbeddingModel, *, limit: int, address: str = "") -> None:
+    def __init__(
+        self, model: EmbeddingModel, *, limit: int, provider: str = "", address: str = ""
+    ) -> None:
+        self.provider = provider
         self.address = address
         self._model = model
         self._limit = limit

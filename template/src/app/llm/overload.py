@@ -28,9 +28,16 @@ class Overload:
         self.gates: tuple[Gate, ...] = ()
         self.lookups = lookups or Lookups(0)
         self._doors: list[_Door] = []
+        self._embeddings: list[Gate] = []  # one, or none
 
-    def watch(self, gates: Mapping[str, Gate], health: Mapping[str, Health]) -> None:
-        """Set the queues of the providers. `health` has all providers, in the order of the chain."""
+    def watch(
+        self, gates: Mapping[str, Gate], health: Mapping[str, Health], *, embeddings: str = ""
+    ) -> None:
+        """Set the queues of the providers. `health` has all providers, in the order of the chain.
+
+        `embeddings` is the provider that gets all calls for vectors.
+        """
+        self._embeddings = [gates[embeddings]] if embeddings in gates else []
         self._doors = [_Door(gates[name], known) for name, known in health.items() if name in gates]
         self.gates = tuple(door.gate for door in self._doors)
 
@@ -50,9 +57,13 @@ class Overload:
             return False
         return bool(gates) and gates[0].bulkhead.refuses(client)
 
-    def refusal(self) -> OverloadedError:
+    def refuses_embeddings(self, client: str) -> bool:
+        """Whether a call for vectors would be refused: no other provider may make them."""
+        return any(gate.bulkhead.refuses(client) for gate in self._embeddings)
+
+    def refusal(self, *, embeddings: bool = False) -> OverloadedError:
         """Count and log a refusal of the first provider, and return the error of the request."""
-        gate = self._gates()[0]
+        gate = (self._embeddings if embeddings else self._gates())[0]
         return gate.refused(gate.bulkhead.refusal("full"))
 
     def _gates(self) -> list[Gate]:

@@ -22,10 +22,12 @@ class Sheddable:
     """The paths of endpoints that need a connection to a provider, or a cached answer.
 
     The first call of a `chain` path goes through the whole chain, unless its body has a `provider`.
+    The calls of an `embeddings` path go to one provider.
     """
 
     chain: Collection[str] = ()
     others: Collection[str] = ()
+    embeddings: Collection[str] = ()
 
 
 NOTHING = Sheddable()
@@ -54,7 +56,8 @@ class Shedding:
         self._app = app
         self._overload = overload
         self._chain = frozenset(paths.chain)
-        self._paths = self._chain.union(paths.others)
+        self._embeddings = frozenset(paths.embeddings)
+        self._paths = self._chain.union(paths.others, paths.embeddings)
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         for gate in self._overload.gates:  # without calls: each request passes here
@@ -64,7 +67,7 @@ class Shedding:
 
     async def _shed(self, scope: Scope, receive: Receive, send: Send) -> None:
         caller = client.get() or _tenant(scope["headers"])
-        is_refused = scope["method"] == "POST" and self._overload.refuses(caller)
+        is_refused = scope["method"] == "POST" and self._refuses(scope["path"], caller)
         if not is_refused and self._may_be_unnamed(scope, caller):
             read = await _beginning(receive)
             receive = _again(read, receive)
@@ -76,13 +79,19 @@ class Shedding:
         else:
             await self._refuse(scope, receive, send)
 
+    def _refuses(self, path: str, caller: str) -> bool:
+        if path in self._embeddings:
+            return self._overload.refuses_embeddings(caller)
+        return self._overload.refuses(caller)
+
     def _may_be_unnamed(self, scope: Scope, caller: str) -> bool:
         is_of_chain = scope["method"] == "POST" and scope["path"] in self._chain
         return is_of_chain and self._overload.refuses_unnamed(caller)
 
     async def _refuse(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["route"] = _Route(scope["path"])
-        response = await on_llm_error(Request(scope), self._overload.refusal())
+        error = self._overload.refusal(embeddings=scope["path"] in self._embeddings)
+        response = await on_llm_error(Request(scope), error)
         await response(scope, receive, send)
 
     def _giving_back(self, send: Send) -> Send:
