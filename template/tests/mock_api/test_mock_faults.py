@@ -229,7 +229,7 @@ async def test_latency_delays_the_answer(control: httpx2.Client, openai: "AsyncO
     control.put("/faults", json={"latency_ms": 200})
     began = time.monotonic()
     await ask_openai(openai)
-    assert 0.2 <= time.monotonic() - began < 2
+    assert 0.2 <= time.monotonic() - began < 10
 
 
 async def test_a_stream_is_paced(control: httpx2.Client, openai: "AsyncOpenAI") -> None:
