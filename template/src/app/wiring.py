@@ -167,7 +167,7 @@ def _guarded(name: str, common: _Common) -> _Guarded:
         cached,
         # Each attempt passes the guards below. What these refuse is not retried, so an open circuit
         # and a reached limit cost no wait.
-        Retrying(settings.retrying, metrics=metrics),
+        Retrying(policy.retrying(settings.retrying), metrics=metrics),
         # One span per attempt.
         *([TracedAttempts(tracer, vendor=policy.vendor)] if tracer is not OFF else []),
         # While a provider is down, calls fail fast without using a rate-limit token or a connection.

@@ -37,6 +37,8 @@ from tests.configuration.provider_variables import ACME, MISTRAL, given, refused
         ({"MAX_TEMPERATURE": "3"}, "MAX_TEMPERATURE: "),
         ({"KEY_HEADER": "cookie"}, "KEY_HEADER: "),
         ({"KEY_REQUIRED": "2"}, "KEY_REQUIRED: "),
+        ({"RETRIES": "two"}, "RETRIES: "),
+        ({"DEADLINE_HEADER": "x-timeout"}, "DEADLINE_HEADER: Input should be 'none', 'x-request"),
         (
             {"API": "anthropic", "MAX_TOKENS_FIELD": "max_tokens"},
             "MAX_TOKENS_FIELD: has no meaning for the API anthropic",

@@ -219,6 +219,8 @@ def test_the_command_shows_only_the_facts_of_a_built_in_provider(
             "max_temperature",
             "key_header",
             "key_required",
+            "retries",
+            "deadline_header",
         )
     }
 

@@ -32,6 +32,8 @@ HOUR_S = 3600
             pytest.param({"retry-after": garbage}, None, id=f"garbage: {garbage[:20]}")
             for garbage in ["", "soon", "inf", "nan", "1_000", "1e3", "0x10", "٣", "7 seconds"]
         ),
+        pytest.param({"llm_provider-retry-after": "7"}, 7, id="of the provider behind LiteLLM"),
+        pytest.param({"retry-after": "5", "llm_provider-retry-after": "7"}, 5, id="of LiteLLM"),
         pytest.param({"retry-after": "Fri, 99 Jan 2027 08:00:30 GMT"}, None, id="impossible date"),
         pytest.param({"retry-after": "Fri, 15 Jan 99999 08:00:30 GMT"}, None, id="year 99999"),
     ],

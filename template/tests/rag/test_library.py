@@ -10,6 +10,7 @@ from app.errors import DocumentsNotReadyError, ProviderUnavailableError, Request
 from app.rag.library import Library
 from app.rag.policy import DocumentsPolicy
 from app.rag.types import Embed, Embedded
+from app.resilience import deadline
 from app.testing import CapturedLogs
 from tests.rag.bag_of_words import BagOfWords
 
@@ -180,3 +181,18 @@ async def test_a_search_is_logged(
     assert line["latency_ms"] > 0
     assert line.get("question") == (question[:80] if previews else None)
     assert ("xxx" in logs.text) is previews
+
+
+async def test_the_folder_is_read_without_the_deadline_of_the_question(open_library: Open) -> None:
+    bag, seen = BagOfWords(), []
+
+    async def embed(texts: Sequence[str]) -> Embedded:
+        seen.append((len(texts), deadline.current.get()))
+        return await bag(texts)
+
+    callers = deadline.Deadline(allowed_s=60, ends=asyncio.get_running_loop().time() + 60)
+    token = deadline.current.set(callers)
+    async with open_library(embed) as library:
+        await ids(library)
+    deadline.current.reset(token)
+    assert seen == [(3, None), (1, callers)]

@@ -236,6 +236,11 @@ def forbidden(detail: str) -> Problem:
     return _FORBIDDEN.problem(detail)
 
 
+def invalid_header(name: str, why: str) -> Problem:
+    errors = [FieldError(loc=["header", name], msg=why, type="value_error")]
+    return _INVALID.problem(_summary(errors), errors=errors)
+
+
 def stopped() -> Problem:
     """Say it when the server stops, and has waited long enough for a request that still runs."""
     return http_problem(503, "The service stopped before the answer was complete.")

@@ -80,6 +80,7 @@ _ERROR_OF_CODE: dict[str, type[LLMError]] = {
     "invalidapikey": AuthenticationError,
     "apikeyinvalid": AuthenticationError,  # Gemini's reason
     "accountdeactivated": AuthenticationError,
+    "nodbconnection": AuthenticationError,  # LiteLLM without a database: not its own key
     "modelnotfound": ModelNotFoundError,
     "modeldecommissioned": ModelNotFoundError,  # Groq
     "deploymentnotfound": ModelNotFoundError,  # Azure

@@ -26,6 +26,7 @@ from app.llm.pools import Gate, GivenTransport, Pools
 from app.llm.status import ErrorDetail, error_for, should_retry
 from app.llm.transports.choice import transport_class
 from app.resilience.bulkhead import Bulkhead
+from app.resilience.deadline import remaining_s
 from app.streaming.sse import ServerSentEvent
 from app.telemetry.correlation import request_id, traceparent
 from app.telemetry.observed import observation, observed
@@ -97,9 +98,15 @@ class Connections:
         base_url: str,
         headers: Mapping[str, str],
         read_error: ErrorReader,
+        deadline_header: str | None = None,
     ) -> "ProviderHTTP":
         return ProviderHTTP(
-            self, provider=provider, base_url=base_url, headers=headers, read_error=read_error
+            self,
+            provider=provider,
+            base_url=base_url,
+            headers=headers,
+            read_error=read_error,
+            deadline_header=deadline_header,
         )
 
 
@@ -114,8 +121,10 @@ class ProviderHTTP:
         base_url: str,
         headers: Mapping[str, str],
         read_error: ErrorReader,
+        deadline_header: str | None = None,
     ) -> None:
         self.provider = provider
+        self._deadline_header = deadline_header
         self._pools = connections.pools
         self._policy = connections.policy
         # The path of a call goes between the address and its query, such as Azure's `?api-version=`.
@@ -224,16 +233,26 @@ class ProviderHTTP:
         if (common := self._common_headers.get(accept)) is None:
             common = self._common_headers[accept] = self._made_headers(accept, url)
         request = httpx.Request(method, url, headers=common, stream=_NO_BODY)
-        if (correlation := request_id.get()) is not None:
-            request.headers["X-Request-ID"] = correlation
-        if (parent := traceparent.get()) is not None:
-            request.headers["traceparent"] = parent
+        self._pass_on(request.headers, is_whole=accept != _EVENT_STREAM)
         if payload is not None:
             content = self._encoded(payload)
             request.headers["Content-Length"] = str(len(content))
             request.stream = httpx.ByteStream(content)
         request.read()
         return await self._pool(method).handle_async_request(request)
+
+    def _pass_on(self, headers: httpx.Headers, *, is_whole: bool) -> None:
+        """Send the ids of the request and, with a whole answer, the time that is left for it.
+
+        A gateway counts the time of a whole stream; here only its first event has a deadline.
+        """
+        if (correlation := request_id.get()) is not None:
+            headers["X-Request-ID"] = correlation
+        if (parent := traceparent.get()) is not None:
+            headers["traceparent"] = parent
+        if self._deadline_header is not None and is_whole:
+            left_s = min(self._policy.request_timeout_s, remaining_s())
+            headers[self._deadline_header] = _time_left(self._deadline_header, left_s)
 
     def _made_headers(self, accept: str, url: httpx.URL) -> httpx.Headers:
         """The headers of all calls, made once. httpx2 would make them anew, in 60 Python calls."""
@@ -288,6 +307,12 @@ class ProviderHTTP:
 @lru_cache(maxsize=256)  # a provider has a few addresses, and parsing takes 15 µs
 def _parsed(address: str) -> httpx.URL:
     return httpx.URL(address)
+
+
+def _time_left(header: str, seconds: float) -> str:
+    """The value of a header with a time: milliseconds if its name says so, seconds otherwise."""
+    milliseconds = max(1, int(seconds * 1000))
+    return str(milliseconds) if header.endswith("-ms") else f"{milliseconds / 1000:g}"
 
 
 def _now() -> float:

@@ -31,6 +31,8 @@ _SENTENCE = re.compile(
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s?(milli|ms|s|m|h|)", re.ASCII | re.IGNORECASE)
 # Sentences about the pause come early. Later a provider may repeat the caller's text.
 _READ_CHARS = 300
+# LiteLLM gives the headers of the provider behind it another name.
+_BEHIND_LITELLM = "llm_provider-retry-after"
 
 
 def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.time) -> float | None:
@@ -38,7 +40,7 @@ def retry_after_s(headers: Mapping[str, str], now: Callable[[], float] = time.ti
     wait_ms = _number(headers.get("retry-after-ms"))
     if wait_ms is not None:
         return _bounded(wait_ms / 1000)
-    wanted = headers.get("retry-after")
+    wanted = headers.get("retry-after", headers.get(_BEHIND_LITELLM))
     wait_s = _number(wanted)
     if wait_s is None:
         date = _timestamp(wanted)

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import Any
 
 from app.llm.types import ChatRequest
+from app.resilience import deadline
 
 # The version of keys and cached values: raise it, and values of an older release are not read.
 _VERSION = 5
@@ -22,6 +23,17 @@ def request_key(request: ChatRequest, *, provider: str | None, address: str | No
     asked = replace(request, provider=None, fresh=False, prompt=None, receipt=None)
     # JSON, because its quoting keeps two different requests from looking the same.
     return sha256(_JSON.encode([_VERSION, provider, address, asked]).encode()).hexdigest()
+
+
+def flight_key(request: ChatRequest) -> str:
+    """The key of requests that share a running call.
+
+    The call has the deadline of its first caller. So callers with deadlines share a call if they allow
+    the same time; the middleware ends the wait of each of them at its own deadline.
+    """
+    key = request_key(request, provider=request.provider)
+    callers = deadline.current.get()
+    return key if callers is None else f"{key}/{callers.allowed_s}"
 
 
 def _plain(value: Any) -> object:  # noqa: ANN401 - any part of a request

@@ -9,6 +9,7 @@ from app.errors import DocumentsNotReadyError
 from app.rag.policy import DocumentsPolicy
 from app.rag.questions import embedded, logged
 from app.rag.types import Embed, EmbeddingSpace, ScoredChunk
+from app.resilience.deadline import without_deadline
 
 if TYPE_CHECKING:
     from app.rag.indexing import Indexer
@@ -99,7 +100,8 @@ class Library:
 
     async def _read(self) -> "Index":
         if self._reading is None or self._reading.done():
-            self._reading = asyncio.create_task(self._make_index())
+            with without_deadline():  # of the question: the documents are read for all later ones
+                self._reading = asyncio.create_task(self._make_index())
             self._reading.add_done_callback(_report)
         reading = self._reading
         await asyncio.wait({reading}, timeout=self._patience_s)  # a leaving caller cannot end it

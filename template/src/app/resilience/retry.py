@@ -15,6 +15,8 @@ from annotated_types import Ge, Gt, Le
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception, wait_random_exponential
 from tenacity.wait import wait_base
 
+from app.resilience.deadline import remaining_s
+
 T = TypeVar("T")
 E = TypeVar("E", bound=Exception)
 E_contra = TypeVar("E_contra", bound=Exception, contravariant=True)
@@ -27,7 +29,8 @@ class RetryPolicy:
     A provider may ask for a longer pause. Up to `max_wait_s` it is kept; beyond that the error is
     raised at once, because a client does not wait for hours in an open request. `deadline_s` is for
     all attempts and waits together: no attempt starts after it, and a running one is cancelled.
-    `None`: only the number of attempts is limited.
+    `None`: only the number of attempts is limited. A wait that would last until the deadline of the
+    caller is not begun: the error is raised at once.
 
     All calls share one budget of retries: see `RetryBudget`.
     """
@@ -108,6 +111,7 @@ class Retry(Generic[E]):
         budget_spent: RefusalHook[E] | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
+        remaining_s: Callable[[], float] = remaining_s,
     ) -> None:
         self._policy = policy
         self._deadline_s = math.inf if policy.deadline_s is None else policy.deadline_s
@@ -118,6 +122,7 @@ class Retry(Generic[E]):
         self._budget_spent = budget_spent
         self._sleep = sleep
         self._clock = clock
+        self._remaining_s = remaining_s
         self._wait = _JitterAfterPause(policy, self._asked_pause_s)
         self._budget = RetryBudget(policy.budget_ratio, policy.budget_reserve)
 
@@ -172,6 +177,7 @@ class Retry(Generic[E]):
             state.attempt_number >= self._policy.max_attempts
             or self._asked_pause_s(state) > self._policy.max_wait_s
             or self._clock() + state.upcoming_sleep >= ends
+            or state.upcoming_sleep >= self._remaining_s()
         )
 
     def _can_pay(self, state: RetryCallState) -> bool:

@@ -79,6 +79,7 @@ def _cors(origins: tuple[str, ...]) -> Middleware:
             "Content-Type",
             "X-API-Key",
             "X-Request-ID",
+            "X-Request-Timeout",
             "X-Tenant-ID",
             "traceparent",
         ),

@@ -8,6 +8,7 @@ import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.disconnect import CLIENT_CLOSED
+from app.api.middleware.deadline import DEADLINE_HEADERS, CallerDeadline
 from app.api.problems import ProblemResponse, describe, stopped
 from app.telemetry.correlation import client
 from app.telemetry.metrics import Metrics
@@ -75,7 +76,8 @@ def _level(route: str, status: int) -> int:
 class ErrorBoundary:
     """Last-resort handler: logs an unexpected exception once and answers with a generic 500.
 
-    And for requests that a stopping service cannot wait for any longer.
+    And for requests that a stopping service cannot wait for any longer. A request with the deadline of
+    its caller passes `CallerDeadline`; others take no part of its time.
     """
 
     def __init__(self, app: ASGIApp, *, debug: bool = False) -> None:
@@ -86,6 +88,8 @@ class ErrorBoundary:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        names = {name for name, _ in scope["headers"]}
+        app = self._app if DEADLINE_HEADERS.isdisjoint(names) else CallerDeadline(self._app)
         started = False
 
         async def send_and_note(message: Message) -> None:
@@ -94,7 +98,7 @@ class ErrorBoundary:
             await send(message)
 
         try:
-            await self._app(scope, receive, send_and_note)
+            await app(scope, receive, send_and_note)
         except asyncio.CancelledError:  # or the server would answer, with a 500 in plain text
             if not started:
                 await ProblemResponse(stopped())(scope, receive, send)

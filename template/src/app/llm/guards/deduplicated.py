@@ -6,7 +6,7 @@ import structlog
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.guards.guard import Call, Guard
 from app.llm.opened_stream import Answer, Observer, OpenedStream, StreamToOpen
-from app.llm.request_key import request_key
+from app.llm.request_key import flight_key
 from app.llm.types import ChatRequest, LLMResponse, StreamEvent
 from app.resilience.single_flight import SingleFlight
 
@@ -35,7 +35,7 @@ class Deduplicated(Guard):
     ) -> LLMResponse:
         if request.fresh:
             return await call(request)
-        key = request_key(request, provider=request.provider)
+        key = flight_key(request)
         joined = self._joins(key, self._answers, stream=False)
         async with aclosing(self._answers.join(key, lambda: _answer(call, request))) as answers:
             response = await anext(answers)
@@ -46,7 +46,7 @@ class Deduplicated(Guard):
     ) -> OpenedStream:
         if request.fresh:
             return await call(request)
-        key = request_key(request, provider=request.provider)
+        key = flight_key(request)
         joined = self._joins(key, self._streams, stream=True)
         events = self._streams.join(key, lambda: StreamToOpen(lambda: call(request)))
         opened = OpenedStream(await anext(events), events)

@@ -11,12 +11,16 @@ from pydantic import AfterValidator, SecretStr, StringConstraints
 
 from app.errors import LLMError, UnsupportedRequestError
 from app.llm.types import ChatRequest, EmbeddingRequest, ResolvedRequest
+from app.resilience.retry import RetryPolicy
 
 MaxTokensField = Literal["max_tokens", "max_completion_tokens"]
 EmbeddingEncoding = Literal["base64", "float"]
 JSONMode = Literal["json_schema", "json_object", "none"]
 Images = Literal["url", "data", "none"]
 KeyHeader = Literal["authorization", "api-key", "x-api-key"]
+DeadlineHeader = Literal[
+    "none", "x-request-timeout", "x-litellm-timeout", "x-envoy-upstream-rq-timeout-ms"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,11 @@ class Facts:
     key_header: KeyHeader = "authorization"
     # Whether production refuses to start without a key.
     key_required: bool = True
+    # Whether this service repeats a failed call. A gateway that repeats calls itself is the only one
+    # that does: two attempts here and three there would be six.
+    retries: bool = True
+    # The header that carries the time that is left, in seconds or, by its name, in milliseconds.
+    deadline_header: DeadlineHeader = "none"
 
 
 # In dev a provider needs no key: the mock API takes any. Production refuses to start without one,
@@ -134,6 +143,14 @@ class ProviderPolicy:
         if self.facts.key_header == "authorization":
             return {"Authorization": f"Bearer {self.key}"}
         return {self.facts.key_header: self.key}
+
+    @property
+    def deadline_header(self) -> str | None:
+        return None if self.facts.deadline_header == "none" else self.facts.deadline_header
+
+    def retrying(self, policy: RetryPolicy) -> RetryPolicy:
+        """The retry policy for this provider."""
+        return policy if self.facts.retries else replace(policy, max_attempts=1)
 
     def applied_to(self, request: ChatRequest) -> ResolvedRequest:
         """Fill in the settings where the request has `None`. A resolved request stays as it is.

@@ -25,6 +25,10 @@ PRESETS: Mapping[str, ProviderPolicy] = {
     ),
     # Refuses a form of the answer together with a stream, and structured answers are streamed here.
     "groq": ProviderPolicy("https://api.groq.com/openai/v1", "", facts=Facts(json_mode="none")),
+    # No address: it runs in your network. It repeats failed calls itself (docs/gateways.md).
+    "litellm": ProviderPolicy(
+        "", "", facts=Facts(retries=False, deadline_header="x-litellm-timeout")
+    ),
     # Refuses unknown fields with 422; counts the tokens of every stream without being asked.
     "mistral": ProviderPolicy(
         "https://api.mistral.ai/v1",

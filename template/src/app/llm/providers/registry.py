@@ -12,7 +12,16 @@ from app.llm.providers.policy import Facts, ProviderPolicy
 from app.llm.providers.sdk import anthropic_sdk, openai_sdk
 
 _COMMON = frozenset(
-    {"json_mode", "tools", "images", "max_temperature", "key_header", "key_required"}
+    {
+        "json_mode",
+        "tools",
+        "images",
+        "max_temperature",
+        "key_header",
+        "key_required",
+        "retries",
+        "deadline_header",
+    }
 )
 _OPENAI_FACTS = Facts()
 _OPENAI = _COMMON | {"embedding_model", "max_tokens_field", "stream_options", "embedding_encoding"}

@@ -17,6 +17,7 @@ from app.rag.shared.indexing import SharedIndexer
 from app.rag.shared.lease import Lease
 from app.rag.shared.store import DocumentStore
 from app.rag.types import Embed, EmbeddingSpace, ScoredChunk
+from app.resilience.deadline import without_deadline
 from app.resilience.race import cancel_and_wait
 
 _log = structlog.get_logger(__name__)
@@ -161,7 +162,8 @@ class SharedLibrary:
         return self._building is not None and not self._building.done()
 
     def _begin_build(self, indexer: SharedIndexer, space: EmbeddingSpace) -> None:
-        self._building = asyncio.create_task(self._build(indexer, space))
+        with without_deadline():  # of the question: the index is built for all later ones
+            self._building = asyncio.create_task(self._build(indexer, space))
         self._building.add_done_callback(_report)
 
     async def _build(self, indexer: SharedIndexer, space: EmbeddingSpace) -> None:

@@ -27,6 +27,7 @@ class AnthropicChat:
             policy.base_url,
             {**policy.key_headers, "anthropic-version": VERSION},
             reporting_refused_fields(convert.read_error, policy),
+            policy.deadline_header,
         )
 
     async def complete(self, request: ChatRequest) -> LLMResponse:

@@ -26,6 +26,7 @@ class OpenAI:
             policy.base_url,
             policy.key_headers,
             reporting_refused_fields(convert.read_error, policy),
+            policy.deadline_header,
         )
 
     async def complete(self, request: ChatRequest) -> LLMResponse:

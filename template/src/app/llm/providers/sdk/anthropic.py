@@ -35,6 +35,7 @@ class AnthropicSDK:
             policy.key_headers,
             reporting_refused_fields(convert.read_error, policy),
             sdk_error=AnthropicError,
+            deadline_header=policy.deadline_header,
         )
         client = AsyncAnthropic(
             api_key=policy.key,

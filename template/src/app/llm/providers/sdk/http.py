@@ -23,7 +23,6 @@ from app.llm.exchange import Exchange
 from app.llm.http import Connections, ErrorReader, ProviderHTTP
 from app.llm.providers.policy import KeyHeader
 from app.streaming.sse import ServerSentEvent
-from app.telemetry.correlation import request_id, traceparent
 
 T = TypeVar("T")
 
@@ -60,6 +59,7 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
         read_error: ErrorReader,
         *,
         sdk_error: type[Exception],
+        deadline_header: str | None = None,
     ) -> None:
         super().__init__(
             connections,
@@ -67,6 +67,7 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
             base_url="",  # the SDK knows where, and with which headers
             headers={},
             read_error=read_error,
+            deadline_header=deadline_header,
         )
         self._key_headers = key_headers
         self._sdk_error = sdk_error
@@ -106,16 +107,12 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         exchange = _exchange.get()
-        correlation = request_id.get()
-        if correlation is not None:
-            request.headers["X-Request-ID"] = correlation
-        if (parent := traceparent.get()) is not None:
-            request.headers["traceparent"] = parent
+        is_stream = request.headers["Accept"] == _EVENT_STREAM
+        self._pass_on(request.headers, is_whole=not is_stream)
         self._carry_the_key(request)
         with self._as_llm_errors():
             response = await self._pool(request.method).handle_async_request(request)
             await self._check_status(response, exchange)
-        is_stream = request.headers["Accept"] == _EVENT_STREAM
         chunks = self._streamed(response) if is_stream else self._decompressed(response)
         headers = [(k, v) for k, v in response.headers.multi_items() if k not in _OUTDATED]
         return httpx.Response(response.status_code, headers=headers, stream=_Body(response, chunks))

@@ -31,6 +31,7 @@ class OpenAISDK:
             policy.key_headers,
             reporting_refused_fields(convert.read_error, policy),
             sdk_error=OpenAIError,
+            deadline_header=policy.deadline_header,
         )
         client = AsyncOpenAI(
             api_key=policy.key,
