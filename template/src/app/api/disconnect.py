@@ -7,7 +7,7 @@ from typing import TypeVar
 from fastapi import Request, Response
 from starlette.types import Receive
 
-from app.resilience.race import cancel_and_wait
+from app.resilience.race import cancel_and_wait, wait_for_end
 
 T = TypeVar("T")
 
@@ -20,12 +20,32 @@ async def until_disconnect(request: Request, work: Coroutine[None, None, T]) -> 
     Returns `None` if the caller has disconnected; then the work and all its calls have ended.
     """
     working = asyncio.create_task(work)
+    has_left = False
+
+    def end(leaving: asyncio.Task[None]) -> None:
+        nonlocal has_left
+        if not leaving.cancelled():
+            leaving.exception()  # retrieved, or asyncio logs that it never was
+            has_left = working.cancel()
+
     leaving = asyncio.create_task(disconnected(request.receive))
+    leaving.add_done_callback(end)
     try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        return working.result() if working.done() else None
+        return await asyncio.shield(working)
+    except BaseException:
+        if not has_left or _is_cancelled():
+            raise
+        return None
     finally:
-        await cancel_and_wait((working, leaving))
+        leaving.remove_done_callback(end)
+        leaving.cancel()
+        if not working.done():  # the request itself is cancelled
+            await (wait_for_end([working]) if has_left else cancel_and_wait([working]))
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def disconnected(receive: Receive) -> None:

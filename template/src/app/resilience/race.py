@@ -72,13 +72,20 @@ async def discard_losers(
 async def cancel_and_wait(tasks: Iterable[asyncio.Task[Any]]) -> None:
     """Cancel the tasks and wait until each of them has ended.
 
-    A cancelled task still runs: it closes its connection and gives its place in the pool back. If the
-    caller is cancelled while waiting, it still waits for the tasks and re-raises afterwards. Tasks are
-    cancelled only once, so that their cleanup is not interrupted. Their errors are dropped.
+    A cancelled task still runs: it closes its connection and gives its place in the pool back. Tasks
+    are cancelled only once, so that their cleanup is not interrupted.
     """
     ending = [*tasks]
     for task in ending:
         task.cancel()
+    await wait_for_end(ending)
+
+
+async def wait_for_end(ending: Sequence[asyncio.Task[Any]]) -> None:
+    """Wait until each of the tasks has ended. Their errors are dropped.
+
+    If the caller is cancelled while waiting, it still waits for the tasks and re-raises afterwards.
+    """
     cancelled: asyncio.CancelledError | None = None
     while running := [task for task in ending if not task.done()]:
         try:

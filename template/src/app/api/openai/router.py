@@ -11,6 +11,7 @@ from app.api.conversation import checked
 from app.api.disconnect import client_closed, until_disconnect
 from app.api.event_stream import EventStream
 from app.api.inputs import Tenant, normalize_texts
+from app.api.json_route import JSONRoute
 from app.api.middleware.body_limit import hold_for_answer
 from app.api.openai import convert
 from app.api.openai.embeddings import written
@@ -34,7 +35,7 @@ _CREATED = 0
 
 
 def openai_router(catalogue: Catalogue) -> APIRouter:
-    router = APIRouter(prefix="/openai/v1", tags=["openai"])
+    router = APIRouter(prefix="/openai/v1", tags=["openai"], route_class=JSONRoute)
 
     @router.post(
         "/chat/completions",

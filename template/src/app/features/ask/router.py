@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 from app.api.disconnect import client_closed, until_disconnect
 from app.api.inputs import NOT_BLANK, WHOLE, RequestBody, Tenant, normalize_text
+from app.api.json_route import JSONRoute
 from app.api.openapi import problems
 from app.api.services import services_of
 from app.llm.types import LLMResponse, PromptVersion, Usage
@@ -16,7 +17,7 @@ from app.rag.answering import DocumentAnswer, DocumentQA, open_documents
 from app.rag.policy import DocumentsPolicy
 from app.telemetry.correlation import request_id
 
-_endpoint = APIRouter(tags=["ask"])
+_endpoint = APIRouter(tags=["ask"], route_class=JSONRoute)
 
 # Embedding models accept about 8,000 tokens of about four characters each.
 MAX_QUESTION_CHARS = 32_768

@@ -15,6 +15,7 @@ from app.api.disconnect import client_closed, until_disconnect
 from app.api.event_stream import EventStream
 from app.api.events import Event, as_json, described
 from app.api.inputs import WHOLE, RequestBody, Tenant
+from app.api.json_route import JSONRoute
 from app.api.messages import MAX_TOOLS, MessageBody, ToolBody, ToolChoiceBody
 from app.api.openapi import problems
 from app.api.problems import Problem, describe, stopped
@@ -135,7 +136,7 @@ class ChatBody(RequestBody):
         return await checked(request)
 
 
-router = APIRouter(tags=["chat"])
+router = APIRouter(tags=["chat"], route_class=JSONRoute)
 
 
 @router.post(

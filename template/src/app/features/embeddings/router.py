@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from app.api.disconnect import client_closed, until_disconnect
 from app.api.inputs import NOT_BLANK_PATTERN, TOO_MANY_MARKS, RequestBody, normalize_texts
+from app.api.json_route import JSONRoute
 from app.api.middleware.body_limit import hold_for_answer
 from app.api.openapi import problems
 from app.api.services import ServicesDep
@@ -55,7 +56,7 @@ class EmbeddingsAnswer(BaseModel):
     items: list[EmbeddedText]
 
 
-router = APIRouter(tags=["embeddings"])
+router = APIRouter(tags=["embeddings"], route_class=JSONRoute)
 
 _ITEMS_PER_WRITE = 16
 

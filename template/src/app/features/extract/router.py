@@ -9,12 +9,13 @@ from pydantic import ConfigDict, Field
 
 from app.api.disconnect import client_closed, until_disconnect
 from app.api.inputs import RequestBody, Tenant, Text
+from app.api.json_route import JSONRoute
 from app.api.openapi import problems
 from app.api.services import ServicesDep
 from app.features.extract.invoice import PROMPT, Invoice, read_invoice
 from app.llm.types import PromptVersion
 
-router = APIRouter(tags=["extract"])
+router = APIRouter(tags=["extract"], route_class=JSONRoute)
 
 
 class ExtractBody(RequestBody):
