@@ -1,4 +1,4 @@
-"""All errors of a model call, as one tree.
+"""All errors of a model call, as one tree; and `StartRefusedError`.
 
 LLMError
 ├── RetryableError                    the same call may succeed a little later
@@ -39,6 +39,10 @@ from collections.abc import Sequence
 
 # Used if no provider sends a pause. It is about the time for which a circuit stays open.
 _DEFAULT_PAUSE_S = 30.0
+
+
+class StartRefusedError(Exception):
+    """The service cannot start with this configuration. The code that raises this has logged why."""
 
 
 class LLMError(Exception):

@@ -18,6 +18,7 @@ from typing import cast
 
 import structlog
 import uvicorn
+from uvicorn.lifespan.on import LifespanOn, LifespanSendMessage
 
 from app.connections import STOPPING, Connections, SharedState
 
@@ -40,6 +41,23 @@ _LEAST_HOP_COUNT = {
 _MOST_HOPS = 255
 _SETTLE_S = 0.1
 _RETRANSMISSION_S = 0.5  # the kernel sends again after 0.2 s
+
+
+class Config(uvicorn.Config):
+    def load(self) -> None:
+        super().load()
+        self.lifespan_class = Lifespan
+
+
+class Lifespan(LifespanOn):
+    async def send(self, message: LifespanSendMessage) -> None:
+        """Log no traceback of a configuration that the service refused with a line of its own."""
+        from app.errors import StartRefusedError  # noqa: PLC0415 - of this version, after a reload
+
+        is_failure = message["type"] == "lifespan.startup.failed"
+        if is_failure and isinstance(sys.exc_info()[1], StartRefusedError):
+            message = {"type": "lifespan.startup.failed", "message": ""}
+        await super().send(message)
 
 
 class Server(uvicorn.Server):

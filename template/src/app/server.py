@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 
 import structlog
-import uvicorn
 
 from app import debugger
 from app.configuration import sources
 from app.configuration.confidential import mask_secrets
 from app.connections import Connections
-from app.http_server import Server
+from app.http_server import Config, Server
 from app.reload import serve_with_reload
 from app.settings import Settings, load
 from app.telemetry.logging import configure, log_crashes
@@ -123,7 +122,7 @@ def _serve(listeners: list[socket.socket], settings: Settings) -> None:
     if settings.debug_port is not None:
         debugger.listen(settings.host, settings.debug_port)
         _log.info("debugger.listening", host=settings.host, port=settings.debug_port)
-    config = uvicorn.Config(
+    config = Config(
         "app.main:create_app",
         factory=True,
         http="app.http_protocol:HTTPProtocol",

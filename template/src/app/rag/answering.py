@@ -112,9 +112,9 @@ def open_library(
     if shared is None:
         raise ValueError("DOCUMENTS_STORE=redis needs REDIS_URL")
     # redis-py takes 6 MB, and a service without a Redis does not need it.
-    from app.rag.shared.library import open_shared_library  # noqa: PLC0415
+    from app.rag.shared.redis.opening import open_redis_library  # noqa: PLC0415
 
-    return open_shared_library(policy, embed, shared, previews=previews)
+    return open_redis_library(policy, embed, shared, previews=previews)
 
 
 def embedding_by(batches: EmbeddingBatches) -> Embed:

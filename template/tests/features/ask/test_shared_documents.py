@@ -105,7 +105,7 @@ def test_settings_that_contradict_each_other_are_refused(values: dict[str, Any],
 
 @pytest.mark.slow
 def test_documents_in_redis_need_no_numpy() -> None:
-    code = "import sys, app.main, app.rag.shared.library; print('numpy' in sys.modules)"
+    code = "import sys, app.main, app.rag.shared.redis.opening; print('numpy' in sys.modules)"
     command = [sys.executable, "-c", code]
     done = subprocess.run(  # noqa: S603 - this Python, with arguments of this file
         command, capture_output=True, text=True, check=True, timeout=60

@@ -14,10 +14,9 @@ from redis.asyncio import Redis
 from app.rag.library import Library
 from app.rag.policy import DocumentsPolicy
 from app.rag.searchable import Searchable
-from app.rag.shared.indexing import SharedIndexer
-from app.rag.shared.lease import Lease
-from app.rag.shared.library import SharedLibrary
-from app.rag.shared.store import DocumentStore
+from app.rag.shared.library import SharedLibrary, opened
+from app.rag.shared.redis.index import RedisIndex
+from app.rag.shared.redis.store import DocumentStore
 from app.rag.types import Embed
 from app.redis.client import SharedRedis
 
@@ -66,8 +65,6 @@ class RedisStore:
             aclosing(SharedRedis(client, f"{self.prefix}-{name}")) as redis,
         ):
             self.opened.append(redis)
-            store = DocumentStore(redis)
-            lease = Lease(store)
-            indexer = None if folder is None else SharedIndexer(folder, 1200, embed, store, lease)
-            async with aclosing(SharedLibrary(store, indexer, embed)) as library:
+            index = RedisIndex(DocumentStore(redis))
+            async with opened(DocumentsPolicy(store="redis", dir=folder), embed, index) as library:
                 yield library

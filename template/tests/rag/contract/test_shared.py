@@ -11,8 +11,8 @@ import pytest
 
 from app.errors import DocumentsNotReadyError
 from app.rag.shared import indexing
-from app.rag.shared.index import SharedIndex
-from app.rag.shared.store import DocumentStore
+from app.rag.shared.redis.index import RedisIndex
+from app.rag.shared.redis.store import DocumentStore
 from app.rag.types import EmbeddingSpace
 from app.testing import CapturedLogs
 from tests.rag.bag_of_words import WORDS, BagOfWords
@@ -142,7 +142,7 @@ async def test_a_search_that_began_before_a_switch_finds_nothing_of_afterwards(
     space = EmbeddingSpace("words", len(WORDS))
     async with replicas.process(folder, BagOfWords()) as one:
         await ids(one)
-        index = SharedIndex(DocumentStore(replicas.opened[0]))
+        index = RedisIndex(DocumentStore(replicas.opened[0]))
         before, _ = await index.published(space)
         assert before is not None
         (folder / "a.md").unlink()

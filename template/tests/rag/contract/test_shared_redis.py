@@ -14,11 +14,13 @@ from redis.exceptions import ResponseError
 from app.errors import DocumentsNotReadyError
 from app.rag.chunks import Chunk
 from app.rag.policy import DocumentsPolicy
-from app.rag.shared import library
-from app.rag.shared.build import Build
+from app.rag.shared.index import StoreUnusableError
 from app.rag.shared.lease import Lease
-from app.rag.shared.library import SharedLibrary, StoreUnusableError, open_shared_library
-from app.rag.shared.store import DocumentStore
+from app.rag.shared.library import SharedLibrary
+from app.rag.shared.redis.build import RedisBuild
+from app.rag.shared.redis.lease import RedisLease
+from app.rag.shared.redis.opening import open_redis_library
+from app.rag.shared.redis.store import DocumentStore
 from app.rag.types import EmbeddingSpace
 from app.redis.client import SharedRedis
 from app.testing import CapturedLogs
@@ -38,18 +40,18 @@ async def test_a_lease_has_an_end_is_renewed_and_excludes_others(
         await wakes.wait()
         wakes.clear()
 
-    store = DocumentStore(SharedRedis(client))
-    lease = Lease(store, lease_s=60, sleep=sleep)
-    async with lease.held() as token, Lease(store).held() as other:
+    keeper = RedisLease(DocumentStore(SharedRedis(client)))
+    lease = Lease(keeper, lease_s=60, sleep=sleep)
+    async with lease.held() as token, Lease(keeper).held() as other:
         assert token is not None
         assert other is None
-        assert 0 < await client.pttl(lease.key) <= 60_000
-        await client.pexpire(lease.key, 30_000)
+        assert 0 < await client.pttl(keeper.key) <= 60_000
+        await client.pexpire(keeper.key, 30_000)
         wakes.set()
         async with asyncio.timeout(10):
-            while await client.pttl(lease.key) <= 30_000:  # noqa: ASYNC110 - in another task
+            while await client.pttl(keeper.key) <= 30_000:  # noqa: ASYNC110 - in another task
                 await asyncio.sleep(0.001)
-    assert not await client.exists(lease.key)
+    assert not await client.exists(keeper.key)
 
 
 class _Interrupted(SharedRedis):
@@ -78,7 +80,7 @@ async def test_vectors_that_are_paid_for_wait_for_the_end_of_an_outage(
     redis.failures = failures
     store = DocumentStore(redis)
     space = EmbeddingSpace("words", 2)
-    build = Build(store, Lease(store), "token", space, number=1, sleep=sleep)
+    build = RedisBuild(store, "lease", "token", space, number=1, sleep=sleep)
     with nullcontext() if is_stored else pytest.raises(DocumentsNotReadyError):
         await build.add([cat], [[1.0, 0.0]])
     assert len(waits) == min(failures, 10)
@@ -121,7 +123,7 @@ class _Client:
 async def opened_with(answer: Exception | None) -> SharedLibrary:
     redis = SharedRedis(_Client(answer))  # type: ignore[arg-type]  # as much of it as is used
     try:
-        async with open_shared_library(DocumentsPolicy(store="redis"), BagOfWords(), redis) as it:
+        async with open_redis_library(DocumentsPolicy(store="redis"), BagOfWords(), redis) as it:
             return it
     finally:
         await redis.aclose()
@@ -136,4 +138,4 @@ async def test_a_redis_without_vector_sets_is_refused_with_one_message(logs: Cap
 
 
 async def test_the_service_starts_while_its_redis_is_down() -> None:
-    assert isinstance(await opened_with(RedisDownError("refused")), library.SharedLibrary)
+    assert isinstance(await opened_with(RedisDownError("refused")), SharedLibrary)

@@ -1,40 +1,36 @@
-"""Searches the index that the processes share: a vector set of Redis 8.
+"""What a store offers that keeps one index for all processes: searches, a lease, and builds.
 
-For each space there are
-
-- `vectors`: the vector set. An element is named by the key of its text, so equal texts are one.
-- `texts`: the text of each element, also of those that are not published yet.
-- `ids:N`: the ids of the chunks with this text, of generation N. This hash is the list of elements
-  that a search may return.
-- `published`: the generation that searches use. Writing this key switches to it.
-
-Each element has the generation that added it as an attribute. The set may contain more elements than
-the published generation: those of a build that runs or was broken off, and removed ones. A search
-drops them; it asks again, with a filter, only if fewer than k remain.
-
-The search is approximate (HNSW, vectors of 8 bits): `make bench ARGS=stores` measures its recall.
-Source: https://redis.io/docs/latest/develop/data-types/vector-sets/
+`app.rag.shared.library` searches such an index and `app.rag.shared.indexing` builds it; `redis` and
+`postgres` are the stores. Each method raises `DocumentsNotReadyError` if the store does not answer.
 """
 
 import json
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from hashlib import sha256
+from itertools import islice
+from typing import Protocol, TypeVar
 
 import structlog
 
+from app.errors import StartRefusedError
 from app.rag.chunks import Chunk
-from app.rag.shared.store import DocumentStore, as_bytes
 from app.rag.types import EmbeddingSpace, ScoredChunk
 
 _log = structlog.get_logger(__name__)
 
-_MORE = 4
-# Enough for the nearest ones of any generation: the filter is used only while a build is unfinished.
-_FILTER_EFFORT = "100000"
+T = TypeVar("T")
 
-# Delete a value only if it is still there.
-_FORGET = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+# The processes of the version before may still search the space of the model before.
+OTHER_SPACE_S = 3600
+# The minimum time between two times of embedding all documents because the model has changed.
+# Behind some gateways models alternate. Both of two models keep their vectors; a third one waits.
+MODEL_LASTS_S = 600
+
+
+class StoreUnusableError(StartRefusedError):
+    """The store answers, and lacks vectors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,124 +49,79 @@ class Published:
         return None if value is None else cls(**json.loads(value))
 
 
-@dataclass(frozen=True, slots=True)
-class _Element:
-    key: str
-    score: float
-    text: str
-    ids: Sequence[str]
+class Build(Protocol):
+    """One generation of the index of one space, made by the holder of the lease."""
+
+    space: EmbeddingSpace
+
+    async def allow_model(self) -> None:
+        """Raises `DocumentsNotReadyError` if the embedding model changed a short time ago."""
+        ...
+
+    async def known(self, keys: Collection[str]) -> set[str]:
+        """Those of the keys that have a text and a vector in the store."""
+        ...
+
+    async def add(self, chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]]) -> None:
+        """Store texts and their vectors. No search finds them before `publish`."""
+        ...
+
+    async def publish(self, ids: Mapping[str, Sequence[str]], fingerprint: str) -> None:
+        """Switch searches to this generation, and remove the chunks that are not in `ids`.
+
+        Raises `DocumentsNotReadyError` if the lease was lost: another process builds.
+        """
+        ...
 
 
-class SharedIndex:
-    def __init__(self, store: DocumentStore) -> None:
-        self._store = store
+class SharedIndex(Protocol):
+    async def is_available(self) -> bool: ...
 
     async def published(
         self, space: EmbeddingSpace
     ) -> tuple[Published | None, EmbeddingSpace | None]:
         """The published generation of a space, and the space that was published last."""
-        keys = [self._store.key_of(space, "published"), self._store.key("current")]
-        found, current = await self._store.read(lambda: self._store.client.mget(keys))
-        return Published.decode(found), (
-            None if current is None else EmbeddingSpace(*json.loads(current))
-        )
+        ...
 
     async def current(self) -> EmbeddingSpace | None:
-        key = self._store.key("current")
-        value = await self._store.read(lambda: self._store.client.get(key))
-        return None if value is None else EmbeddingSpace(*json.loads(value))
+        """The space that was published last."""
+        ...
 
     async def nearest(
         self, space: EmbeddingSpace, state: Published, vector: Sequence[float], k: int
     ) -> list[ScoredChunk] | None:
-        """The k chunks nearest to a vector; `None` if another generation has been published.
+        """The k chunks nearest to a vector; `None` if another generation has been published."""
+        ...
 
-        If a part of the index is missing, for example because Redis has evicted it, the generation
-        is withdrawn: the next search builds the index again.
-        """
-        count = k
-        filters: list[str] = []
-        while True:
-            near = await self._near(space, vector, count, filters)
-            found = await self._elements(space, state, near)
-            if found is None:
-                return None
-            if len(found) >= min(k, state.texts):
-                return _chunks(found, k)
-            if len(near) < count:
-                break
-            count *= _MORE
-            filters = ["FILTER", f".since <= {state.generation}", "FILTER-EF", _FILTER_EFFORT]
-        if await self._is_incomplete(space, state):
-            await self._withdraw(space, state)
-            return None
-        return _chunks(found, k)
+    def lease(self) -> AbstractAsyncContextManager[str | None]:
+        """Take the lease for the block, and yield its token; `None` if another process has it."""
+        ...
 
-    async def _near(
-        self, space: EmbeddingSpace, vector: Sequence[float], count: int, filters: Sequence[str]
-    ) -> dict[bytes, float]:
-        command = ["VSIM", self._store.key_of(space, "vectors"), "FP32", as_bytes(vector)]
-        command += ["WITHSCORES", "COUNT", str(count), *filters]
-
-        async def ask() -> object:
-            # By its name: redis-py's own method fails if there is no such set.
-            return await cast("Awaitable[object]", self._store.client.execute_command(*command))  # type: ignore[no-untyped-call]
-
-        return _scores(await self._store.read(ask))
-
-    async def _elements(
-        self, space: EmbeddingSpace, state: Published, near: Mapping[bytes, float]
-    ) -> list[_Element] | None:
-        """The elements of the generation, best first; `None` if it is no longer published."""
-        keys = [key.decode() for key in sorted(near, key=near.__getitem__, reverse=True)]
-
-        async def ask() -> list[Any]:
-            async with self._store.client.pipeline(transaction=True) as pipe:
-                pipe.get(self._store.key_of(space, "published"))
-                if keys:
-                    pipe.hmget(self._store.key_of(space, "ids", str(state.generation)), keys)
-                    pipe.hmget(self._store.key_of(space, "texts"), keys)
-                return await pipe.execute()
-
-        published, *columns = await self._store.read(ask)
-        if Published.decode(published) != state:
-            return None
-        ids, texts = columns or ([], [])
-        return [
-            # From the distance, in [0, 1], to the cosine.
-            _Element(key, 2 * near[key.encode()] - 1, text.decode(), json.loads(names))
-            for key, names, text in zip(keys, ids, texts, strict=True)
-            if names is not None and text is not None
-        ]
-
-    async def _is_incomplete(self, space: EmbeddingSpace, state: Published) -> bool:
-        async def ask() -> list[int]:
-            async with self._store.client.pipeline(transaction=True) as pipe:
-                pipe.execute_command("VCARD", self._store.key_of(space, "vectors"))
-                pipe.hlen(self._store.key_of(space, "texts"))
-                pipe.hlen(self._store.key_of(space, "ids", str(state.generation)))
-                return await pipe.execute()
-
-        return min(await self._store.read(ask)) < state.texts
-
-    async def _withdraw(self, space: EmbeddingSpace, state: Published) -> None:
-        _log.warning("retrieval.index_lost", model=space.model, dimension=space.dimension)
-        key = self._store.key_of(space, "published")
-        forget = self._store.client.register_script(_FORGET)
-        await self._store.write(lambda: forget(keys=[key], args=[state.encode()]))
+    async def begin(self, token: str, space: EmbeddingSpace) -> Build:
+        """Begin a new generation. Vectors that the space has already do not expire any more."""
+        ...
 
 
-def _scores(answer: object) -> dict[bytes, float]:
-    """The scores by element: a map in version 3 of Redis' protocol, else pairs in one list."""
-    if isinstance(answer, dict):
-        return answer
-    flat = cast("list[bytes]", answer)
-    return {key: float(score) for key, score in zip(flat[::2], flat[1::2], strict=True)}
+def unusable(reason: str) -> StoreUnusableError:
+    _log.error("retrieval.store_unusable", reason=reason)
+    return StoreUnusableError(reason)
 
 
-def _chunks(elements: Sequence[_Element], k: int) -> list[ScoredChunk]:
-    return [
-        ScoredChunk(Chunk(name, element.text), element.score)
-        for element in elements
-        for name in element.ids
-    ][:k]
+def spelled(space: EmbeddingSpace) -> str:
+    return json.dumps([space.model, space.dimension])
+
+
+def tag(*names: str) -> str:
+    """A short name in the store, for example of a space: vectors of two models are never together."""
+    return sha256("\0".join(names).encode()).hexdigest()[:16]
+
+
+def batches(items: Collection[T], size: int) -> Iterator[list[T]]:
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch
+
+
+def named(text: str, ids: Sequence[str], score: float) -> list[ScoredChunk]:
+    """Equal texts are stored once: a chunk for each of their names."""
+    return [ScoredChunk(Chunk(name, text), score) for name in ids]

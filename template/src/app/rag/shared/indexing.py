@@ -11,11 +11,8 @@ import structlog
 from app.errors import DocumentsNotReadyError, LLMError, MalformedAnswerError
 from app.rag.chunks import Chunk
 from app.rag.left_out import LeftOut
-from app.rag.shared.build import Build
-from app.rag.shared.index import SharedIndex
-from app.rag.shared.lease import Lease
+from app.rag.shared.index import Build, SharedIndex
 from app.rag.shared.manifest import Folder, Manifest
-from app.rag.shared.store import DocumentStore
 from app.rag.types import Embed, Embedded, EmbeddingSpace
 
 _log = structlog.get_logger(__name__)
@@ -31,15 +28,11 @@ _POLL_S = 0.5
 class SharedIndexer:
     """Makes the shared index equal to a folder. Only texts without a vector are embedded."""
 
-    def __init__(
-        self, folder: Path, chunk_chars: int, embed: Embed, store: DocumentStore, lease: Lease
-    ) -> None:
+    def __init__(self, folder: Path, chunk_chars: int, embed: Embed, index: SharedIndex) -> None:
         self._left_out = LeftOut()
         self._folder = Folder(folder, chunk_chars, self._left_out.warn)
         self._embed = embed
-        self._store = store
-        self._lease = lease
-        self._index = SharedIndex(store)
+        self._index = index
         self._manifest: Manifest | None = None
 
     async def manifest(self) -> Manifest:
@@ -56,7 +49,7 @@ class SharedIndexer:
         """
         manifest = await self.manifest()
         while not await self._is_built(space, manifest):
-            async with self._lease.held() as token:
+            async with self._index.lease() as token:
                 if token is None:
                     await asyncio.sleep(_POLL_S)
                 elif not await self._is_built(space, manifest):
@@ -90,7 +83,7 @@ class SharedIndexer:
 
     async def _begin(self, space: EmbeddingSpace, token: str, *, changes: bool = False) -> Build:
         state, current = await self._index.published(space)
-        build = await Build.begin(self._store, self._lease, token, space)
+        build = await self._index.begin(token, space)
         if changes or (state is None and current not in {None, space}):
             await build.allow_model()
             self._left_out.clear()

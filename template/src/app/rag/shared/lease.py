@@ -1,7 +1,7 @@
 """Lets one process at a time build the index.
 
 The lease expires if its process dies, and is renewed while the process runs. A process that was
-stopped for longer, and has lost its lease without knowing, cannot publish: the scripts compare the
+stopped for longer, and has lost its lease without knowing, cannot publish: the stores compare the
 token. (Source: Kleppmann, How to do distributed locking, 2016.)
 """
 
@@ -9,40 +9,44 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from secrets import token_hex
+from typing import Protocol
 
 from app.errors import DocumentsNotReadyError
-from app.rag.shared.store import DocumentStore
 from app.resilience.race import cancel_and_wait
 
 _LEASE_S = 15.0
 _RENEWALS = 3
 
-_RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end"
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end"
+
+class LeaseKeeper(Protocol):
+    """Keeps the token of the holder, until it expires. Only the holder may renew and release it."""
+
+    async def take(self, token: str, lease_s: float) -> bool:
+        """Keep the token, unless another one is kept."""
+        ...
+
+    async def renew(self, token: str, lease_s: float) -> None: ...
+
+    async def release(self, token: str) -> None: ...
 
 
 class Lease:
     def __init__(
         self,
-        store: DocumentStore,
+        keeper: LeaseKeeper,
         *,
         lease_s: float = _LEASE_S,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._store = store
-        self._lease_ms = int(lease_s * 1000)
+        self._keeper = keeper
+        self._lease_s = lease_s
         self._sleep = sleep
-        self.key = store.key("lease")
-        self._renewing = store.client.register_script(_RENEW)
-        self._releasing = store.client.register_script(_RELEASE)
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[str | None]:
         """Take the lease for the block, and yield its token; `None` if another process has it."""
         token = token_hex(16)
-        taking = self._store.client.set
-        taken = await self._store.write(lambda: taking(self.key, token, nx=True, px=self._lease_ms))
-        if not taken:
+        if not await self._keeper.take(token, self._lease_s):
             yield None
             return
         renewing = asyncio.create_task(self._renew(token))
@@ -54,16 +58,14 @@ class Lease:
 
     async def _renew(self, token: str) -> None:
         while True:
-            await self._sleep(self._lease_ms / 1000 / _RENEWALS)
+            await self._sleep(self._lease_s / _RENEWALS)
             try:
-                await self._store.write(
-                    lambda: self._renewing(keys=[self.key], args=[token, self._lease_ms])
-                )
+                await self._keeper.renew(token, self._lease_s)
             except DocumentsNotReadyError:
                 continue  # the outage may end before the lease does
 
     async def _release(self, token: str) -> None:
         try:
-            await self._store.write(lambda: self._releasing(keys=[self.key], args=[token]))
+            await self._keeper.release(token)
         except DocumentsNotReadyError:
             return  # it expires

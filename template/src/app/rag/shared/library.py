@@ -6,16 +6,12 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import structlog
-from redis.exceptions import ResponseError
 
-from app.backend import Shared
 from app.errors import DocumentsNotReadyError
 from app.rag.policy import DocumentsPolicy
 from app.rag.questions import embedded, logged
 from app.rag.shared.index import Published, SharedIndex
 from app.rag.shared.indexing import SharedIndexer
-from app.rag.shared.lease import Lease
-from app.rag.shared.store import DocumentStore
 from app.rag.types import Embed, EmbeddingSpace, ScoredChunk
 from app.resilience.deadline import without_deadline
 from app.resilience.race import cancel_and_wait
@@ -33,17 +29,9 @@ _ATTEMPTS = 3
 # rolling update the processes of two versions have different folders: not every question may switch.
 _FOREIGN_S = 600.0
 
-_NO_VECTORS = (
-    "DOCUMENTS_STORE=redis needs vector sets: the server of REDIS_URL must be Redis 8 or later."
-)
-
-
-class StoreUnusableError(Exception):
-    """Redis has no vector sets, so the service cannot start with this configuration."""
-
 
 class SharedLibrary:
-    """The documents, searched by meaning, in Redis: a `Searchable`.
+    """The documents, searched by meaning, in a store of all processes: a `Searchable`.
 
     A process without a folder only searches. Another process makes the index equal to its folder at
     its first question: in the background, if there is an index already. A document that changes
@@ -52,7 +40,7 @@ class SharedLibrary:
 
     def __init__(
         self,
-        store: DocumentStore,
+        index: SharedIndex,
         indexer: SharedIndexer | None,
         embed: Embed,
         *,
@@ -60,8 +48,7 @@ class SharedLibrary:
         index_timeout_s: float = _INDEX_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._store = store
-        self._index = SharedIndex(store)
+        self._index = index
         self._indexer = indexer
         self._embed = embed
         self._previews = previews
@@ -72,8 +59,8 @@ class SharedLibrary:
         self._has_failed = False
 
     async def is_ready(self) -> bool:
-        """Whether Redis is in use and the last indexing of this process, if any, succeeded."""
-        return await self._store.is_available() and not self._has_failed
+        """Whether the store is in use and the last indexing of this process, if any, succeeded."""
+        return await self._index.is_available() and not self._has_failed
 
     async def search(self, question: str, k: int) -> list[ScoredChunk]:
         return await logged(self._search, question, k, previews=self._previews)
@@ -178,36 +165,15 @@ class SharedLibrary:
 
 
 @asynccontextmanager
-async def open_shared_library(
-    policy: DocumentsPolicy, embed: Embed, redis: Shared, *, previews: bool = False
+async def opened(
+    policy: DocumentsPolicy, embed: Embed, index: SharedIndex, *, previews: bool = False
 ) -> AsyncIterator[SharedLibrary]:
-    """Open the library. Raises `StoreUnusableError` if Redis answers and has no vector sets."""
-    store = DocumentStore(redis)
-    await _check_version(store)
+    """The library of an index. A policy without a folder only searches."""
     indexer = None
     if policy.dir is not None:
-        indexer = SharedIndexer(policy.dir, policy.chunk_chars, embed, store, Lease(store))
-    async with aclosing(SharedLibrary(store, indexer, embed, previews=previews)) as library:
+        indexer = SharedIndexer(policy.dir, policy.chunk_chars, embed, index)
+    async with aclosing(SharedLibrary(index, indexer, embed, previews=previews)) as library:
         yield library
-
-
-async def _check_version(store: DocumentStore) -> None:
-    async def ask() -> bool:
-        try:
-            await store.client.vset().vcard(store.key("vectors"))
-        except ResponseError as error:
-            if "unknown command" not in str(error).lower():
-                raise
-            return False
-        return True
-
-    try:
-        has_vectors = await store.read(ask)
-    except DocumentsNotReadyError:  # a service starts without its Redis, too
-        return
-    if not has_vectors:
-        _log.error("retrieval.store_unusable", reason=_NO_VECTORS)
-        raise StoreUnusableError(_NO_VECTORS)
 
 
 def _report(building: "asyncio.Task[None]") -> None:

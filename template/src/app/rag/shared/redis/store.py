@@ -4,14 +4,13 @@ All keys have one hash tag, so a Redis cluster keeps them on one node and a scri
 The guard of `app.redis.client` decides whether Redis is asked at all.
 """
 
-import json
 from array import array
 from collections.abc import Awaitable, Callable, Sequence
-from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
 from app.backend import Shared
 from app.errors import DocumentsNotReadyError
+from app.rag.shared.index import spelled, tag
 from app.rag.types import EmbeddingSpace
 
 if TYPE_CHECKING:
@@ -38,8 +37,7 @@ class DocumentStore:
 
     def key_of(self, space: EmbeddingSpace, *parts: str) -> str:
         """A key of one space: vectors of two models are never in one set."""
-        name = json.dumps([space.model, space.dimension])
-        return self.key(sha256(name.encode()).hexdigest()[:16], *parts)
+        return self.key(tag(spelled(space)), *parts)
 
     async def is_available(self) -> bool:
         return await self._redis.check()

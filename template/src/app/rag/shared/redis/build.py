@@ -11,22 +11,17 @@ from collections.abc import (
     Awaitable,
     Callable,
     Collection,
-    Iterator,
     Mapping,
     Sequence,
 )
 from functools import partial
-from itertools import islice
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from app.errors import DocumentsNotReadyError
 from app.rag.chunks import Chunk
-from app.rag.shared.index import Published
-from app.rag.shared.lease import Lease
-from app.rag.shared.store import DocumentStore, as_bytes
+from app.rag.shared.index import MODEL_LASTS_S, OTHER_SPACE_S, Published, batches, spelled
+from app.rag.shared.redis.store import DocumentStore, as_bytes
 from app.rag.types import EmbeddingSpace
-
-T = TypeVar("T")
 
 # Adding a vector to 10,000 others takes Redis 3 ms, on a busy machine 20, and a call must end within
 # 0.5 s: a call that times out begins an outage for all users of this Redis.
@@ -34,14 +29,9 @@ _VECTORS_AT_ONCE = 4
 _KEYS_AT_ONCE = 500
 # An outage that begins with a call that took too long ends after three seconds, or six.
 _OUTAGE_S = 10
-# The processes of the version before may still search the space of the model before.
-_OTHER_SPACE_S = 3600
 # A list of ids that is never published expires; a search that has begun still finds its own.
 _UNPUBLISHED_S = 3600
 _OUTDATED_S = 60
-# The minimum time between two times of embedding all documents because the model has changed.
-# Behind some gateways models alternate. Both of two models keep their vectors; a third one waits.
-_MODEL_LASTS_S = 600
 
 _PUBLISH = """
 local lease, published, ids, outdated, current = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
@@ -74,13 +64,13 @@ return 1
 """
 
 
-class Build:
+class RedisBuild:
     """One generation of the index of one space, made by the holder of the lease."""
 
     def __init__(
         self,
         store: DocumentStore,
-        lease: Lease,
+        lease_key: str,
         token: str,
         space: EmbeddingSpace,
         number: int,
@@ -90,7 +80,7 @@ class Build:
         self.space = space
         self._sleep = sleep
         self._store = store
-        self._lease = lease
+        self._lease_key = lease_key
         self._token = token
         self._number = number
         self._publishing = store.client.register_script(_PUBLISH)
@@ -99,29 +89,28 @@ class Build:
 
     @classmethod
     async def begin(
-        cls, store: DocumentStore, lease: Lease, token: str, space: EmbeddingSpace
-    ) -> "Build":
+        cls, store: DocumentStore, lease_key: str, token: str, space: EmbeddingSpace
+    ) -> "RedisBuild":
         """Begin a new generation. The vectors that the space has already do not expire any more.
 
         Its number is the time of Redis in milliseconds: a counter could be evicted, and begin again.
         """
-        spelled = json.dumps([space.model, space.dimension])
 
         async def ask() -> list[Any]:
             async with store.client.pipeline(transaction=True) as pipe:
                 pipe.time()
-                pipe.sadd(store.key("spaces"), spelled)
+                pipe.sadd(store.key("spaces"), spelled(space))
                 pipe.persist(store.key_of(space, "vectors"))
                 pipe.persist(store.key_of(space, "texts"))
                 return await pipe.execute()
 
         (seconds, microseconds), *_ = await store.write(ask)
-        return cls(store, lease, token, space, seconds * 1000 + microseconds // 1000)
+        return cls(store, lease_key, token, space, seconds * 1000 + microseconds // 1000)
 
     async def known(self, keys: Collection[str]) -> set[str]:
         """Those of the keys that have a text and a vector: Redis may have evicted either of them."""
         known = set[str]()
-        for some in _batches(keys, _KEYS_AT_ONCE):
+        for some in batches(keys, _KEYS_AT_ONCE):
             found = await self._store.read(partial(self._have, some))
             known.update(key for key, is_known in zip(some, found, strict=True) if is_known)
         return known
@@ -132,7 +121,7 @@ class Build:
     async def add(self, chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]]) -> None:
         """Store texts, and then their vectors. No search finds them before `publish`."""
         attributes = json.dumps({"since": self._number})
-        for some in _batches(list(zip(chunks, vectors, strict=True)), _VECTORS_AT_ONCE):
+        for some in batches(list(zip(chunks, vectors, strict=True)), _VECTORS_AT_ONCE):
 
             async def ask(some: Sequence[tuple[Chunk, Sequence[float]]] = some) -> object:
                 async with self._store.client.pipeline(transaction=False) as pipe:
@@ -156,11 +145,10 @@ class Build:
         state = Published(self._number, fingerprint, len(ids))
         outdated = await self._state(self._published) or state
         keys = [
-            *(self._lease.key, self._published),
+            *(self._lease_key, self._published),
             *(self._ids(state), self._ids(outdated), self._store.key("current")),
         ]
-        spelled = json.dumps([self.space.model, self.space.dimension])
-        arguments = [self._token, state.encode(), spelled, str(_OUTDATED_S)]
+        arguments = [self._token, state.encode(), spelled(self.space), str(_OUTDATED_S)]
         done = await self._store.write(lambda: self._publishing(keys=keys, args=arguments))
         if not done:
             raise DocumentsNotReadyError(
@@ -185,7 +173,7 @@ class Build:
         key, name = self._store.key("model-changed"), self._vectors
         setting = self._store.client.set
         before = await self._store.write(
-            lambda: setting(key, name, nx=True, get=True, ex=_MODEL_LASTS_S)
+            lambda: setting(key, name, nx=True, get=True, ex=MODEL_LASTS_S)
         )
         if isinstance(before, bytes) and before.decode() != name:
             raise DocumentsNotReadyError(
@@ -194,7 +182,7 @@ class Build:
 
     async def _list(self, ids: Mapping[str, Sequence[str]]) -> None:
         key = self._store.key_of(self.space, "ids", str(self._number))
-        for some in _batches(ids, _KEYS_AT_ONCE):
+        for some in batches(ids, _KEYS_AT_ONCE):
 
             async def ask(some: Sequence[str] = some) -> object:
                 async with self._store.client.pipeline(transaction=True) as pipe:
@@ -205,9 +193,9 @@ class Build:
             await self._store.write(ask)
 
     async def _remove_all_but(self, ids: Collection[str]) -> None:
-        keys = [self._lease.key, self._vectors, self._texts]
+        keys = [self._lease_key, self._vectors, self._texts]
         async for stored in self._stored():
-            for some in _batches([key for key in stored if key not in ids], _VECTORS_AT_ONCE):
+            for some in batches([key for key in stored if key not in ids], _VECTORS_AT_ONCE):
 
                 async def ask(some: Sequence[str] = some) -> object:
                     return await self._removing(keys=keys, args=[self._token, *some])
@@ -236,7 +224,7 @@ class Build:
         spaces = await self._store.read(
             lambda: self._store.client.smembers(self._store.key("spaces"))
         )
-        for space in (EmbeddingSpace(*json.loads(spelled)) for spelled in spaces):
+        for space in (EmbeddingSpace(*json.loads(each)) for each in spaces):
             if space != self.space:
                 await self._expire(space)
 
@@ -250,7 +238,7 @@ class Build:
         async def ask() -> object:
             async with self._store.client.pipeline(transaction=True) as pipe:
                 for key in keys:
-                    pipe.expire(key, _OTHER_SPACE_S, nx=True)
+                    pipe.expire(key, OTHER_SPACE_S, nx=True)
                 return await pipe.execute()
 
         await self._store.write(ask)
@@ -269,9 +257,3 @@ class Build:
 
     def _ids(self, state: Published) -> str:
         return self._store.key_of(self.space, "ids", str(state.generation))
-
-
-def _batches(items: Collection[T], size: int) -> Iterator[list[T]]:
-    remaining = iter(items)
-    while batch := list(islice(remaining, size)):
-        yield batch
