@@ -99,6 +99,7 @@ def check_env_file() -> Iterator[Finding]:
     yield from keys_without_address()
     yield from addresses_of_the_container()
     yield from sdks_without_lock()
+    yield from postgres_without_lock()
 
 
 def flaw_of_env_file() -> str:
@@ -161,6 +162,14 @@ def sdks_without_lock() -> Iterator[Finding]:
     if missing:
         mend = f"the image would lack {', '.join(sorted(missing))}: make lock EXTRAS=sdk"
         yield Finding(".env: SDK providers", mend, needed=False)
+
+
+def postgres_without_lock() -> Iterator[Finding]:
+    """A missing client of Postgres in requirements.txt: developers have it anyway, the image does not."""
+    locked = variables(Path("requirements.txt"), r"^([a-z0-9.-]+)(?:\[.*\])?==")
+    if in_env_file("DOCUMENTS_STORE").lower() == "postgres" and "psycopg" not in locked:
+        mend = "the image would lack psycopg: make lock EXTRAS=postgres"
+        yield Finding(".env: DOCUMENTS_STORE", mend, needed=False)
 
 
 def check_settings() -> Iterator[Finding]:

@@ -80,7 +80,11 @@ BAD = {
     "MAX_TOKENS_LIMIT": "0",
     "ALLOWED_MODELS": "two words",
     "CORS_ORIGINS": "app.example.com",
-    "DOCUMENTS_STORE": "postgres",  # feature: ask
+    "DOCUMENTS_STORE": "sqlite",  # feature: ask
+    "DOCUMENTS_POSTGRES_URL": "mysql://db",  # feature: ask
+    "DOCUMENTS_POSTGRES_PREFIX": "two words",  # feature: ask
+    "DOCUMENTS_POSTGRES_POOL_SIZE": "1",  # feature: ask
+    "DOCUMENTS_POSTGRES_TIMEOUT_S": "0",  # feature: ask
     "DOCUMENTS_DIR": "nowhere",  # feature: ask
     "DOCUMENTS_INDEX_PATH": "nowhere/index",  # feature: ask
     "DOCUMENTS_CHUNK_CHARS": "199",  # feature: ask

@@ -19,6 +19,7 @@ SECRETS = {
     "OPENAI_API_KEY": "sk-canary",
     "ANTHROPIC_API_KEY": "sk-ant-canary",
     "REDIS_URL": "redis://user:canary@redis:6379/0",
+    "DOCUMENTS_POSTGRES_URL": "postgresql://user:canary@db:5432/docs",  # feature: ask
     "VAULT_TOKEN": "hvs.canary",
     "VAULT_ROLE_ID": "canary-role",
     "VAULT_SECRET_ID": "canary-secret",
@@ -92,7 +93,8 @@ def test_the_config_command_keeps_secrets(
 def test_a_refusal_names_the_fault_of_a_secret_and_not_its_value(
     place: Place, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    place({name: f"{value}-ключ" for name, value in SECRETS.items()} | {"REDIS_URL": "canary"})
+    wrong = {name: f"{value}-ключ" for name, value in SECRETS.items()}
+    place(wrong | {name: "canary" for name in SECRETS if name.endswith("_URL")})
     with pytest.raises(SystemExit):
         load()
     message = capsys.readouterr().err

@@ -7,7 +7,7 @@ from hashlib import sha256
 
 from opentelemetry.trace import Tracer
 
-from app.backend import Shared
+from app.backend import Check, Shared
 from app.errors import MalformedAnswerError, RequestRefusedError, UnsupportedRequestError
 from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.model import ChatModel
@@ -51,6 +51,11 @@ class DocumentQA:
         self._model = model
         self._policy = policy
         self._searching = searching
+
+    @property
+    def checks(self) -> dict[str, Check]:
+        """What `/readyz` asks of the documents, by name."""
+        return {**self.library.checks, "documents": self.library.is_ready}
 
     async def ask(
         self, question: str, *, top_k: int | None = None, tenant: str | None = None
@@ -109,6 +114,11 @@ def open_library(
     """Open the documents for searches, in the store of the policy."""
     if policy.store == "memory":
         return aclosing(Library(policy, embed, previews=previews))
+    if policy.store == "postgres":
+        # Of the extra `postgres`.
+        from app.rag.shared.postgres.opening import open_postgres_library  # noqa: PLC0415
+
+        return open_postgres_library(policy, embed, previews=previews)
     if shared is None:
         raise ValueError("DOCUMENTS_STORE=redis needs REDIS_URL")
     # redis-py takes 6 MB, and a service without a Redis does not need it.

@@ -1,10 +1,12 @@
 """Searches the index that this process has built."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 
+from app.backend import Check
 from app.errors import DocumentsNotReadyError
 from app.rag.policy import DocumentsPolicy
 from app.rag.questions import embedded, logged
@@ -34,6 +36,8 @@ class Library:
 
     `previews` logs the beginning of questions, which are personal data.
     """
+
+    checks: Mapping[str, Check] = {}
 
     def __init__(
         self,

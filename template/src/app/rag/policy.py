@@ -4,12 +4,15 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Gt, Le
-from pydantic import AfterValidator, ValidationInfo
+from pydantic import AfterValidator, SecretStr, StringConstraints, ValidationInfo
 
 from app.llm.tools.policy import ToolPolicy
+from app.project import project_name
+from app.rag.postgres_address import MISSING, is_installed, is_tls_decided, validate_postgres_url
 from app.validation import raise_each
 
-StoreName = Literal["memory", "redis"]
+StoreName = Literal["memory", "redis", "postgres"]
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:-]{0,63}$")]
 
 # The docs of the service: docs/ is beside src/, in the repository and in the image.
 OWN_DOCS = Path(__file__).parents[3] / "docs"
@@ -39,7 +42,9 @@ class DocumentsPolicy:
     """The documents to search, and how many of their chunks a model receives.
 
     Without a `dir` there are no documents, except in dev: see `of`.
-    `store` keeps their vectors: the memory of each process, or a Redis for all. With `memory`,
+    `store` keeps their vectors: the memory of each process, or a Redis or Postgres for all. With
+    `postgres`, the services and environments of one database have different values of
+    `postgres_prefix`, and a call waits `postgres_timeout_s` for a connection and as long for an answer. With `memory`,
     `index_path` is a file that keeps their vectors between starts; without it, each process
     computes them at its first question. `min_score` is the cosine below which a chunk is not
     relevant to a question. It depends on the embedding model.
@@ -50,6 +55,10 @@ class DocumentsPolicy:
 
     store: StoreName = "memory"
     dir: Annotated[Path, AfterValidator(_readable)] | None = None
+    postgres_url: Annotated[SecretStr, AfterValidator(validate_postgres_url)] | None = None
+    postgres_prefix: Name | None = None
+    postgres_pool_size: Annotated[int, Ge(2), Le(100)] = 10
+    postgres_timeout_s: Annotated[float, Ge(0.1), Le(60)] = 2.0
     index_path: Annotated[Path, AfterValidator(_in_folder)] | None = None
     chunk_chars: Annotated[int, Ge(200), Le(20_000)] = 1200
     top_k: Annotated[int, Ge(1), Le(50)] = 5
@@ -69,21 +78,43 @@ class DocumentsPolicy:
         )
 
     def of(self, app_env: str) -> "DocumentsPolicy":
-        """In dev, a policy without a `dir` gets the service's own docs, which are for developers."""
-        return replace(self, dir=OWN_DOCS) if self.dir is None and app_env == "dev" else self
+        """Fill in the defaults of an environment.
+
+        In dev, a policy without a `dir` gets the service's own docs, which are for developers.
+        """
+        is_own = self.dir is None and app_env == "dev"
+        return replace(
+            self,
+            dir=OWN_DOCS if is_own else self.dir,
+            postgres_prefix=self.postgres_prefix or f"{project_name()}:{app_env}",
+        )
 
 
 def _validate_store(policy: DocumentsPolicy, info: ValidationInfo) -> DocumentsPolicy:
     if policy.store == "memory":
         return policy
-    if info.data.get("redis_url", "invalid") is None:
+    if policy.store == "redis" and info.data.get("redis_url", "invalid") is None:
         raise_each({("store",): "redis needs REDIS_URL"})
+    if policy.store == "postgres":
+        raise_each(_wrong_with_postgres(policy, info.data.get("app_env", "dev")))
     if policy.index_path is not None:
-        raise_each(
-            {("index_path",): "must be empty with DOCUMENTS_STORE=redis, which keeps the index"}
-        )
+        why = f"must be empty with DOCUMENTS_STORE={policy.store}, which keeps the index"
+        raise_each({("index_path",): why})
     return policy
 
 
-# The policy as a field of the settings: the store `redis` depends on another field.
+def _wrong_with_postgres(policy: DocumentsPolicy, app_env: str) -> dict[tuple[str, ...], str]:
+    if not is_installed():
+        return {("store",): MISSING}
+    if policy.postgres_url is None:
+        return {("store",): "postgres needs DOCUMENTS_POSTGRES_URL"}
+    if app_env != "dev" and not is_tls_decided(policy.postgres_url):
+        return {
+            ("postgres_url",): f"must have an sslmode in {app_env}: verify-full, or disable if the "
+            "network between the service and Postgres is private"
+        }
+    return {}
+
+
+# The policy as a field of the settings: the stores depend on other fields.
 DocumentsSettings = Annotated[DocumentsPolicy, AfterValidator(_validate_store)]

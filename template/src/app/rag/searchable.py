@@ -1,7 +1,9 @@
 """The contract of a search, which each store of vectors keeps: see `tests/rag/contract`."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
+from app.backend import Check
 from app.rag.types import ScoredChunk
 
 
@@ -26,6 +28,11 @@ class Searchable(Protocol):
     - Failures: if the store or the provider fails, a search raises an `LLMError`, and `is_ready` is
       false. The next search tries again.
     """
+
+    @property
+    def checks(self) -> Mapping[str, Check]:
+        """What `/readyz` asks of the store, by name, beside `is_ready`."""
+        ...
 
     async def is_ready(self) -> bool:
         """Whether questions can be answered, as far as known; a check of `/readyz`."""

@@ -1,8 +1,9 @@
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from opentelemetry.trace import Tracer
 
+from app.backend import Check
 from app.llm.call_record import PREVIEW_CHARS
 from app.rag.searchable import Searchable
 from app.rag.types import ScoredChunk
@@ -25,6 +26,10 @@ class TracedLibrary:
         self._library = library
         self._tracer = tracer
         self._previews = previews
+
+    @property
+    def checks(self) -> Mapping[str, Check]:
+        return self._library.checks
 
     async def is_ready(self) -> bool:
         return await self._library.is_ready()

@@ -10,7 +10,8 @@ import pytest
 from redis.asyncio import Redis
 
 from app.rag.shared import indexing
-from tests.rag.contract.processes import MemoryStore, RedisStore, Store
+from tests.rag.contract.postgres import postgres_url
+from tests.rag.contract.processes import MemoryStore, PostgresStore, RedisStore, SharedStore, Store
 
 REDIS = os.environ.get("REDIS_TEST_URL")
 
@@ -44,6 +45,10 @@ def _real_redis(_: Path) -> Store:
     return RedisStore(lambda: Redis.from_url(str(REDIS)), prefix=token_hex(8))
 
 
+def _postgres(_: Path) -> Store:
+    return PostgresStore(postgres_url(), prefix=token_hex(8))
+
+
 @pytest.fixture(
     params=[
         pytest.param(_memory, id="memory"),
@@ -56,6 +61,7 @@ def _real_redis(_: Path) -> Store:
                 pytest.mark.skipif(REDIS is None, reason="needs the Redis 8 of REDIS_TEST_URL"),
             ],
         ),
+        pytest.param(_postgres, id="postgres", marks=[pytest.mark.slow, pytest.mark.timeout(120)]),
     ]
 )
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
@@ -72,6 +78,27 @@ def server() -> fakeredis.FakeServer:
 def replicas(server: fakeredis.FakeServer, monkeypatch: pytest.MonkeyPatch) -> RedisStore:
     monkeypatch.setattr(indexing, "_POLL_S", 0.01)
     return RedisStore(lambda: fakeredis.FakeAsyncRedis(server=server))
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(_fake_redis, id="redis"),
+        pytest.param(_postgres, id="postgres", marks=[pytest.mark.slow, pytest.mark.timeout(120)]),
+    ]
+)
+def shared(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> SharedStore:
+    """A store that several processes share."""
+    monkeypatch.setattr(indexing, "_POLL_S", 0.01)
+    opened: SharedStore = request.param(tmp_path)
+    return opened
+
+
+@pytest.fixture
+def database(monkeypatch: pytest.MonkeyPatch) -> PostgresStore:
+    monkeypatch.setattr(indexing, "_POLL_S", 0.01)
+    return PostgresStore(postgres_url(), prefix=token_hex(8))
 
 
 @pytest.fixture

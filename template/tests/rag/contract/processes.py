@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import SecretStr
 from redis.asyncio import Redis
 
 from app.rag.library import Library
@@ -29,6 +30,16 @@ class Store(Protocol):
     def process(
         self, folder: Path, embed: Embed, *, name: str = "app"
     ) -> AbstractAsyncContextManager[Searchable]: ...
+
+
+class SharedStore(Protocol):
+    """A store of several processes. One without a folder only searches."""
+
+    is_shared: bool
+
+    def process(
+        self, folder: Path | None, embed: Embed, *, name: str = "app"
+    ) -> AbstractAsyncContextManager[SharedLibrary]: ...
 
 
 @dataclass
@@ -68,3 +79,29 @@ class RedisStore:
             index = RedisIndex(DocumentStore(redis))
             async with opened(DocumentsPolicy(store="redis", dir=folder), embed, index) as library:
                 yield library
+
+
+@dataclass
+class PostgresStore:
+    """All processes share one database."""
+
+    url: str
+    prefix: str = "test"
+    is_shared: bool = True
+
+    @asynccontextmanager
+    async def process(
+        self, folder: Path | None, embed: Embed, *, name: str = "app"
+    ) -> AsyncIterator[SharedLibrary]:
+        # Of the extra `postgres`.
+        from app.rag.shared.postgres.opening import open_postgres_library  # noqa: PLC0415
+
+        policy = DocumentsPolicy(
+            store="postgres",
+            dir=folder,
+            postgres_url=SecretStr(self.url),
+            postgres_prefix=f"{self.prefix}-{name}",
+            postgres_timeout_s=30,  # a busy machine is no outage
+        )
+        async with open_postgres_library(policy, embed) as library:
+            yield library

@@ -1,4 +1,4 @@
-"""What processes promise that share one index in Redis, beside the contract."""
+"""What processes promise that share one index, beside the contract."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,16 +16,16 @@ from app.rag.shared.redis.store import DocumentStore
 from app.rag.types import EmbeddingSpace
 from app.testing import CapturedLogs
 from tests.rag.bag_of_words import WORDS, BagOfWords
-from tests.rag.contract.processes import RedisStore
+from tests.rag.contract.processes import RedisStore, SharedStore
 from tests.rag.contract.test_stores import ALL, ids, settled
 
 
 @asynccontextmanager
-async def stopped(replicas: RedisStore, folder: Path, embed: BagOfWords) -> AsyncIterator[None]:
+async def stopped(shared: SharedStore, folder: Path, embed: BagOfWords) -> AsyncIterator[None]:
     """A process that has the lease and never goes on: its answers stay away."""
     embed.opens = asyncio.Event()
     embed.slow_texts = set(ALL[1:])
-    async with replicas.process(folder, embed) as process:
+    async with shared.process(folder, embed) as process:
         asking = asyncio.create_task(ids(process))
         await embed.waits.wait()
         yield
@@ -38,13 +38,13 @@ async def keys(client: fakeredis.FakeAsyncRedis, ending: str) -> list[str]:
 
 
 async def test_a_process_without_a_folder_answers_from_the_index_of_another(
-    replicas: RedisStore, folder: Path
+    shared: SharedStore, folder: Path
 ) -> None:
     embed = BagOfWords()
-    async with replicas.process(None, embed) as searching:
+    async with shared.process(None, embed) as searching:
         with pytest.raises(DocumentsNotReadyError, match="DOCUMENTS_DIR"):
             await ids(searching)
-        async with replicas.process(folder, BagOfWords()) as building:
+        async with shared.process(folder, BagOfWords()) as building:
             await ids(building)
         found = await searching.search("cat", 2)
     assert [(each.chunk.id, each.chunk.text) for each in found] == [
@@ -54,9 +54,9 @@ async def test_a_process_without_a_folder_answers_from_the_index_of_another(
     assert embed.calls == [["cat"]] * 2
 
 
-async def test_another_process_waits_for_the_builder(replicas: RedisStore, folder: Path) -> None:
+async def test_another_process_waits_for_the_builder(shared: SharedStore, folder: Path) -> None:
     slow, waiting = BagOfWords(), BagOfWords()
-    async with stopped(replicas, folder, slow), replicas.process(folder, waiting) as second:
+    async with stopped(shared, folder, slow), shared.process(folder, waiting) as second:
         answer = asyncio.create_task(ids(second))
         await asyncio.sleep(0.1)
         assert not answer.done()
@@ -120,16 +120,16 @@ async def test_removed_texts_leave_redis(
 
 
 async def test_chunks_of_an_unfinished_indexing_do_not_hide_those_of_the_published_one(
-    replicas: RedisStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    shared: SharedStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with replicas.process(folder, BagOfWords()) as serving:
+    async with shared.process(folder, BagOfWords()) as serving:
         await ids(serving)
         for number in range(40):  # all nearer to the question than the published chunks
             (folder / f"{number}.md").write_text("cat " * (number + 2))
         slow = BagOfWords(opens=asyncio.Event(), slow_texts={"fish"})
         (folder / "z.md").write_text("fish")
         monkeypatch.setattr(indexing, "_TEXTS_AT_ONCE", 1)
-        async with replicas.process(folder, slow) as building:
+        async with shared.process(folder, slow) as building:
             asking = asyncio.create_task(ids(building))
             await slow.waits.wait()
             assert await ids(serving, k=3) == ["a.md/1", "b.md/1", "c.md/1"]
@@ -167,7 +167,7 @@ async def test_the_set_of_the_model_before_answers_its_questions_and_expires(
 
 
 async def test_models_that_change_with_each_call_pay_for_the_documents_twice_at_most(
-    replicas: RedisStore, folder: Path
+    shared: SharedStore, folder: Path
 ) -> None:
     embed = BagOfWords()
 
@@ -175,7 +175,7 @@ async def test_models_that_change_with_each_call_pay_for_the_documents_twice_at_
         embed.model = f"words-{len(embed.calls)}"
         return await embed(texts)
 
-    async with replicas.process(folder, always_new) as process:
+    async with shared.process(folder, always_new) as process:
         for _ in range(5):
             with pytest.raises(DocumentsNotReadyError):
                 await ids(process)
@@ -202,15 +202,15 @@ async def test_an_index_that_redis_has_evicted_is_built_again(
 
 
 async def test_another_folder_is_indexed_once_in_ten_minutes(
-    replicas: RedisStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    shared: SharedStore, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a rolling update two versions have different documents: they do not switch in turn."""
     other = folder.parent / "other"
     other.mkdir()
     (other / "x.md").write_text("cat")
     async with (
-        replicas.process(folder, BagOfWords()) as one,
-        replicas.process(other, BagOfWords()) as two,
+        shared.process(folder, BagOfWords()) as one,
+        shared.process(other, BagOfWords()) as two,
     ):
         await ids(one)
         await settled(two, ["x.md/1"])

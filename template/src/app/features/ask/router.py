@@ -134,7 +134,7 @@ def documents_router(policy: DocumentsPolicy) -> APIRouter:
             shared=services.shared,
         ) as documents:
             app.state.documents = documents
-            services.checks["documents"] = documents.library.is_ready
+            services.checks.update(documents.checks)
             yield
 
     router = APIRouter(lifespan=lifespan)

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 
 import structlog
 
+from app.backend import Check
 from app.errors import DocumentsNotReadyError
 from app.rag.policy import DocumentsPolicy
 from app.rag.questions import embedded, logged
@@ -35,7 +36,7 @@ class SharedLibrary:
 
     A process without a folder only searches. Another process makes the index equal to its folder at
     its first question: in the background, if there is an index already. A document that changes
-    later is found after a restart of a process that has it.
+    later is found after a restart of a process that has it. `checks` are the store's own, for `/readyz`.
     """
 
     def __init__(
@@ -45,9 +46,11 @@ class SharedLibrary:
         embed: Embed,
         *,
         previews: bool = False,
+        checks: Mapping[str, Check] | None = None,
         index_timeout_s: float = _INDEX_TIMEOUT_S,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self.checks: Mapping[str, Check] = checks or {}
         self._index = index
         self._indexer = indexer
         self._embed = embed
@@ -166,13 +169,19 @@ class SharedLibrary:
 
 @asynccontextmanager
 async def opened(
-    policy: DocumentsPolicy, embed: Embed, index: SharedIndex, *, previews: bool = False
+    policy: DocumentsPolicy,
+    embed: Embed,
+    index: SharedIndex,
+    *,
+    previews: bool = False,
+    checks: Mapping[str, Check] | None = None,
 ) -> AsyncIterator[SharedLibrary]:
     """The library of an index. A policy without a folder only searches."""
     indexer = None
     if policy.dir is not None:
         indexer = SharedIndexer(policy.dir, policy.chunk_chars, embed, index)
-    async with aclosing(SharedLibrary(index, indexer, embed, previews=previews)) as library:
+    library = SharedLibrary(index, indexer, embed, previews=previews, checks=checks)
+    async with aclosing(library):
         yield library
 
 

@@ -20,6 +20,7 @@ from typing import Any, cast
 from app.errors import DocumentsNotReadyError
 from app.rag.chunks import Chunk
 from app.rag.shared.index import MODEL_LASTS_S, OTHER_SPACE_S, Published, batches, spelled
+from app.rag.shared.patience import patiently
 from app.rag.shared.redis.store import DocumentStore, as_bytes
 from app.rag.types import EmbeddingSpace
 
@@ -27,8 +28,6 @@ from app.rag.types import EmbeddingSpace
 # 0.5 s: a call that times out begins an outage for all users of this Redis.
 _VECTORS_AT_ONCE = 4
 _KEYS_AT_ONCE = 500
-# An outage that begins with a call that took too long ends after three seconds, or six.
-_OUTAGE_S = 10
 # A list of ids that is never published expires; a search that has begun still finds its own.
 _UNPUBLISHED_S = 3600
 _OUTDATED_S = 60
@@ -134,7 +133,7 @@ class RedisBuild:
                         )
                     return await pipe.execute()
 
-            await self._patiently(ask)
+            await patiently(partial(self._store.write, ask), self._sleep)
 
     async def publish(self, ids: Mapping[str, Sequence[str]], fingerprint: str) -> None:
         """Switch searches to this generation, and remove the elements that are not in `ids`.
@@ -156,17 +155,6 @@ class RedisBuild:
             )
         await self._remove_all_but(ids)
         await self._let_others_expire()
-
-    async def _patiently(self, ask: Callable[[], Awaitable[object]]) -> None:
-        """Write, also after a short outage: the vectors are paid for, and wait for their place."""
-        for _ in range(_OUTAGE_S):
-            try:
-                await self._store.write(ask)
-            except DocumentsNotReadyError:
-                await self._sleep(1)
-            else:
-                return
-        await self._store.write(ask)
 
     async def allow_model(self) -> None:
         """Raises `DocumentsNotReadyError` if the embedding model changed a short time ago."""
