@@ -1,4 +1,4 @@
-"""A process whose store cannot keep vectors: one line, and no traceback."""
+"""A process with a store that cannot keep vectors: one line, and no traceback."""
 
 import json
 import os

@@ -31,7 +31,7 @@ Ask = Callable[[Connection], Awaitable[T]]
 
 # An outage lasts for three seconds at least.
 _TRY_AGAIN_S = 3.0
-# A connection that nobody has used for so long is closed.
+# A connection without use for so long is closed.
 _IDLE_S = 300.0
 _APPLICATION = "documents"
 
