@@ -139,13 +139,14 @@ clean: ## Remove the files that the other targets made here
 
 .PHONY: help
 help: ## Show this list
-	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  \033[36m%-10s\033[0m %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n\033[1m%s\033[0m\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  \033[36m%-10s\033[0m", $$1; column = 12; count = split($$2, words, " "); \
+		for (i = 1; i <= count; i++) { if (column + length(words[i]) > 79) { printf "\n%12s", ""; column = 12 } printf " %s", words[i]; column += length(words[i]) + 1 } print "" }' $(firstword $(MAKEFILE_LIST))
 
 # Runs once, and again if the lock changes. It writes nothing outside this directory.
 define install
-	@if [ -z "$(PYTHON)" ]; then echo "make: Python 3.11 or newer is needed: install it, or give its path (make PYTHON=/path/to/python3)" >&2; exit 1; fi
+	@if [ -z "$(PYTHON)" ]; then printf '%s\n' "make: Python 3.11 or newer is needed: install it, or give its path:" "make PYTHON=/path/to/python3" >&2; exit 1; fi
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "make: $(PYTHON) is not Python 3.11 or newer" >&2; exit 1; }
-	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { echo "make: $(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { printf '%s\n' "make: $(PYTHON) cannot make virtual environments." "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
 	@git --version >/dev/null 2>&1 || { echo "make: Git is needed: install it" >&2; exit 1; }
 	@echo "Installing $(1) into .venv, once"
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv

@@ -278,11 +278,11 @@ def moved(
     return Moved(service, remote.rename(tmp_path / "it's moved.git"))
 
 
-def test_make_update_prints_one_line_on_naming_the_template(moved: Moved) -> None:
+def test_make_update_names_the_template_and_the_way_on(moved: Moved) -> None:
     before = tree(moved.service)
-    (line,) = moved.update().splitlines()
-    assert "is not at" in line or "cannot be reached" in line
-    assert 'make update ARGS="--from https://' in line
+    first, *_, last = moved.update().splitlines()
+    assert "is not at" in first or "cannot be reached" in first
+    assert last.startswith('make update ARGS="--from https://')
     assert tree(moved.service) == before
 
 
@@ -306,14 +306,14 @@ def test_make_update_from_an_address_remembers_it(moved: Moved) -> None:
     ],
     ids=["none", "word", "directory", "unreachable"],
 )
-def test_a_wrong_address_is_one_line_and_changes_nothing(
+def test_a_wrong_address_is_named_and_changes_nothing(
     lean_template: Path, tmp_path: Path, arguments: list[str], said: str
 ) -> None:
     service = under_git(with_cookiecutter(lean_template, tmp_path, {}))
     before = tree(service)
-    (line,) = Moved(service, tmp_path).update(*arguments).splitlines()
-    assert said in line
-    assert "secret" not in line
+    output = Moved(service, tmp_path).update(*arguments)
+    assert said in output.splitlines()[0]
+    assert "secret" not in output
     assert tree(service) == before
 
 
@@ -326,7 +326,7 @@ def test_an_address_of_a_repository_without_the_commit_is_not_remembered(
     other = under_git(tmp_path / "other")
     before, head = tree(service), git(service, "rev-parse", "HEAD")
     output = Moved(service, other).update("--from", str(other))
-    assert "It needs commit v0.1.1" in output.splitlines()[-1]
+    assert "It needs commit v0.1.1" in output
     assert tree(service) == before
     assert git(service, "rev-parse", "HEAD") == head
     assert git(service, "status", "--porcelain") == ""

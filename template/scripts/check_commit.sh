@@ -18,11 +18,13 @@ check_keys() {
 if ! "$python" -c 'import pre_commit' 2>/dev/null; then
     for other in python3 python3.14 python3.13 python3.12 python3.11; do
         "$other" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue
-        echo "This commit was checked for keys only: ${prefix}.venv is missing; create it: make install" >&2
+        echo "This commit was checked for keys only: ${prefix}.venv is missing.
+Create it: make install" >&2
         check_keys "$other"
         exit
     done
-    echo "This commit was not checked, not even for keys: ${prefix}.venv is missing; create it: make install" >&2
+    echo "This commit was not checked, not even for keys: ${prefix}.venv is missing.
+Create it: make install" >&2
     exit 0
 fi
 # The first commit has files of the template only. These two checks take a minute, and `make lint` has them too.

@@ -6,7 +6,8 @@ unsolved=$(
     git ls-files --others --exclude-standard -- '*.rej'
 )
 if [ -n "$unsolved" ]; then
-    echo "make updated: both sides changed the same lines. Edit these (delete *.rej), then 'make updated':" >&2
+    echo "make updated: both sides changed the same lines.
+Edit these (delete *.rej), then 'make updated':" >&2
     echo "$unsolved" >&2
     exit 1
 fi

@@ -4,7 +4,8 @@
 set -eu
 python=$1
 if [ -z "$python" ]; then
-    echo "Python 3.11 or newer is needed; install it, or give its path: make PYTHON=/path/to/python3 …" >&2
+    echo "Python 3.11 or newer is needed; install it, or give its path:
+make PYTHON=/path/to/python3 …" >&2
     exit 1
 fi
 echo "Installing into .venv from the lock ($("$python" --version))"
@@ -17,7 +18,8 @@ fi
 # These two can only be set in uv.toml, and no option of uv's overrides them.
 for config in "${UV_CONFIG_FILE:-}" "${XDG_CONFIG_HOME:-${HOME:-}/.config}/uv/uv.toml" /etc/uv/uv.toml; do
     if [ -z "${UV_NO_CONFIG:-}" ] && grep -Eqs '^[[:space:]]*(pip *[.] *)?(target|prefix)[[:space:]]*=' "$config"; then
-        echo "make install: $config has a target or a prefix, so uv would install outside .venv: remove that line, or set UV_NO_CONFIG=1" >&2
+        echo "make install: $config has a target or a prefix,
+so uv would install outside .venv: remove that line, or set UV_NO_CONFIG=1" >&2
         exit 1
     fi
 done

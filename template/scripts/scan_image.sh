@@ -18,6 +18,8 @@ ended=$?
 
 case $ended in
     0) echo "make scan-image: $image has no severe vulnerability with a fix" ;;
-    "$found") echo "make scan-image: $image has severe vulnerabilities with a fix: update the base image or the packages" >&2; exit 1 ;;
-    *) echo "make scan-image: no result: the scanner failed ($ended); can it reach its database?" >&2; exit 3 ;;
+    "$found") echo "make scan-image: $image has severe vulnerabilities with a fix:
+update the base image or the packages" >&2; exit 1 ;;
+    *) echo "make scan-image: no result: the scanner failed ($ended).
+Can it reach its database?" >&2; exit 3 ;;
 esac

@@ -16,7 +16,8 @@ main() {
         fail "commit your changes first, so that Git can undo the update:
 $changed"
     fi
-    [ -f "$ANSWERS" ] || fail "$ANSWERS is missing, which contains the template's address and the answers: restore it from Git"
+    [ -f "$ANSWERS" ] || fail "$ANSWERS is missing.
+It contains the template's address and the answers: restore it from Git"
     expect_template "${from:-$(remembered _src_path)}"
     run_copier "$@"
     # Before make, which cannot read a Makefile with conflicts.
@@ -40,20 +41,25 @@ remembered() {
     ' "$ANSWERS"
 }
 
-# Ask Git before anything is changed, so that a wrong address gives one clear line.
+# Ask Git before anything is changed, so that a wrong address gives a clear message.
 expect_template() {
     case $1 in
-    "") fail "$ANSWERS has no address of the template; give it: $HOW" ;;
+    "") fail "$ANSWERS has no address of the template. Give it:
+$HOW" ;;
     gh:*) url=https://github.com/${1#gh:} ;;
     gl:*) url=https://gitlab.com/${1#gl:} ;;
     *) url=${1#git+} ;;
     esac
     case $url in
-    /* | .*) [ -d "$url" ] || fail "the template is not at $url; give its new address: $HOW" ;;
+    /* | .*) [ -d "$url" ] || fail "the template is not at $url. Give its new address:
+$HOW" ;;
     esac
     if ! said=$(git ls-remote "$url" HEAD 2>&1 >/dev/null); then
         reason=$(printf '%s\n' "$said" | sed -n '/^fatal: /{s///p;q;}')
-        fail "the template at $url cannot be reached (${reason:-Git gives no reason}); try again, or give its new address: $HOW"
+        fail "the template at $url cannot be reached:
+${reason:-Git gives no reason}
+Try again, or give its new address:
+$HOW"
     fi
 }
 
@@ -66,7 +72,10 @@ run_copier() {
     if [ -n "$from" ]; then moved; fi
     if [ -n "$stopped" ]; then
         [ -z "$from" ] || git checkout --quiet -- "$ANSWERS"
-        fail "Copier stopped, see above. It needs commit $(remembered _commit) of the template; if the template has moved: $HOW"
+        fail "Copier stopped, see above.
+It needs commit $(remembered _commit) of the template.
+If the template has moved:
+$HOW"
     fi
 }
 
@@ -114,11 +123,13 @@ for word in "$@"; do
         ;;
     esac
 done
-if [ "$seen" = value ]; then fail "--from needs an address, for example: $HOW"; fi
+if [ "$seen" = value ]; then fail "--from needs an address, for example:
+$HOW"; fi
 if [ -n "$from" ]; then
     given=$from
     from=$(in_copiers_words "$given")
-    [ -n "$from" ] || fail "$given is not the address of a Git repository; for example: $HOW"
+    [ -n "$from" ] || fail "$given is not the address of a Git repository. For example:
+$HOW"
 fi
 
 main "$@"

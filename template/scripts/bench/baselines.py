@@ -6,14 +6,17 @@ both. Two processes of one program differ by some percent, so all are started se
 """
 
 import asyncio
+import os
+import shutil
 import statistics
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
 
 import httpx2
 
 from scripts.bench.figure import Figure, ratio
-from scripts.bench.telemetry import running
+from scripts.bench.telemetry import launched, running
 from scripts.bench.upstream import EVENTS
 
 STARTS = 3
@@ -29,23 +32,39 @@ PROGRAMS: dict[str, tuple[str, ...]] = {
     SERVICE: ("scripts.bench.service", "with"),
 }
 
+LITELLM = "LiteLLM proxy"
+_LITELLM_START_S = 300.0  # it imports for ten seconds where nothing else runs
+
 Costs = Mapping[str, list[float]]  # of each program: the CPU µs of each round
 Turn = Callable[[httpx2.AsyncClient, str, str], Awaitable[int]]
 
 
 def service_and_baselines() -> Iterator[Figure]:
     turns = {"a request": _requests, "a streamed chunk": _streams}
-    costs: dict[str, Costs] = {what: {name: [] for name in PROGRAMS} for what in turns}
+    names = [*PROGRAMS, *([LITELLM] if litellm_python() else [])]
+    costs: dict[str, Costs] = {what: {name: [] for name in names} for what in turns}
     with running("scripts.bench.upstream") as upstream:
         for _ in range(STARTS):
             with ExitStack() as stack:
-                addresses = {
-                    name: stack.enter_context(running(*command, mock=upstream))
-                    for name, command in PROGRAMS.items()
-                }
+                addresses = {name: stack.enter_context(started(name, upstream)) for name in names}
                 asyncio.run(_rounds(addresses, turns, costs))
     for what in turns:
         yield from _figures(what, costs[what])
+
+
+def started(name: str, upstream: str) -> AbstractContextManager[str]:
+    """The program in the background; its address."""
+    python = litellm_python()
+    if name != LITELLM or python is None:
+        return running(*PROGRAMS[name], mock=upstream)
+    command = [python, "-m", "scripts.bench.servers.litellm_proxy"]
+    return launched(command, upstream, {}, _LITELLM_START_S)
+
+
+def litellm_python() -> str | None:
+    """The Python of LiteLLM, if `LITELLM` or the path has its program (docs/gateways.md)."""
+    program = shutil.which(os.environ.get("LITELLM", "litellm"))
+    return None if program is None else str(Path(program).with_name("python"))
 
 
 async def _rounds(
@@ -102,3 +121,5 @@ def _figures(what: str, costs: Costs) -> Iterator[Figure]:
     for name in costs:
         if name != SERVICE:
             yield ratio(f"{what}, {SERVICE} : {name}", costs[SERVICE], costs[name])
+    if LITELLM in costs:
+        yield ratio(f"{what}, {LITELLM} : {SERVICE}", costs[LITELLM], costs[SERVICE])

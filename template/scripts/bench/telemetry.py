@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import httpx2
@@ -93,6 +93,15 @@ async def _cpu_s(client: httpx2.AsyncClient, service: str) -> float:
 @contextmanager
 def running(module: str, *arguments: str, mock: str = "", **more: str) -> Iterator[str]:
     """Run a program on a free port, and yield its address."""
+    with launched([sys.executable, "-m", module, *arguments], mock, more) as address:
+        yield address
+
+
+@contextmanager
+def launched(
+    command: Sequence[str], mock: str, more: Mapping[str, str], start_s: float = START_S
+) -> Iterator[str]:
+    """Run a command that serves on `PORT`, and yield its address when it accepts connections."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {
@@ -105,21 +114,20 @@ def running(module: str, *arguments: str, mock: str = "", **more: str) -> Iterat
         "RATE_LIMIT_REQUESTS_PER_MINUTE": "1000000",  # with the default, this would take an hour
         **more,
     }
-    command = [sys.executable, "-m", module, *arguments]
     with tempfile.TemporaryFile() as said:
         process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=said)
         try:
-            if not _answers(process, port):
+            if not _answers(process, port, start_s):
                 said.seek(0)
-                sys.exit(f"make bench: {module} did not start\n{said.read().decode()}")
+                sys.exit(f"make bench: {' '.join(command)} did not start\n{said.read().decode()}")
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait()
 
 
-def _answers(process: subprocess.Popen[bytes], port: int) -> bool:
-    deadline = time.monotonic() + START_S
+def _answers(process: subprocess.Popen[bytes], port: int, start_s: float) -> bool:
+    deadline = time.monotonic() + start_s
     while process.poll() is None and time.monotonic() < deadline:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

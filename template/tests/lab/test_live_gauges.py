@@ -10,6 +10,8 @@ import structlog
 from fakeredis import FakeAsyncRedis
 
 from app.backend import LocalBackend
+from app.clients.ledger import Hold
+from app.clients.policy import ClientLimits
 from app.redis.backend import RedisBackend
 from app.redis.client import SharedRedis
 from app.resilience.rate_limit import RateLimitPolicy
@@ -17,7 +19,7 @@ from app.telemetry.logging import LogPolicy, configure
 from app.testing import CapturedMetrics, FakeClock, captured_logs
 from scripts.lab.live import gauges
 from scripts.lab.live.bus import Bus
-from scripts.lab.live.gauges import WatchedLimiter
+from scripts.lab.live.gauges import Watched, WatchedLimiter
 from scripts.lab.live.tap import LogTap
 from scripts.lab.paced import PacedLoop
 
@@ -53,12 +55,12 @@ async def test_an_empty_limiter_has_no_call_left() -> None:
 
 async def test_the_limiters_of_a_service_are_watched_with_and_without_redis() -> None:
     policy = RateLimitPolicy(requests_per_minute=7)
-    with gauges.watched_limiters() as limiters:
+    with gauges.watched_limits() as watched:
         limiter = LocalBackend().limiter(policy, "openai", "http://127.0.0.1")
         async with aclosing(SharedRedis(FakeAsyncRedis(), "lab")) as redis:
             RedisBackend(redis).limiter(policy, "anthropic", "http://127.0.0.1")
         await limiter.acquire()
-        assert [each.left for each in limiters] == [6, 7]
+        assert [each.left for each in watched.limiters] == [6, 7]
 
 
 def test_gauges_are_those_of_the_metrics() -> None:
@@ -68,7 +70,7 @@ def test_gauges_are_those_of_the_metrics() -> None:
     metrics.llm_cost("anthropic", "claude-haiku-4-5", 0.5)
     metrics.http_started()
     metrics.http_request("POST", "/v1/chat", 200, 2.0)
-    found = gauges.read(metrics, ["openai"], [WatchedLimiter(RateLimitPolicy())])
+    found = gauges.read(metrics, ["openai"], Watched([WatchedLimiter(RateLimitPolicy())]))
     assert found["circuits"] == {"openai": "half_open"}
     assert found["buckets"] == {"openai": {"left": 100, "size": 100}}
     assert found["cost_usd"] == 0.75
@@ -77,8 +79,22 @@ def test_gauges_are_those_of_the_metrics() -> None:
     assert chat["p50_ms"] == pytest.approx(2000, rel=0.02)
 
 
+async def test_a_client_over_its_limit_is_shown_with_its_refusals() -> None:
+    limits = ClientLimits(requests_per_minute=2)
+    with gauges.watched_limits() as watched:
+        ledger = LocalBackend().ledger()
+        for client, requests in (("acme", 5), ("globex", 1)):
+            for _ in range(requests):
+                await ledger.open(Hold(client, limits))
+        await ledger.open(Hold("unlimited", ClientLimits()))
+    assert gauges.read(CapturedMetrics(), ["openai"], watched)["clients"] == {
+        "acme": {"left": 0, "size": 2, "refused": 3},
+        "globex": {"left": 1, "size": 2, "refused": 0},
+    }
+
+
 def test_gauges_without_a_request_have_no_percentiles() -> None:
-    assert gauges.read(CapturedMetrics(), ["openai"], [])["chat"] is None
+    assert gauges.read(CapturedMetrics(), ["openai"], Watched())["chat"] is None
 
 
 def test_a_line_of_the_log_is_an_event_with_its_request() -> None:

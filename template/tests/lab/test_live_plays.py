@@ -155,6 +155,7 @@ async def test_every_incident_plays_in_a_browser(running: Running, tmp_path: Pat
         await page.value("document.querySelector('#speeds button[value=\"10\"]').click()")
         for name in names():
             await _click_through(page, name)
+        await _watch_a_client_over_its_limit(page)
         await _watch_to_the_end(page, "overload")
         await page.value("document.querySelector('#incidents button[value=overload]').click()")
         await page.until("document.body.dataset.state === 'idle'")
@@ -176,6 +177,14 @@ async def _click_through(page: browser.Tab, name: str) -> None:
     )
     checked = await page.value("document.querySelectorAll('#incidents [aria-checked=true]').length")
     assert checked == 1
+
+
+async def _watch_a_client_over_its_limit(page: browser.Tab) -> None:
+    await page.value("document.querySelector('#incidents button[value=client]').click()")
+    await page.until("document.querySelector('#clients .over b')?.textContent.includes('refused')")
+    left = "document.querySelector('#clients .over [role=meter]').getAttribute('aria-valuenow')"
+    assert await page.value(left) == "0"
+    assert await page.value("document.querySelectorAll('#clients li:not(.over)').length") == 1
 
 
 async def _watch_to_the_end(page: browser.Tab, name: str) -> None:

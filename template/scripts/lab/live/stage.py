@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -38,7 +38,7 @@ class Stage:
         redis = Switch()
         async with AsyncExitStack() as opened:
             opened.enter_context(redis_in_memory(redis))
-            limiters = opened.enter_context(gauges.watched_limiters())
+            limits = opened.enter_context(gauges.watched_limits())
             settings = self._settings(incident)
             service = create_app(settings)
             watched = WatchedService(service, self.bus, name)
@@ -47,7 +47,7 @@ class Stage:
             control = await opened.enter_async_context(_client(address(self.mock_port)))
             lab = Lab(client, control, redis, Recording())
             self.mock.begin(lab.recording, settings.llm_providers)
-            gauging = asyncio.create_task(self._gauge(service, settings, limiters))
+            gauging = asyncio.create_task(self._gauge(service, settings, limits))
             opened.callback(gauging.cancel)
             yield lab
 
@@ -60,14 +60,12 @@ class Stage:
             PORT=str(self.service_port.getsockname()[1]),
         )
 
-    async def _gauge(
-        self, service: FastAPI, settings: Settings, limiters: Sequence[gauges.WatchedLimiter]
-    ) -> None:
+    async def _gauge(self, service: FastAPI, settings: Settings, limits: gauges.Watched) -> None:
         """Publish the gauges when one of them has changed."""
         metrics = services_of(service).metrics
         last: Event = {}
         while True:
-            values = gauges.read(metrics, settings.llm_providers, limiters)
+            values = gauges.read(metrics, settings.llm_providers, limits)
             if values != last:
                 self.bus.replace(values)
             last = values

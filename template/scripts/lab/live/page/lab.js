@@ -95,6 +95,9 @@ const on = {
   gauges(event) {
     find("circuits").replaceChildren(...Object.entries(event.circuits).map(circuit));
     find("buckets").replaceChildren(...Object.entries(event.buckets).map(bucket));
+    const clients = Object.entries(event.clients);
+    find("clients-tile").hidden = clients.length === 0;
+    find("clients").replaceChildren(...clients.map(client));
     find("cost").textContent = `$${event.cost_usd.toFixed(5)}`;
     const values = ["p50", "p95", "p99"].map((name) => [name, event.chat?.[`${name}_ms`]]);
     find("waits").replaceChildren(...values.map(([name, ms]) => node("div", {}, node("dt", {}, name), node("dd", {}, ms == null ? "–" : seconds(ms / 1000)))));
@@ -195,11 +198,19 @@ function circuit([name, state]) {
 }
 
 function bucket([name, { left, size }]) {
+  return node("li", {}, node("span", {}, name), meter(`calls left of ${name}`, left, size), node("span", {}, `${left} of ${size}`));
+}
+
+function client([name, { left, size, refused }]) {
+  const lost = node("b", {}, refused ? `${refused} refused` : "");
+  return node("li", { class: refused ? "over" : "" }, node("span", {}, name), meter(`requests left to ${name}`, left, size), node("span", {}, `${left} of ${size}`), lost);
+}
+
+function meter(label, left, size) {
   const level = node("i", {});
   level.style.width = `${(left / size) * 100}%`;
   level.className = left < size * 0.2 ? "failed" : left < size * 0.5 ? "retry" : "first";
-  const meter = node("div", { role: "meter", "aria-valuemin": 0, "aria-valuemax": size, "aria-valuenow": left, "aria-label": `calls left of ${name}` }, level);
-  return node("li", {}, node("span", {}, name), meter, node("span", {}, `${left} of ${size}`));
+  return node("div", { role: "meter", "aria-valuemin": 0, "aria-valuemax": size, "aria-valuenow": left, "aria-label": label }, level);
 }
 
 async function post(path) {
