@@ -152,6 +152,7 @@ def _assemble(settings: Settings, opener: Opener, tracer: Tracer, exporting: Exp
             sheddable=_SHEDDABLE,
             tracer=tracer,
             access=_access(settings),
+            owns_retries=settings.retry.max_attempts > 1,
         ),
         exception_handlers=dict(HANDLERS),
         docs_url=None,  # `app.api.swagger_ui` serves this page

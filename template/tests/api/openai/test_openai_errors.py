@@ -188,3 +188,33 @@ async def test_every_refusal_has_openais_envelope(
 async def test_other_paths_keep_their_problems(api: httpx2.AsyncClient) -> None:
     answer = await api.post("/v1/chat", json={})
     assert answer.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("failure", "own_attempts", "calls"),
+    [
+        pytest.param(AuthenticationError("key"), 3, 1, id="a 502 that the service has repeated"),
+        pytest.param(ProviderTimeoutError("late"), 3, 1, id="a 504 that it has repeated"),
+        pytest.param(AuthenticationError("key"), 1, 2, id="a 502 that it leaves to the SDK"),
+        pytest.param(ProviderTimeoutError("late"), 1, 2, id="a 504 that it leaves to the SDK"),
+    ],
+)
+async def test_retries_of_the_sdk_and_of_the_service_do_not_multiply(
+    failure: LLMError, own_attempts: int, calls: int
+) -> None:
+    """The model of this test stands for the whole stack: one call of it is all attempts."""
+    model = FakeChatModel(failure)
+    async with opened(model, retry={"max_attempts": own_attempts}) as service:
+        client = client_of(service.http).with_options(max_retries=1)
+        with pytest.raises(sdk.openai.InternalServerError):
+            await client.chat.completions.create(model="auto", messages=HELLO)
+    assert len(model.requests) == calls
+
+
+async def test_a_503_may_be_repeated_because_it_names_the_time() -> None:
+    busy = NothingCanAnswerError([ProviderTimeoutError("busy", retry_after_s=7)])
+    async with opened(FakeChatModel(busy)) as service:
+        body = {"model": "auto", "messages": HELLO}
+        answer = await service.http.post("/openai/v1/chat/completions", json=body)
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "7")
+    assert "x-should-retry" not in answer.headers

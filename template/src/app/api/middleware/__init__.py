@@ -45,6 +45,7 @@ def stack(
     sheddable: Sheddable = NOTHING,
     tracer: Tracer = OFF,
     access: Access = EVERYTHING,
+    owns_retries: bool = True,
 ) -> list[Middleware]:
     return [
         Middleware(Masking),
@@ -52,7 +53,7 @@ def stack(
         *([Middleware(Tracing, tracer=tracer)] if tracer is not OFF else []),
         Middleware(AccessLog, metrics=metrics),
         *([_cors(access.cors_origins)] if access.cors_origins else []),
-        Middleware(OpenAIErrors),
+        Middleware(OpenAIErrors, owns_retries=owns_retries),
         Middleware(ErrorBoundary, debug=debug),
         *([_admin_pages(access)] if access.admin_port or not access.pages_on_main_port else []),
         *([Middleware(ClientAuth, keys=access.keys, metrics=metrics)] if access.keys else []),

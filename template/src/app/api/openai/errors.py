@@ -1,6 +1,6 @@
 """Problems of the service as errors in OpenAI's envelope, with the statuses that its SDK expects."""
 
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ PREFIX = "/openai/"
 _PROBLEM = "application/problem+json"
 _INVALID = "invalid_request_error"
 _FIRST_SERVER_ERROR = 500
+# All providers have failed or not answered. After a 503 a later attempt helps: it has `Retry-After`.
+_AFTER_RETRIES = frozenset({502, 504})
 
 
 class _Kind(NamedTuple):
@@ -97,22 +99,27 @@ def _param(errors: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 class OpenAIErrors:
-    """Converts problems below `/openai/`, those of the middleware inside included."""
+    """Converts problems below `/openai/`, those of the middleware inside included.
 
-    def __init__(self, app: ASGIApp) -> None:
+    `owns_retries`: the service has repeated a failed call, so the SDK must not repeat it once more.
+    """
+
+    def __init__(self, app: ASGIApp, *, owns_retries: bool) -> None:
         self._app = app
+        self._final = _AFTER_RETRIES if owns_retries else frozenset()
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         if scope["type"] == "http" and scope["path"].startswith(PREFIX):
-            send = _Converting(send)
+            send = _Converting(send, self._final)
         return self._app(scope, receive, send)
 
 
 class _Converting:
     """Holds a problem until its body is whole, and passes everything else on."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, final: Collection[int]) -> None:
         self._send = send
+        self._final = final
         self._start: Message | None = None
         self._body = b""
 
@@ -132,8 +139,8 @@ class _Converting:
         headers = MutableHeaders(raw=list(start["headers"]))
         headers["content-type"] = "application/json"
         headers["content-length"] = str(len(body))
-        if error["error"]["code"] == "insufficient_quota":
-            headers["x-should-retry"] = "false"  # the SDK repeats every other 429
+        if status in self._final or error["error"]["code"] == "insufficient_quota":
+            headers["x-should-retry"] = "false"  # the SDK repeats each other 429 and 5xx
         await self._send({**start, "status": status, "headers": headers.raw})
         await self._send({"type": "http.response.body", "body": body})
 
