@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 import app.llm.http
 import app.redis.backend
-from app.clients.account import ANONYMOUS, current_account
+from app.clients.account import current_account
 from app.errors import LLMError
 from app.llm.types import ChatRequest, Message
 from app.redis.client import SharedRedis
@@ -47,10 +47,18 @@ class Fleet:
         if replica is not None:
             await replica.stop()
 
-    async def ask(self, index: int, question: str) -> str | None:
+    async def stop_all(self) -> None:
+        for index in range(len(self.replicas)):
+            await self.stop(index)
+
+    async def start_all(self) -> None:
+        for index in range(len(self.replicas)):
+            await self.start(index)
+
+    async def ask(self, index: int, question: str, client: str) -> str | None:
         """The outcome of a request; `None`: there is no connection, or it was lost."""
         replica = self.replicas[index]
-        return None if replica is None else await replica.ask(question)
+        return None if replica is None else await replica.ask(question, client)
 
 
 @dataclass
@@ -69,8 +77,8 @@ class Replica:
         await cancel_and_wait(self.requests)
         await self.opened.aclose()
 
-    async def ask(self, question: str) -> str | None:
-        request = asyncio.create_task(self._outcome(question))
+    async def ask(self, question: str, client: str) -> str | None:
+        request = asyncio.create_task(self._outcome(question, client))
         self.requests.add(request)
         try:
             await asyncio.wait([request])
@@ -78,20 +86,20 @@ class Replica:
             self.requests.discard(request)
         return None if request.cancelled() else request.result()
 
-    async def _outcome(self, question: str) -> str:
+    async def _outcome(self, question: str, client: str) -> str:
         try:
-            await self._complete(ChatRequest((Message("user", question),), max_tokens=200))
+            await self._complete(ChatRequest((Message("user", question),), max_tokens=200), client)
         except LLMError as error:
             return type(error).__name__
         return ANSWERED
 
-    async def _complete(self, request: ChatRequest) -> None:
+    async def _complete(self, request: ChatRequest, client: str) -> None:
         """As `app.api.middleware.client_limits` does it."""
         accounts = self.service.accounts
         if accounts is None:
             await self.service.chat.complete(request)
             return
-        account = await accounts.open(ANONYMOUS, _BODY_BYTES)
+        account = await accounts.open(client, _BODY_BYTES)
         current_account.set(account)  # the context of this task only
         try:
             await self.service.chat.complete(request)
@@ -106,12 +114,10 @@ async def running(
     with _simulated(redis, provider):
         fleet = Fleet(settings_of(variables), redis, provider, [None] * replicas, Metrics())
         try:
-            for index in range(replicas):
-                await fleet.start(index)
+            await fleet.start_all()
             yield fleet
         finally:
-            for index in range(replicas):
-                await fleet.stop(index)
+            await fleet.stop_all()
 
 
 def settings_of(variables: Mapping[str, str]) -> Settings:

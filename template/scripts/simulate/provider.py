@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import Counter
 from dataclasses import dataclass, field
 
 import httpx2 as httpx
@@ -43,12 +44,19 @@ class Provider:
     is_down: bool = False
     seed: int = 1
     called_at: list[float] = field(default_factory=list)
+    asked: Counter[bytes] = field(default_factory=Counter)  # the bodies of the calls
 
     def __post_init__(self) -> None:
         self._random = random.Random(self.seed)  # noqa: S311 - the same times in each run
 
+    @property
+    def asked_again(self) -> int:
+        """The calls with a body that was sent before."""
+        return sum(count - 1 for count in self.asked.values())
+
     async def answer(self, request: httpx.Request) -> httpx.Response:
         self.called_at.append(now())
+        self.asked[await request.aread()] += 1
         if self.is_down:
             await asyncio.sleep(self.fails_after_s)
             return _response(503, _DOWN, request)

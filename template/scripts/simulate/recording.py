@@ -33,6 +33,7 @@ class Recording:
 
     asked: list[Asked] = field(default_factory=list)
     called_s: list[float] = field(default_factory=list)
+    asked_again: int = 0  # calls for a question that was sent to the provider before
     events: Counter[str] = field(default_factory=Counter)  # of the log
 
     def waits_s(self, *, refused: bool = False) -> list[float]:

@@ -41,6 +41,7 @@ def _requests(played: Played) -> Iterator[Line]:
         yield Line(f"  {outcome}", count * shrink)
     yield Line("calls to the provider", len(recording.called_s) * shrink)
     yield Line("  most in a second", most_in_a_second(recording.called_s) * shrink)
+    yield Line("  for a question asked before", recording.asked_again * shrink)
     waits, refusals = recording.waits_s(), recording.waits_s(refused=True)
     yield Line("answer, p50", percentile(waits, 0.5) * 1000, "ms")
     yield Line("answer, p99", percentile(waits, 0.99) * 1000, "ms")

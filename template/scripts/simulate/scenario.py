@@ -23,7 +23,7 @@ class Size:
 
     replicas: int = 1000
     rate: float = 100_000  # requests a second
-    shrink: int = 25
+    shrink: int = 100
 
     def __post_init__(self) -> None:
         if self.replicas < 1 or not 0 < self.rate < math.inf:
@@ -60,6 +60,7 @@ class Scenario:
     limit: float = 1.5
     burst_s: float = 1.0  # the size of the limit's bucket, in seconds of the limit
     hot: float = 0.0
+    clients: int = 0
     redis: float = 1.0
     settings: Mapping[str, str] = field(default_factory=dict)
     events: Sequence[tuple[float, Change]] = ()
@@ -77,16 +78,41 @@ async def provider_down(fleet: Fleet) -> None:
     fleet.provider.is_down = True
 
 
-async def provider_back(fleet: Fleet) -> None:
-    fleet.provider.is_down = False
+async def redis_gone(fleet: Fleet) -> None:
+    fleet.redis.is_gone = True
+
+
+async def redis_back(fleet: Fleet) -> None:
+    """A Redis without persistence has lost everything."""
+    fleet.redis.forget()
+    fleet.redis.is_gone = False
+
+
+async def all_end(fleet: Fleet) -> None:
+    await fleet.stop_all()
+
+
+async def all_start(fleet: Fleet) -> None:
+    await fleet.start_all()
 
 
 # Enough for a hundred thousand requests a second, so that a scenario shows something else.
 _MANY = 16.0
 
 SCENARIOS: Mapping[str, Scenario] = {
-    "steady": Scenario("Nothing happens; one Redis"),
+    "steady": Scenario("Nothing happens; one Redis", seconds=10.0),
     "ample": Scenario("Nothing happens; Redis has as many processors as it needs", redis=_MANY),
+    "clients": Scenario(
+        "A thousand clients have limits; Redis has as many processors as it needs",
+        redis=_MANY,
+        clients=1000,
+        settings={
+            "CLIENT_REQUESTS_PER_MINUTE": "1000000",
+            "CLIENT_TOKENS_PER_MINUTE": "1000000000",
+            "CLIENT_CONCURRENCY": "1000",
+            "CLIENT_BUDGET_USD_PER_DAY": "1000000",
+        },
+    ),
     "limit": Scenario(
         "The requests are twice the provider's limit",
         limit=0.5,
@@ -98,5 +124,26 @@ SCENARIOS: Mapping[str, Scenario] = {
         seconds=5.0,
         redis=_MANY,
         events=((1.0, provider_down),),
+    ),
+    "stampede": Scenario(
+        "Each twentieth request asks the same question, and its answer expires after 2 s",
+        seconds=5.0,
+        hot=0.05,
+        redis=_MANY,
+        settings={"CACHE_TTL_S": "2", "CACHE_STALE_TTL_S": "0"},
+    ),
+    "restart": Scenario(
+        "All replicas end at 2 s, and start again at 3 s; their clients come again",
+        seconds=5.0,
+        redis=_MANY,
+        events=((2.0, all_end), (3.0, all_start)),
+    ),
+    "gone": Scenario(
+        "Redis is gone from 1 s to 6 s, and has lost its data then; 80% of the provider's limit is used",
+        seconds=12.0,
+        limit=1.25,
+        burst_s=0.1,
+        redis=_MANY,
+        events=((1.0, redis_gone), (6.0, redis_back)),
     ),
 }
