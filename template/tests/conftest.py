@@ -19,7 +19,7 @@ from app.settings import Settings
 from app.telemetry.known_secrets import KNOWN
 from app.testing import CapturedLogs, FakeChatModel, captured_logs
 from mock_api.application import create_app as create_mock
-from tests import schedule
+from tests import key_slots, schedule
 from tests.running_service import RunningService, opened
 
 # A busy machine must not fail a test, and a test must not affect the next one.
@@ -53,6 +53,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.slow)
 
 
+KEY_CHECKS = tuple(key_slots.patches())
 _PREFIXES = tuple(f"{name}_" for name in groups(Settings))
 _PROXIES = {"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 _NAMES = {name.upper() for name in Settings.model_fields} | _PROXIES
@@ -108,6 +109,13 @@ def _without_an_account(response: dict[str, dict[str, object]]) -> dict[str, dic
     kept = {"content-type", "retry-after"}
     headers = {name: value for name, value in response["headers"].items() if name.lower() in kept}
     return {**response, "headers": headers}
+
+
+@pytest.fixture(autouse=True)
+def _keys_of_one_slot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script, transaction or command of Redis that a cluster would refuse fails its test."""
+    for owner, name, checked in KEY_CHECKS:
+        monkeypatch.setattr(owner, name, checked)
 
 
 @pytest.fixture(autouse=True)

@@ -67,6 +67,9 @@ BAD = {
     "CACHE_TTL_S": "0",
     "CACHE_STALE_TTL_S": "-1",
     "REDIS_URL": "http://redis",
+    "REDIS_CA_FILE": "nowhere.pem",
+    "REDIS_CERT_FILE": "nowhere.pem",
+    "REDIS_KEY_FILE": "nowhere.pem",
     "REDIS_PREFIX": "{shop}",
     "PRICES_FILE": "nowhere.toml",
     "ADMIN_PORT": "0",
@@ -190,6 +193,8 @@ def test_a_key_is_in_no_message_and_no_repr(
         pytest.param(f"redis://:{KEY}@redis?patience=1", id="an option that is none"),
         pytest.param(f"redis://:{KEY}@redis?socket_timeout={KEY}", id="the value of an option"),
         pytest.param(f"rediss://:{KEY}@redis?ssl_cert_reqs=perhaps", id="a choice that is none"),
+        pytest.param(f"redis+cluster://:{KEY}@a,b?patience=1", id="an option of a cluster"),
+        pytest.param(f"redis+sentinel://:{KEY}@a,b/shop?patience=1", id="an option of Sentinel"),
     ],
 )
 def test_an_address_that_redis_would_choke_on_is_refused_without_its_password(
@@ -205,7 +210,13 @@ def test_an_address_that_redis_would_choke_on_is_refused_without_its_password(
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://redis", "rediss://u:p%2Fq@redis:6380/1?ssl_cert_reqs=none", "unix:///run/redis"],
+    [
+        "redis://redis",
+        "rediss://u:p%2Fq@redis:6380/1?ssl_cert_reqs=none",
+        "unix:///run/redis",
+        "redis+cluster://u:p@one:7000,two",
+        "rediss+sentinel://u:p@one,two:26380/shop/1?sentinel_password=q",
+    ],
 )
 def test_an_address_that_redis_understands_is_taken(
     url: str, monkeypatch: pytest.MonkeyPatch

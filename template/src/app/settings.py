@@ -27,7 +27,7 @@ from pydantic_settings import (
 
 from app import network
 from app.clients.policy import ClientPolicy, OneClient
-from app.configuration import rules, sources
+from app.configuration import redis_rules, rules, sources
 from app.configuration.providers import BUILT_IN
 from app.configuration.refusal import problems, refuse
 from app.configuration.secrets.policy import AWSPolicy, GooglePolicy, SecretsPolicy, VaultPolicy
@@ -117,7 +117,10 @@ class Settings(BaseSettings):
 
     enable_caching: bool = True
     cache: CachePolicy = CachePolicy()
-    redis_url: Annotated[SecretStr, AfterValidator(rules.validate_redis_url)] | None = None
+    redis_url: Annotated[SecretStr, AfterValidator(redis_rules.validate_redis_url)] | None = None
+    redis_ca_file: Annotated[Path, AfterValidator(redis_rules.validate_redis_ca)] | None = None
+    redis_cert_file: Annotated[Path, AfterValidator(redis_rules.validate_redis_file)] | None = None
+    redis_key_file: Path | None = None
     redis_prefix: RedisPrefix | None = None
     documents: DocumentsSettings = DocumentsPolicy()  # feature: ask
 
@@ -149,6 +152,7 @@ class Settings(BaseSettings):
     _validate_tracing = field_validator("enable_tracing")(rules.validate_tracing)
     _validate_off_in_prod = field_validator("debug_mode")(rules.validate_off_in_prod)
     _validate_debug_port = field_validator("debug_port")(rules.validate_debug_port)
+    _validate_redis_key = field_validator("redis_key_file")(redis_rules.validate_redis_key)
     _validate_temperature = field_validator("temperature")(rules.validate_temperature)
     _tidy_provider = field_validator("openai", "anthropic", mode="before")(rules.tidy_provider)
     _validate_provider = field_validator("openai", "anthropic")(rules.validate_provider)
@@ -200,6 +204,17 @@ class Settings(BaseSettings):
         if self.shutdown_delay_s is not None:
             return self.shutdown_delay_s
         return 0.0 if self.app_env == "dev" else _SHUTDOWN_DELAY_S
+
+    @property
+    def redis_address(self) -> str:
+        """`REDIS_URL` with the files for TLS as options. Only with a `REDIS_URL`."""
+        assert self.redis_url is not None  # noqa: S101 - for mypy
+        files = {
+            "ssl_ca_certs": self.redis_ca_file,
+            "ssl_certfile": self.redis_cert_file,
+            "ssl_keyfile": self.redis_key_file,
+        }
+        return redis_rules.with_files(self.redis_url.get_secret_value(), files)
 
     @property
     def redis_key_prefix(self) -> str:

@@ -283,7 +283,7 @@ def _backend(settings: Settings) -> AbstractAsyncContextManager[Backend]:
         return nullcontext(LocalBackend())
     from app.redis.backend import open_backend  # noqa: PLC0415 - takes 6 MB, for those with a Redis
 
-    return open_backend(settings.redis_url.get_secret_value(), settings.redis_key_prefix)
+    return open_backend(settings.redis_address, settings.redis_key_prefix)
 
 
 def _batches(chat: Model, settings: Settings) -> EmbeddingBatches:

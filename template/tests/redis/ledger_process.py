@@ -9,8 +9,6 @@ import random
 import sys
 from typing import Any
 
-from redis.asyncio import Redis
-
 from app.clients.ledger import Hold, Use
 from app.clients.policy import ClientLimits
 from app.redis.client import open_redis
@@ -22,9 +20,8 @@ ESTIMATE, USED = Use(100, 100), Use(90, 90)
 
 async def main(*, url: str, name: str, of: int, seconds: float, limits: dict[str, Any]) -> None:
     admitted = 0
-    async with Redis.from_url(url) as target:
-        await all_are_there(target, f"{name}:there", of)
     async with open_redis(url) as redis:
+        await all_are_there(redis.client, f"{name}:there", of)
         ledger = RedisLedger(redis)
         ends_at = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < ends_at:

@@ -39,9 +39,8 @@ async def main(
 ) -> None:
     time.time = skewed(skew_s)
     made: list[float] = []
-    async with Redis.from_url(url) as target:
-        await all_are_there(target, f"{name}:there", of)
     async with open_redis(url) as redis:
+        await all_are_there(redis.client, f"{name}:there", of)
         limiter = RedisLimiter(name, RateLimitPolicy(**policy), redis)
 
         async def call_again_and_again() -> None:

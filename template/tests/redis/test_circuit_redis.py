@@ -31,7 +31,7 @@ async def test_other_processes_see_an_open_circuit_until_it_half_opens(
 async def test_circuits_of_other_names_are_other_circuits(redis: SharedRedis) -> None:
     await RedisCircuit("one", redis).opened(30)
     assert await RedisCircuit("two", redis).remote_open_s() == 0
-    assert await redis.client.keys() == [b"app:one:circuit"]
+    assert await redis.client.keys() == [b"app:{one}:circuit"]
 
 
 async def test_without_redis_no_circuit_is_open_elsewhere(

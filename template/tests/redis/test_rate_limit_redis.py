@@ -141,9 +141,9 @@ async def test_all_keys_of_a_limiter_expire(policy: RateLimitPolicy, tokens: int
         await limiter.acquire(100)
         if tokens is not None:
             await limiter.give_back(50)
-        keys = {key: await redis.pttl(key) for key in await redis.keys("app:llm:limit:*")}
+        keys = {key: await redis.pttl(key) for key in await redis.keys("app:{llm}:limit:*")}
         assert await redis.dbsize() == len(keys) == (2 if tokens is None else 3)
-        assert 0 < keys.pop(b"app:llm:limit:processes") <= 305_000
+        assert 0 < keys.pop(b"app:{llm}:limit:processes") <= 305_000
         assert all(0 < expires <= 280_000 for expires in keys.values())
 
 

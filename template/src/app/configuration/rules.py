@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr, ValidationInfo
+from pydantic import ValidationInfo
 
 from app.clients.keys import client_name
 from app.clients.policy import ClientLimits, ClientPolicy
@@ -26,29 +26,6 @@ _MOCK_PORT = 9000
 
 def lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
-
-
-def validate_redis_url(value: SecretStr) -> SecretStr:
-    url = value.get_secret_value()
-    if not url.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must begin with redis://, rediss:// or unix://")
-    if not _is_connectable(url):
-        raise ValueError(
-            "must be like redis://user:password@host:6379/0, with options that redis-py knows; "
-            "in a password / is %2F, # is %23 and ? is %3F"
-        )
-    return value
-
-
-def _is_connectable(redis_url: str) -> bool:
-    """Parse the URL with redis-py. Its error messages are dropped: they repeat the password."""
-    from redis.asyncio import ConnectionPool, RedisError  # noqa: PLC0415 - most need no Redis
-
-    try:
-        ConnectionPool.from_url(redis_url).make_connection()  # type: ignore[no-untyped-call]  # not typed there
-    except (ValueError, TypeError, RedisError):
-        return False
-    return True
 
 
 def validate_temperature(value: float | None, info: ValidationInfo) -> float | None:

@@ -17,7 +17,7 @@ class RedisCircuit:
     """The `SharedCircuit` of all processes that give it the same name."""
 
     def __init__(self, name: str, redis: SharedRedis) -> None:
-        self._key = redis.key(name, "circuit")
+        self._key = redis.tagged(name, "circuit")
         self._redis = redis
         self._client = redis.client
 

@@ -1,10 +1,13 @@
 """The Redis connection that all features share, with one guard around it.
 
+The Redis is one server, a cluster, or servers that Sentinel watches: see `app.redis.address`.
+
 Redis may be down, slow, full, read-only or loading at any time, and every user of it has a
 fallback. So a call times out after 0.5 s, and the first failure begins an outage for all users of
 the connection: their calls are skipped at once, and only one background task asks Redis whether it
 works. An outage has one log line at its start and one at its end, for any number of caches, limits
-and circuits.
+and circuits. A failover is a short outage. In a cluster, a node that is down is an outage of all of
+it: a part of the limits that is shared, beside a part that is not, would be harder to reason about.
 """
 
 import asyncio
@@ -14,12 +17,12 @@ from contextlib import aclosing, asynccontextmanager
 from hashlib import sha256
 from typing import TypeVar
 
-from redis.asyncio import BlockingConnectionPool, Redis
-from redis.asyncio.retry import Retry
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
+from redis.asyncio import Redis
+from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
+from app.redis.address import parsed
 from app.redis.failures import reason
+from app.redis.topology import key_on_each_node, open_client
 from app.resilience.outage import Outage
 
 TIMEOUT_S = 0.5
@@ -32,26 +35,17 @@ T = TypeVar("T")
 async def open_redis(
     url: str, prefix: str = "app", *, max_connections: int = 50
 ) -> AsyncIterator["SharedRedis"]:
-    """A connection pool, opened at first use. A call waits if all connections are busy."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=max_connections,
-        timeout=TIMEOUT_S,
-        socket_connect_timeout=TIMEOUT_S,
-        socket_timeout=TIMEOUT_S,
-        retry=Retry(NoBackoff(), 0),  # redis-py's own retries multiply the timeout
-    )
-    async with Redis.from_pool(pool) as client, aclosing(SharedRedis(client, prefix)) as redis:
-        yield redis
+    """Connections, opened at first use. A call waits if all of them are busy."""
+    opening = open_client(parsed(url), max_connections=max_connections, timeout_s=TIMEOUT_S)
+    async with opening as client:
+        shared = SharedRedis(client, prefix, max_calls=max_connections)
+        async with aclosing(shared) as redis:
+            yield redis
 
 
 def provider_tag(provider: str, address: str) -> str:
-    """The part of a key that identifies a provider at an address, as a hash tag.
-
-    A Redis cluster keeps all keys with the same tag on one node, so that a script may use several
-    of them. The address is hashed because it may contain a password.
-    """
-    return f"{{{provider}-{sha256(address.encode()).hexdigest()[:12]}}}"
+    """The tag of the keys of a provider at an address. It is hashed: it may contain a password."""
+    return f"{provider}-{sha256(address.encode()).hexdigest()[:12]}"
 
 
 class SharedRedis:
@@ -59,6 +53,10 @@ class SharedRedis:
 
     During an outage no call waits for Redis. A full or read-only Redis can still be read, so reads
     go on while Redis only refuses writes. Close it, or the task that probes goes on.
+
+    The rule for keys: all keys of one script, of one transaction and of one command come from `tagged`
+    with the same tag. A cluster keeps them on one node; other combinations it refuses. Choose a tag as
+    small as the script allows (a client, a provider), or one node does all the work.
     """
 
     def __init__(
@@ -66,16 +64,24 @@ class SharedRedis:
         client: Redis,
         prefix: str = "app",
         *,
+        max_calls: int = 50,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.client = client
         self._prefix = prefix
+        # The connections of a cluster's node do not wait for each other: one too many is an error.
+        self._places = asyncio.Semaphore(max_calls)
         self._outage = Outage("redis", self._probe, reason, clock=clock, sleep=sleep)
         self._can_be_read = True  # each failure of the last outage was an error from Redis
 
     def key(self, *parts: str) -> str:
+        """A key that no script, transaction or command uses together with others."""
         return ":".join((self._prefix, *parts))
+
+    def tagged(self, tag: str, *parts: str) -> str:
+        """A key that is on one node of a cluster with all others of this tag."""
+        return self.key(f"{{{tag}}}", *parts)
 
     async def read(self, ask: Callable[[], Awaitable[T]], *, otherwise: T) -> T:
         """The answer, or `otherwise`. A Redis that only refuses writes can still be read."""
@@ -95,9 +101,9 @@ class SharedRedis:
 
     async def _try(self, ask: Callable[[], Awaitable[T]], otherwise: T) -> T:
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(TIMEOUT_S), self._places:
                 return await ask()
-        except (RedisError, OSError) as error:  # a timeout is one of the latter
+        except (RedisError, RedisClusterException, OSError) as error:  # a timeout is one of the last
             self._failed(error)
             return otherwise
 
@@ -108,5 +114,10 @@ class SharedRedis:
         self._outage.failed(error)
 
     async def _probe(self) -> None:
-        key = self.key("probe")
-        await self._try(lambda: self.client.set(key, "1", px=_PROBE_TTL_MS), None)
+        """Write to each node that has keys."""
+        keys = key_on_each_node(self.client, self.key("probe"))
+
+        async def ask() -> None:
+            await asyncio.gather(*(self.client.set(key, "1", px=_PROBE_TTL_MS) for key in keys))
+
+        await self._try(ask, None)

@@ -203,8 +203,7 @@ class RedisLedger:
         await self._redis.write(ask, otherwise=None)
 
     def _keys(self, hold: Hold) -> list[str]:
-        tag = f"{{client-{hold.client}}}"
-        return [self._redis.key(tag, "used"), self._redis.key(tag, "flights")]
+        return [self._redis.tagged(f"client-{hold.client}", part) for part in ("used", "flights")]
 
 
 def _limits(limits: ClientLimits) -> list[int]:

@@ -170,7 +170,7 @@ class SharedSlots:
 
     def __init__(self, redis: SharedRedis, name: str, policy: RateLimitPolicy) -> None:
         kind = "log" if policy.strict else "bucket"
-        self._keys = [redis.key(name, "limit", part) for part in (kind, "tokens", "processes")]
+        self._keys = [redis.tagged(name, "limit", part) for part in (kind, "tokens", "processes")]
         self._client = redis.client
         self._policy = policy
         self._process = token_hex(8)

@@ -7,9 +7,10 @@ from secrets import token_hex
 
 import fakeredis
 import pytest
-from redis.asyncio import Redis
 
 from app.rag.shared import indexing
+from app.redis.address import parsed
+from app.redis.topology import open_client
 from tests.rag.contract.postgres import postgres_url
 from tests.rag.contract.processes import MemoryStore, PostgresStore, RedisStore, SharedStore, Store
 
@@ -42,7 +43,10 @@ def _fake_redis(_: Path) -> Store:
 
 
 def _real_redis(_: Path) -> Store:
-    return RedisStore(lambda: Redis.from_url(str(REDIS)), prefix=token_hex(8))
+    address = parsed(str(REDIS))
+    return RedisStore(
+        lambda: open_client(address, max_connections=50, timeout_s=10.0), prefix=token_hex(8)
+    )
 
 
 def _postgres(_: Path) -> Store:

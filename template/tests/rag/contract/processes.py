@@ -62,7 +62,7 @@ class MemoryStore:
 class RedisStore:
     """All processes share one Redis."""
 
-    connect: Callable[[], Redis]
+    connect: Callable[[], AbstractAsyncContextManager[Redis]]
     prefix: str = "test"
     is_shared: bool = True
     opened: list[SharedRedis] = field(default_factory=list)

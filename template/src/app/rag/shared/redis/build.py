@@ -15,7 +15,7 @@ from collections.abc import (
     Sequence,
 )
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 from app.errors import DocumentsNotReadyError
 from app.rag.chunks import Chunk
@@ -40,6 +40,16 @@ if outdated ~= ids then redis.call('EXPIRE', outdated, ARGV[4]) end
 redis.call('SET', published, ARGV[2])
 redis.call('SET', current, ARGV[3])
 return 1
+"""
+
+# A script, because a cluster has no transaction with TIME. A counter instead of the time could be
+# evicted, and begin again.
+_BEGIN = """
+redis.call('SADD', KEYS[1], ARGV[1])
+redis.call('PERSIST', KEYS[2])
+redis.call('PERSIST', KEYS[3])
+local clock = redis.call('TIME')
+return clock[1] * 1000 + math.floor(clock[2] / 1000)
 """
 
 # Redis 8.0 has no command that asks for membership, but each element has an attribute.
@@ -92,19 +102,12 @@ class RedisBuild:
     ) -> "RedisBuild":
         """Begin a new generation. The vectors that the space has already do not expire any more.
 
-        Its number is the time of Redis in milliseconds: a counter could be evicted, and begin again.
+        Its number is the time of Redis in milliseconds.
         """
-
-        async def ask() -> list[Any]:
-            async with store.client.pipeline(transaction=True) as pipe:
-                pipe.time()
-                pipe.sadd(store.key("spaces"), spelled(space))
-                pipe.persist(store.key_of(space, "vectors"))
-                pipe.persist(store.key_of(space, "texts"))
-                return await pipe.execute()
-
-        (seconds, microseconds), *_ = await store.write(ask)
-        return cls(store, lease_key, token, space, seconds * 1000 + microseconds // 1000)
+        keys = [store.key("spaces"), *(store.key_of(space, kind) for kind in ("vectors", "texts"))]
+        beginning = store.client.register_script(_BEGIN)
+        number = await store.write(lambda: beginning(keys=keys, args=[spelled(space)]))
+        return cls(store, lease_key, token, space, int(number))
 
     async def known(self, keys: Collection[str]) -> set[str]:
         """Those of the keys that have a text and a vector: Redis may have evicted either of them."""

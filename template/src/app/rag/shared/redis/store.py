@@ -33,7 +33,7 @@ class DocumentStore:
         return self._redis.client
 
     def key(self, *parts: str) -> str:
-        return self._redis.key("{documents}", *parts)
+        return self._redis.tagged("documents", *parts)
 
     def key_of(self, space: EmbeddingSpace, *parts: str) -> str:
         """A key of one space: vectors of two models are never in one set."""

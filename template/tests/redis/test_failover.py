@@ -1,0 +1,108 @@
+"""A failover of a cluster or of Sentinel is a short outage, and no call fails.
+
+Against the servers of `REDIS_TEST_URL`, of which each primary has a replica; they must allow `DEBUG`. The
+tests end servers, so they run only if `REDIS_TEST_FAILOVER` is set.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from typing import Any, cast
+
+import pytest
+from redis.asyncio import Redis, RedisCluster
+from redis.exceptions import ConnectionError as EndedError
+from redis.exceptions import TimeoutError as HangsError
+
+from app.redis.client import SharedRedis, open_redis
+from app.redis.rate_limit import RedisLimiter
+from app.resilience.rate_limit import RateLimitPolicy
+from app.testing import CapturedLogs
+from tests.resilience.arrivals import overdraft
+
+BURST, PER_MINUTE = 20, 600
+CALLERS = 8
+# Redis decides within some seconds; a busy machine, and a second outage of up to a minute, take longer.
+LONGEST_S = 180
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        "REDIS_TEST_FAILOVER" not in os.environ, reason="needs servers that may be ended"
+    ),
+]
+
+
+async def hang(redis: SharedRedis, key: str) -> None:
+    """Redis promotes the replica while the primary neither answers nor closes connections."""
+    with suppress(EndedError, HangsError):
+        await _on_primary(redis.client, key, "DEBUG", "SLEEP", "20")
+
+
+async def end(redis: SharedRedis, key: str) -> None:
+    with suppress(EndedError, HangsError):
+        await _on_primary(redis.client, key, "SHUTDOWN", "NOSAVE")
+
+
+async def _on_primary(client: Redis, key: str, *command: str) -> None:
+    options: dict[str, Any] = {}
+    if isinstance(client, RedisCluster):
+        options["target_nodes"] = client.get_node_from_key(key)
+    await cast("Awaitable[object]", client.execute_command(*command, **options))  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("fail", [hang, end], ids=["hangs", "ends"])
+async def test_a_failover_is_one_short_outage_without_a_failed_call(
+    fail: Callable[[SharedRedis, str], Coroutine[None, None, None]],
+    url: str,
+    name: str,
+    logs: CapturedLogs,
+) -> None:
+    policy = RateLimitPolicy(requests_per_minute=PER_MINUTE, burst=BURST, max_wait_s=600)
+    made: list[float] = []
+    async with open_redis(url) as redis, open_redis(url) as breaking:
+        await breaking.client.set(breaking.tagged(name, "any"), "1")
+        limiter = RedisLimiter(name, policy, redis)
+        async with _calling(limiter, made):
+            await _until(lambda: len(made) > 2 * BURST)
+            failing = asyncio.create_task(fail(breaking, breaking.tagged(name, "any")))
+            await _until(lambda: bool(logs.events("redis.unavailable")))
+            before = len(made)
+            await _until(lambda: bool(logs.events("redis.recovered")))
+            assert len(made) > before
+            await _until(lambda: len(made) > before + BURST)
+        await failing
+        # The limit is in Redis again, and two processes share it: alone, each would wait for 1 s at most.
+        async with open_redis(url) as other:
+            limiters = [RedisLimiter(name, policy, each) for each in (redis, other)]
+            waits = await asyncio.gather(*(limiters[n % 2].acquire() for n in range(3 * BURST)))
+            assert max(waits) > 1.5
+    # An outage adds one burst at most, and so does one more outage of a busy machine.
+    outages = len(logs.events("redis.unavailable"))
+    assert overdraft(made, burst=(1 + outages) * BURST, per_minute=PER_MINUTE) <= 1
+
+
+@asynccontextmanager
+async def _calling(limiter: RedisLimiter, made: list[float]) -> AsyncIterator[None]:
+    async def call_again_and_again() -> None:
+        while True:
+            await limiter.acquire()
+            made.append(time.monotonic())
+
+    calls = [asyncio.create_task(call_again_and_again()) for _ in range(CALLERS)]
+    try:
+        yield
+    finally:
+        for call in calls:
+            call.cancel()
+        ends = await asyncio.gather(*calls, return_exceptions=True)
+    assert [end for end in ends if not isinstance(end, asyncio.CancelledError)] == []
+
+
+async def _until(is_true: Callable[[], bool]) -> None:
+    async with asyncio.timeout(LONGEST_S):
+        while not is_true():  # noqa: ASYNC110 - of processes elsewhere
+            await asyncio.sleep(0.05)
