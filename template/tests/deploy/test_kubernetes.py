@@ -1,5 +1,6 @@
 """The manifests say the same as the code that they run. They go when `deploy/` goes."""
 
+import re
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,8 @@ def test_only_named_namespaces_reach_the_service() -> None:
         pytest.param("169.254.20.10/32", 53, id="NodeLocal DNS"),
         pytest.param("0.0.0.0/0", 443, id="providers"),
         pytest.param("*", 6379, id="Redis"),
+        pytest.param("*", 26379, id="Sentinel"),
+        pytest.param("*", 5432, id="Postgres"),
         pytest.param("monitoring", 4318, id="OTLP"),
         pytest.param("vault", 8200, id="Vault"),
     ],
@@ -157,7 +160,35 @@ def test_the_autoscaler_reads_a_metric_that_the_service_exports() -> None:
     pods = base("autoscaler")["spec"]["metrics"][1]["pods"]
     exported, _ = Metrics().exposition()
     assert f"\n{pods['metric']['name']} ".encode() in exported
-    assert int(pods["target"]["averageValue"]) * 2 == Settings().max_concurrency
+    assert pods["target"] == {"type": "AverageValue", "averageValue": "500m"}  # of all places
+
+
+def test_the_load_may_double_before_a_pod_at_its_target_refuses_calls() -> None:
+    target = int(base("autoscaler")["spec"]["metrics"][1]["pods"]["target"]["averageValue"][:-1])
+    settings = Settings()
+    waiting = settings.http.queue.length_for(settings.max_concurrency) / settings.max_concurrency
+    assert 2 * target / 1000 <= 1 + waiting
+
+
+def test_the_adapter_of_the_readme_serves_the_metric_of_the_autoscaler() -> None:
+    name = base("autoscaler")["spec"]["metrics"][1]["pods"]["metric"]["name"]
+    readme = (MANIFESTS / "README.md").read_text()
+    (rules,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    (rule,) = yaml.safe_load(rules)["rules"]
+    assert rule["seriesQuery"].startswith(f"{name}{{")
+    assert set(rule["resources"]["overrides"]) == {"namespace", "pod"}
+
+
+def test_without_the_metric_the_autoscaler_has_cpu() -> None:
+    cpu, pods = base("autoscaler")["spec"]["metrics"]
+    assert (cpu["resource"]["name"], pods["type"]) == ("cpu", "Pods")
+    assert "cpu" in CONTAINER["resources"]["requests"]  # its percentage is one of the request
+
+
+def test_a_drain_takes_one_pod_at_a_time_and_leaves_one() -> None:
+    budget, scaler = base("disruption-budget")["spec"], base("autoscaler")["spec"]
+    assert budget["maxUnavailable"] == 1 < scaler["minReplicas"]
+    assert budget["selector"] == base("deployment")["spec"]["selector"]
 
 
 def test_the_pod_is_the_user_that_the_image_was_made_for() -> None:

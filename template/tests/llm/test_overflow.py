@@ -164,10 +164,23 @@ async def test_waiting_calls_and_their_waits_are_measured() -> None:
     call = asyncio.create_task(pools.calls("first").handle_async_request(POST))
     await asyncio.sleep(0.01)
     assert metrics.value("llm_queue_waiting", provider="first") == 1
+    assert metrics.value("llm_places_used_ratio") == 2
     pools.gate("first").bulkhead.release()
     await (await call).aclose()
     assert metrics.value("llm_queue_waiting", provider="first") == 0
     assert metrics.value("llm_queue_wait_seconds_count", provider="first") == 1
+
+
+async def test_the_share_of_places_is_that_of_the_busiest_provider() -> None:
+    metrics = CapturedMetrics()
+    assert metrics.value("llm_places_used_ratio") == 0
+    pools = Pools(4, lambda _: httpx2.MockTransport(_empty), lambda: Bulkhead(4), metrics)
+    await pools.gate("first").bulkhead.take()
+    for _ in range(3):
+        await pools.gate("second").bulkhead.take()
+    assert metrics.value("llm_places_used_ratio") == 0.75
+    pools.gate("second").bulkhead.release()
+    assert metrics.value("llm_places_used_ratio") == 0.5
 
 
 @pytest.mark.parametrize("caller", [client, tenant], ids=["client", "tenant"])

@@ -60,6 +60,25 @@ def test_every_metric_in_an_expression_exists(expression: str) -> None:
     assert metrics_of(expression) - known == set()
 
 
+_QUANTILE = re.compile(r"histogram_quantile\(")
+_OF_ALL_REPLICAS = re.compile(
+    r"histogram_quantile\([0-9.]+, sum by \(([a-z_, ]+)\) \(rate\(\w+_bucket\[[^]]+\]\)\)\)"
+)
+_OF_ONE_REPLICA = {"instance", "pod", "replica", "worker"}
+
+
+@pytest.mark.parametrize("expression", [e for e in EXPRESSIONS if _QUANTILE.search(e)])
+def test_a_percentile_is_one_of_the_summed_histograms_of_all_replicas(expression: str) -> None:
+    labels = [set(found.split(", ")) for found in _OF_ALL_REPLICAS.findall(expression)]
+    assert len(labels) == len(_QUANTILE.findall(expression))
+    assert all("le" in each and not each & _OF_ONE_REPLICA for each in labels)
+
+
+def test_percentiles_are_not_averaged() -> None:
+    for expression in EXPRESSIONS:
+        assert not re.search(r"\b(avg|max|min|sum)\b[^(]*\(\s*histogram_quantile", expression)
+
+
 def test_names_are_found_in_expressions() -> None:
     expression = (
         'sum by (route, le) (rate(a_total{status=~"5.."}[5m])) / 3 * b:c:rate5m or vector(0)'

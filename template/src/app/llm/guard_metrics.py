@@ -25,8 +25,12 @@ class GuardMetrics(Protocol):
     def limiter_refused(self, provider: str) -> None:
         """A call was refused by our own limit."""
 
-    def queue(self, provider: str, waiting: Callable[[], int]) -> None:
-        """A queue for connections exists. `waiting` returns the number of calls in it."""
+    def queue(self, provider: str, waiting: Callable[[], int], load: Callable[[], float]) -> None:
+        """A queue for connections exists.
+
+        `waiting` returns the number of calls in it, `load` the share of connections that calls use
+        or wait for.
+        """
 
     def queue_wait(self, provider: str, seconds: float) -> None:
         """A call waited for a free connection."""
@@ -65,7 +69,7 @@ class NullGuardMetrics:
     def limiter_refused(self, provider: str) -> None:
         pass
 
-    def queue(self, provider: str, waiting: Callable[[], int]) -> None:
+    def queue(self, provider: str, waiting: Callable[[], int], load: Callable[[], float]) -> None:
         pass
 
     def queue_wait(self, provider: str, seconds: float) -> None:

@@ -56,7 +56,7 @@ class Pools:
         if provider not in self._gates:
             bulkhead = self._new_bulkhead()
             self._gates[provider] = Gate(provider, bulkhead, self._metrics)
-            self._metrics.queue(provider, lambda: bulkhead.waiting)
+            self._metrics.queue(provider, lambda: bulkhead.waiting, lambda: bulkhead.load)
         return self._gates[provider]
 
     @property

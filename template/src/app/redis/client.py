@@ -103,7 +103,11 @@ class SharedRedis:
         try:
             async with asyncio.timeout(TIMEOUT_S), self._places:
                 return await ask()
-        except (RedisError, RedisClusterException, OSError) as error:  # a timeout is one of the last
+        except (
+            RedisError,
+            RedisClusterException,
+            OSError,
+        ) as error:  # a timeout is one of the last
             self._failed(error)
             return otherwise
 

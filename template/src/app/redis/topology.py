@@ -53,9 +53,7 @@ async def _open_server(
         yield client
 
 
-def _pool(
-    address: RedisAddress, max_connections: int, timeout_s: float
-) -> BlockingConnectionPool:
+def _pool(address: RedisAddress, max_connections: int, timeout_s: float) -> BlockingConnectionPool:
     return BlockingConnectionPool(**_pooled(address, max_connections, timeout_s))
 
 
@@ -148,9 +146,11 @@ def _pooled(address: RedisAddress, max_connections: int, timeout_s: float) -> Ma
     }
 
 
-_OPEN: Mapping[
-    Kind, Callable[[RedisAddress, int, float], AbstractAsyncContextManager[Redis]]
-] = {"server": _open_server, "cluster": _open_cluster, "sentinel": _open_sentinel}
+_OPEN: Mapping[Kind, Callable[[RedisAddress, int, float], AbstractAsyncContextManager[Redis]]] = {
+    "server": _open_server,
+    "cluster": _open_cluster,
+    "sentinel": _open_sentinel,
+}
 
 
 def key_on_each_node(client: Redis, key: str) -> list[str]:
@@ -160,6 +160,8 @@ def key_on_each_node(client: Redis, key: str) -> list[str]:
     slots = client.nodes_manager.slots_cache
     found: dict[str, str] = {}
     for variant in (f"{key}:{number}" for number in range(_VARIANTS)):
-        if nodes := slots.get(client.keyslot(variant)):  # none of them is known before the first call
+        if nodes := slots.get(
+            client.keyslot(variant)
+        ):  # none of them is known before the first call
             found.setdefault(nodes[0].name, variant)
     return [*found.values()] or [key]

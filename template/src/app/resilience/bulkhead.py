@@ -93,6 +93,11 @@ class Bulkhead:
         """The number of calls in the queue."""
         return len(self._queue)
 
+    @property
+    def load(self) -> float:
+        """The calls that run or wait, as a share of the places: above 1 if some wait."""
+        return (self._busy + len(self._queue)) / self._size
+
     def refuses(self, client: str = "") -> bool:
         """Whether a call of the client would be refused as `full` now, as `take` decides it."""
         if not self.is_full or len(self._queue) < self._length:

@@ -191,6 +191,12 @@ class Metrics:
         self._queue_waiting = self._gauge(
             "llm_queue_waiting", "Calls that wait for a free connection now.", ("provider",)
         )
+        self._loads: dict[str, Callable[[], float]] = {}  # by provider
+        Gauge(
+            "llm_places_used_ratio",
+            "Share of MAX_CONCURRENCY that calls use or wait for, of the busiest provider.",
+            registry=self.registry,
+        ).set_function(lambda: max((load() for load in self._loads.values()), default=0.0))
         self._queue_wait = self._histogram(
             "llm_queue_wait_seconds",
             "Time that calls waited for a free connection before they were sent.",
@@ -329,8 +335,9 @@ class Metrics:
     def limiter_refused(self, provider: str) -> None:
         self._limiter_refused[provider].inc()
 
-    def queue(self, provider: str, waiting: Callable[[], int]) -> None:
+    def queue(self, provider: str, waiting: Callable[[], int], load: Callable[[], float]) -> None:
         self._queue_waiting[provider].set_function(waiting)
+        self._loads[provider] = load
 
     def queue_wait(self, provider: str, seconds: float) -> None:
         self._queue_wait[provider].observe(seconds)
