@@ -32,6 +32,8 @@ MIN_AGE := 7 days
 COMPILE := "$(CURDIR)/$(BIN)/uv" pip compile --quiet --no-config --universal --generate-hashes --no-annotate --no-strip-extras --python-version 3.11 --exclude-newer "$(MIN_AGE)"
 PIN := $(COMPILE) --custom-compile-command "make lock"
 LOCK := $(PIN) pyproject.toml
+# Those that the Makefile of the service names.
+extras = $(if $(filter template,$(1)),$(addprefix --extra ,$(shell sed -n 's/^STORE := //p' template/Makefile)))
 may-stay = $(if $(UPGRADE),,$(shell sed -n 's/^\([a-z0-9.-]*\).*==.*/--exclude-newer-package \1=false/p' $(1)))
 
 ##@ Use it
@@ -122,8 +124,8 @@ key-rules: $(TOOLS) ## Write the rules for keys of the service from the locked c
 
 define lock-requirements
 	@echo $(1)/requirements.txt $(1)/requirements-dev.txt
-	@cd $(1) && $(LOCK) $(call may-stay,$(1)/requirements-dev.txt) --output-file requirements.txt $(UPGRADE)
-	@cd $(1) && $(LOCK) $(call may-stay,$(1)/requirements-dev.txt) --output-file requirements-dev.txt --group dev --constraint requirements.txt $(UPGRADE)
+	@cd $(1) && $(LOCK) $(call extras,$(1)) $(call may-stay,$(1)/requirements-dev.txt) --output-file requirements.txt $(UPGRADE)
+	@cd $(1) && $(LOCK) $(call extras,$(1)) $(call may-stay,$(1)/requirements-dev.txt) --output-file requirements-dev.txt --group dev --constraint requirements.txt $(UPGRADE)
 endef
 
 .PHONY: figures

@@ -168,7 +168,7 @@ def postgres_without_lock() -> Iterator[Finding]:
     """A missing client of Postgres in requirements.txt: developers have it anyway, the image does not."""
     locked = variables(Path("requirements.txt"), r"^([a-z0-9.-]+)(?:\[.*\])?==")
     if in_env_file("DOCUMENTS_STORE").lower() == "postgres" and "psycopg" not in locked:
-        mend = "the image would lack psycopg: make lock EXTRAS=postgres"
+        mend = "the image would lack psycopg: make lock STORE=postgres"
         yield Finding(".env: DOCUMENTS_STORE", mend, needed=False)
 
 

@@ -11,6 +11,8 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from secrets import token_hex
 
+from pydantic import SecretStr
+
 from app.backend import Shared
 from app.errors import DocumentsNotReadyError
 from app.main import create_app
@@ -47,6 +49,16 @@ async def _opened(store: str, directory: Path, embed: _Rows, url: str) -> AsyncI
         async with open_library(policy, embed, None) as library:
             yield library
         return
+    if store == "postgres":
+        policy = DocumentsPolicy(
+            store="postgres",
+            dir=directory / "docs",
+            postgres_url=SecretStr(url),
+            postgres_prefix=f"bench-{token_hex(4)}",
+        )
+        async with open_library(policy, embed, None) as library:
+            yield library
+        return
     policy = DocumentsPolicy(store="redis", dir=directory / "docs")
     async with _redis(url) as redis, open_library(policy, embed, redis) as library:
         yield library
@@ -79,7 +91,7 @@ async def _main(
             "seconds": seconds,
             "found": found,
             "peak_mb": _peak_mb(),
-            "redis_mb": await _redis_mb(url) if store == "redis" else None,
+            "server_mb": await _SIZES[store](url) if store in _SIZES else None,
             "routes": len(app.routes),
         }
     print(json.dumps(measured))
@@ -107,6 +119,18 @@ async def _redis_mb(url: str) -> float:
 
     async with Redis.from_url(url) as client:
         return float((await client.info("memory"))["used_memory"]) / 1024 / 1024
+
+
+async def _postgres_mb(url: str) -> float:
+    from psycopg import AsyncConnection  # noqa: PLC0415 - the processes of other stores have none
+
+    async with await AsyncConnection.connect(url) as connection:
+        found = await connection.execute("SELECT pg_database_size(current_database())")
+        row = await found.fetchone()
+    return float(row[0]) / 1024 / 1024 if row else 0.0
+
+
+_SIZES = {"redis": _redis_mb, "postgres": _postgres_mb}
 
 
 if __name__ == "__main__":

@@ -1,33 +1,32 @@
-"""Compares the stores of vectors: memory, and the vector sets of a Redis that a container runs.
+"""Compares the stores of vectors: memory, the vector sets of Redis, and Postgres with pgvector.
 
 Each store has a process of its own, which imports the service, indexes a folder of texts of 1,200
 characters, and searches. Its vectors come from a file: mixtures of normal distributions around 200
 centres, with a fixed seed. Real embeddings have more structure than these; measure the recall with
 yours. The time of a search is that of the library without embedding the question.
 
-`REDIS_TEST_URL` names a Redis 8 to use in place of a container, and `CHUNKS` another number of texts.
+`REDIS_TEST_URL` and `POSTGRES_TEST_URL` name servers to use in place of containers, `CHUNKS` is another
+number of texts, and `STORES` are some of the stores: CHUNKS=100000 STORES=redis,postgres.
 """
 
 import json
 import os
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 from statistics import quantiles
 
 import numpy as np
 
 from app.rag.vectors import Vectors, normalised
+from scripts.bench import store_servers
 from scripts.bench.figure import Figure
 
 CHUNKS = int(os.environ.get("CHUNKS", "10000"))
+STORES = os.environ.get("STORES", "memory,redis,postgres").split(",")
+SERVERS = {"redis": store_servers.redis, "postgres": store_servers.postgres}
 DIMENSION = 768
 CENTRES = 200
 SPREAD = 0.7
@@ -40,15 +39,28 @@ MISSED = 0.05
 
 
 def what_stores_cost() -> Iterator[Figure]:
-    with tempfile.TemporaryDirectory() as directory, _redis() as url:
-        vectors = _vectors()
-        _write(Path(directory), vectors)
-        exact = _nearest(vectors)
-        yield from _figures("memory", exact, Path(directory), None, limits=False)
+    with tempfile.TemporaryDirectory() as directory:
+        exact = _write(Path(directory))
+        for store in STORES:
+            yield from _of(store, exact, Path(directory))
+
+
+def _write(directory: Path) -> list[set[int]]:
+    """Write the folder and the vectors. Return the nearest texts of each question."""
+    vectors = _vectors()
+    _write_files(directory, vectors)
+    return _nearest(vectors)
+
+
+def _of(store: str, exact: list[set[int]], directory: Path) -> Iterator[Figure]:
+    if store == "memory":
+        yield from _figures(store, exact, directory, None, limits=False)
+        return
+    with SERVERS[store]() as url:
         if url is None:
-            print("stores: no figures of Redis, which needs Docker or REDIS_TEST_URL")
-            return
-        yield from _figures("redis", exact, Path(directory), url, limits=True)
+            print(f"stores: no figures of {store}: needs Docker or {store.upper()}_TEST_URL")
+        else:
+            yield from _figures(store, exact, directory, url, limits=True)
 
 
 def _figures(
@@ -75,8 +87,8 @@ def _figures(
     yield Figure(
         f"{name}: service, peak", measured["peak_mb"], "MB", SERVICE_MB if limits else None
     )
-    if measured["redis_mb"] is not None:
-        yield Figure(f"{name}: Redis", measured["redis_mb"], "MB")
+    if measured["server_mb"] is not None:
+        yield Figure(f"{name}: in the server", measured["server_mb"], "MB")
 
 
 def _vectors() -> Vectors:
@@ -93,7 +105,7 @@ def _nearest(vectors: Vectors) -> list[set[int]]:
     return [set(row.tolist()) for row in np.argpartition(-scores, K, axis=1)[:, :K]]
 
 
-def _write(directory: Path, vectors: Vectors) -> None:
+def _write_files(directory: Path, vectors: Vectors) -> None:
     """A folder with a text for each vector, which begins with its number, and the vectors."""
     (directory / "vectors").write_bytes(vectors.tobytes())
     folder = directory / "docs"
@@ -101,46 +113,3 @@ def _write(directory: Path, vectors: Vectors) -> None:
     for row in range(CHUNKS):
         words = f"{row} " + f"word{row} " * CHARS
         (folder / f"{row:07}.md").write_text(words[:CHARS])
-
-
-@contextmanager
-def _redis() -> Iterator[str | None]:
-    """The address of a Redis 8: that of the environment, or of a container for the benchmark."""
-    if given := os.environ.get("REDIS_TEST_URL"):
-        yield given
-        return
-    docker = shutil.which("docker")
-    if (
-        docker is None
-        or subprocess.run([docker, "info"], check=False, capture_output=True).returncode
-    ):
-        yield None
-        return
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    name, publish = f"bench-{token_hex(4)}", f"--publish=127.0.0.1:{port}:6379"
-    subprocess.run(
-        [docker, "run", "--rm", "--detach", f"--name={name}", publish, "redis:8-alpine"],
-        check=True,
-        stdout=subprocess.DEVNULL,
-    )
-    try:
-        _wait_for(port)
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        subprocess.run([docker, "rm", "--force", name], check=True, stdout=subprocess.DEVNULL)
-
-
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        with socket.socket() as client:
-            client.settimeout(1)
-            try:
-                client.connect(("127.0.0.1", port))
-                client.sendall(b"PING\r\n")
-                if client.recv(5) == b"+PONG":
-                    return
-            except OSError:
-                time.sleep(0.1)
-    sys.exit("make bench: the Redis of the container does not answer")

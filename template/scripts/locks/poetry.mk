@@ -7,7 +7,7 @@ AGED = $(if $(and $(UPGRADE),$(MIN_AGE_DAYS)),POETRY_SOLVER_MIN_RELEASE_AGE=$(MI
 
 define sync
 	@$(if $(filter .venv/%,$(POETRY)),sh scripts/locks/poetry.sh)
-	@$(IN_VENV) sh scripts/locks/poetry.sync.sh $(POETRY) sync --no-root $(addprefix --extras ,$(EXTRAS))
+	@$(IN_VENV) sh scripts/locks/poetry.sync.sh $(POETRY) sync --no-root $(addprefix --extras ,$(WITH_EXTRAS))
 endef
 
 define relock

@@ -6,7 +6,7 @@ export UV_PYTHON := $(CURDIR)/.venv/bin/python
 
 define sync
 	@[ -e uv.lock ] || sh scripts/locks/first-uv-lock.sh
-	@$(STEP) $(BIN)/uv sync --frozen --no-install-project $(addprefix --extra ,$(EXTRAS))
+	@$(STEP) $(BIN)/uv sync --frozen --no-install-project $(addprefix --extra ,$(WITH_EXTRAS))
 endef
 
 define relock

@@ -1,5 +1,6 @@
 import os
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -92,6 +93,7 @@ class DocumentsPolicy:
 
 def _validate_store(policy: DocumentsPolicy, info: ValidationInfo) -> DocumentsPolicy:
     if policy.store == "memory":
+        raise_each(_wrong_with_memory(policy, info.data.get("app_env", "dev")))
         return policy
     if policy.store == "redis" and info.data.get("redis_url", "invalid") is None:
         raise_each({("store",): "redis needs REDIS_URL"})
@@ -101,6 +103,16 @@ def _validate_store(policy: DocumentsPolicy, info: ValidationInfo) -> DocumentsP
         why = f"must be empty with DOCUMENTS_STORE={policy.store}, which keeps the index"
         raise_each({("index_path",): why})
     return policy
+
+
+def _wrong_with_memory(policy: DocumentsPolicy, app_env: str) -> dict[tuple[str, ...], str]:
+    if find_spec("numpy") is not None or policy.of(app_env).dir is None:
+        return {}
+    why = (
+        "memory needs NumPy, of the extra memory: make lock STORE=memory, and install or build "
+        "again; or keep the documents in redis or postgres"
+    )
+    return {("store",): why}
 
 
 def _wrong_with_postgres(policy: DocumentsPolicy, app_env: str) -> dict[tuple[str, ...], str]:

@@ -10,7 +10,7 @@ _MAYBE_TLS = frozenset({"allow", "prefer"})
 _LAST_PORT = 65535
 
 MISSING = (
-    "postgres needs the packages of the extra postgres: make lock EXTRAS=postgres, and install or "
+    "postgres needs the packages of the extra postgres: make lock STORE=postgres, and install or "
     "build again"
 )
 

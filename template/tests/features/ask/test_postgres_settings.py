@@ -78,7 +78,7 @@ def test_without_its_packages_the_store_is_refused_with_the_remedy(
     monkeypatch.setenv("DOCUMENTS_POSTGRES_URL", URL)
     message = refusal(capsys)
     assert "  DOCUMENTS_STORE: postgres needs the packages" in message
-    assert "make lock EXTRAS=postgres" in message
+    assert "make lock STORE=postgres" in message
 
 
 @pytest.mark.parametrize(

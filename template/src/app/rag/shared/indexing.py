@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import structlog
 from app.errors import DocumentsNotReadyError, LLMError, MalformedAnswerError
 from app.rag.chunks import Chunk
 from app.rag.left_out import LeftOut
-from app.rag.shared.index import Build, SharedIndex
+from app.rag.shared.index import Build, SharedIndex, batches
 from app.rag.shared.manifest import Folder, Manifest
 from app.rag.types import Embed, Embedded, EmbeddingSpace
 
@@ -22,6 +22,7 @@ _log = structlog.get_logger(__name__)
 _TEXTS_AT_ONCE = 256
 # Until a request succeeds, only a sample is sent: see `app.rag.indexing`.
 _SAMPLE_TEXTS = 8
+_KEYS_AT_ONCE = 5000
 _POLL_S = 0.5
 
 
@@ -63,10 +64,10 @@ class SharedIndexer:
     async def _build(self, space: EmbeddingSpace, manifest: Manifest, token: str) -> None:
         started = time.perf_counter()
         filling = _Filling(await self._begin(space, token), manifest)
-        filling.known = await filling.build.known(manifest.ids)
-        while wanted := self._wanted(filling):
+        await filling.ask()
+        while any(wanted := self._wanted(filling)):
             await self._fill(filling, wanted, token)
-        ids = {key: names for key, names in manifest.ids.items() if key in filling.known}
+        ids = filling.ids
         if manifest.ids and not ids:
             raise MalformedAnswerError(
                 "None of the documents could be embedded; the log has the reasons."
@@ -90,28 +91,31 @@ class SharedIndexer:
             _log.warning("retrieval.model_changed", model=space.model, dimension=space.dimension)
         return build
 
-    def _wanted(self, filling: "_Filling") -> list[str]:
-        """The keys to embed next: a sample first. If it had to be left out, nothing more is sent."""
+    def _wanted(self, filling: "_Filling") -> bytearray:
+        """The positions to embed next: a sample first. If it had to be left out, nothing more is sent."""
         left_out = self._left_out.keys
         known, ids = filling.known, filling.manifest.ids
-        missing = [key for key in ids if key not in known and key not in left_out]
-        if known:
-            return missing
-        if left_out:
-            return []
-        every = max(1, len(missing) // _SAMPLE_TEXTS)
-        return missing[::every][:_SAMPLE_TEXTS]
+        if any(known):
+            return bytearray(
+                not is_known and key not in left_out
+                for key, is_known in zip(ids, known, strict=True)
+            )
+        wanted = bytearray(len(ids))
+        if not left_out:
+            every = max(1, len(ids) // _SAMPLE_TEXTS)
+            for place in range(0, len(ids), every)[:_SAMPLE_TEXTS]:
+                wanted[place] = True
+        return wanted
 
-    async def _fill(self, filling: "_Filling", wanted: Sequence[str], token: str) -> None:
+    async def _fill(self, filling: "_Filling", wanted: bytearray, token: str) -> None:
         """Embed texts until all are known, or until a vector of another model makes all missing."""
-        batches, unread = self._folder.batches(wanted, _TEXTS_AT_ONCE), set(wanted)
-        while chunks := await asyncio.to_thread(next, batches, None):
-            unread.difference_update(chunk.key for chunk in chunks)
+        found = self._folder.batches(filling.manifest.ids, wanted, _TEXTS_AT_ONCE)
+        while chunks := await asyncio.to_thread(next, found, None):
             # Not kept in a variable: the vectors of two batches would be in memory.
             texts = [chunk.text for chunk in chunks]
             if await self._learn(filling, chunks, await self._embed(texts), token):
                 return
-        if unread:
+        if any(wanted):
             self._manifest = None
             raise DocumentsNotReadyError("The documents have changed.", retry_after_s=1.0)
 
@@ -135,9 +139,9 @@ class SharedIndexer:
             has_changed = space != filling.build.space
             if has_changed:
                 filling.build = await self._begin(space, token, changes=True)
-                filling.known = await filling.build.known(filling.manifest.ids)
+                await filling.ask()
             await filling.build.add(list(vectors), list(vectors.values()))
-            filling.known.update(chunk.key for chunk in vectors)
+            filling.learn(chunk.key for chunk in vectors)
             filling.embedded += len(vectors)
         errors = [error for chunk, error in failed if not self._left_out.add(chunk, error)]
         if errors:
@@ -147,9 +151,28 @@ class SharedIndexer:
 
 @dataclass(slots=True)
 class _Filling:
-    """A build, and the keys of its manifest that have a vector."""
+    """A build, and the texts of its manifest that have a vector: `known`, by their positions."""
 
     build: Build
     manifest: Manifest
-    known: set[str] = field(default_factory=set)
+    known: bytearray = field(default_factory=bytearray)
     embedded: int = 0
+
+    async def ask(self) -> None:
+        """Ask the store for all texts, some at a time."""
+        self.known = bytearray(len(self.manifest.ids))
+        for some in batches(self.manifest.ids, _KEYS_AT_ONCE):
+            self.learn(await self.build.known(some))
+
+    def learn(self, keys: Iterable[str]) -> None:
+        for key in keys:
+            if (place := self.manifest.ids.position(key)) is not None:
+                self.known[place] = True
+
+    @property
+    def ids(self) -> Mapping[str, Sequence[str]]:
+        """The ids of the known texts: all, except for those that had to be left out."""
+        ids = self.manifest.ids
+        if all(self.known):
+            return ids
+        return {key: ids[key] for key, known in zip(ids, self.known, strict=True) if known}

@@ -3,7 +3,7 @@
 The texts of 100,000 chunks take more memory than the whole service.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -11,22 +11,31 @@ from pathlib import Path
 from app.errors import DocumentsNotReadyError
 from app.rag.chunks import Chunk, chunks_of
 from app.rag.documents import Warn, ignored, read_folder
+from app.rag.shared.ids import Ids
+
+_KEY = 32  # bytes of a SHA-256
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
     """The ids of the chunks, by the key of their text. Equal folders have equal fingerprints."""
 
-    ids: Mapping[str, Sequence[str]]
+    ids: Ids
     fingerprint: str
 
     @classmethod
     def of(cls, chunks: Iterator[Chunk]) -> "Manifest":
-        ids: dict[str, list[str]] = {}
-        for chunk in chunks:
-            ids.setdefault(chunk.key, []).append(chunk.id)
-        lines = sorted(f"{name}\0{key}\n" for key, names in ids.items() for name in names)
-        return cls(ids, sha256("".join(lines).encode()).hexdigest())
+        ids = Ids((chunk.key, chunk.id) for chunk in chunks)
+        found = sha256()
+        for line in sorted(_lines(ids)):
+            found.update(line[:-_KEY] + line[-_KEY:].hex().encode() + b"\n")
+        return cls(ids, found.hexdigest())
+
+
+def _lines(ids: Ids) -> Iterator[bytes]:
+    """Each id with its key. As bytes, because 100,000 pairs of strings take 25 MB."""
+    for key, names in ids.items():
+        yield from (name.encode() + b"\0" + bytes.fromhex(key) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,15 +48,17 @@ class Folder:
         """Read all documents. Raises `DocumentsNotReadyError` if the folder cannot be read."""
         return Manifest.of(self._chunks())
 
-    def batches(self, keys: Collection[str], size: int) -> Iterator[list[Chunk]]:
-        """The chunks with these keys, each text once, in lists of at most `size`."""
-        wanted, batch = set(keys), list[Chunk]()
+    def batches(self, ids: Ids, wanted: bytearray, size: int) -> Iterator[list[Chunk]]:
+        """The chunks at the wanted positions, each text once, in lists of at most `size`.
+
+        A position that was found is not wanted any more.
+        """
+        batch = list[Chunk]()
         for chunk in self._chunks():
-            if (key := chunk.key) in wanted:
-                wanted.discard(key)
+            place = ids.position(chunk.key)
+            if place is not None and wanted[place]:
+                wanted[place] = False
                 batch.append(chunk)
-            if not wanted:
-                break
             if len(batch) == size:
                 yield batch
                 batch = []
