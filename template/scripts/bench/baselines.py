@@ -71,8 +71,10 @@ async def _rounds(
     addresses: Mapping[str, str], turns: Mapping[str, Turn], costs: Mapping[str, Costs]
 ) -> None:
     order = list(addresses)
+    # The programs close a connection that is idle for five seconds, which a turn of LiteLLM may take.
+    limits = httpx2.Limits(keepalive_expiry=1)
     # All are on this machine, and a proxy cannot reach them.
-    async with httpx2.AsyncClient(timeout=60, trust_env=False) as client:
+    async with httpx2.AsyncClient(timeout=60, trust_env=False, limits=limits) as client:
         for number in range(WARM_UP + ROUNDS):
             order.reverse()  # the first one finds other CPU caches than the second one
             for what, turn in turns.items():
