@@ -48,9 +48,11 @@ def build(lean_template: Path, renders: Renders, store: Path) -> Build:
 
 
 def of_kind(kind: str, manifests: list[Manifest]) -> Manifest:
-    """The one of the service itself; dev has a Redis too."""
+    """The one of the API; there is a worker too, and in dev a Redis."""
     (found,) = (
-        each for each in manifests if each["kind"] == kind and each["metadata"]["name"] != "redis"
+        each
+        for each in manifests
+        if each["kind"] == kind and not each["metadata"]["name"].endswith(("redis", "-worker"))
     )
     return found
 
@@ -99,7 +101,19 @@ def test_objects_and_what_refers_to_them_have_the_name_of_the_project(
     assert secret["secretRef"]["name"] == f"{slug}-secrets"
     pods = deployment["spec"]["template"]["metadata"]["labels"]
     assert pods["app.kubernetes.io/name"] == slug
-    assert of_kind("NetworkPolicy", manifests)["spec"]["podSelector"]["matchLabels"] == pods
+    selector = of_kind("NetworkPolicy", manifests)["spec"]["podSelector"]
+    assert selector["matchLabels"] == {"app.kubernetes.io/name": slug}
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_the_worker_has_the_settings_and_the_secret_of_the_api(
+    build: Build, environment: str
+) -> None:
+    manifests = build(environment)
+    (worker,) = (each for each in manifests if each["metadata"]["name"] == "ai-service-worker")
+    pods = [each["spec"]["template"]["spec"] for each in (worker, of_kind("Deployment", manifests))]
+    own, apis = (pod["containers"][0] for pod in pods)
+    assert (own["envFrom"], own["image"]) == (apis["envFrom"], apis["image"])
 
 
 @pytest.mark.parametrize("environment", ["staging", "prod"])

@@ -98,6 +98,13 @@ BAD = {
     "DOCUMENTS_SEARCH_MAX_ROUNDS": "0",  # feature: ask
     "DOCUMENTS_SEARCH_MAX_TIME_S": "0",  # feature: ask
     "DOCUMENTS_SEARCH_MAX_COST_USD": "0",  # feature: ask
+    "JOBS_MAX_ITEMS": "10001",  # feature: jobs
+    "JOBS_MAX_PER_CLIENT": "0",  # feature: jobs
+    "JOBS_RESULTS_TTL_S": "59",  # feature: jobs
+    "JOBS_CONCURRENCY": "0",  # feature: jobs
+    "JOBS_LEASE_S": "4",  # feature: jobs
+    "JOBS_MAX_DELIVERIES": "0",  # feature: jobs
+    "JOBS_MAX_WAIT_S": "-1",  # feature: jobs
     "CONFIG_FILE": "nowhere.yaml",
     "SECRETS_MANAGER": "keepass",
     "SECRETS_NAME": "two words",

@@ -1,4 +1,4 @@
-"""The command line of `python -m app`: serve, or show the configuration."""
+"""The command line of `python -m app`: serve, run the jobs of the queue, or show the configuration."""
 
 import argparse
 import sys
@@ -17,13 +17,15 @@ def main() -> None:
         mask_secrets(settings)
         _say(_checked(settings) if wanted.check else _shown(settings, as_json=wanted.json))
     else:
-        serve(reload=wanted.reload)
+        serve(reload=wanted.reload, is_worker=wanted.command == "worker")
 
 
 def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m app", description="Serve the API.")
     parser.add_argument("--reload", action="store_true", help="restart when the source changes")
-    config = parser.add_subparsers(dest="command").add_parser(
+    commands = parser.add_subparsers(dest="command")
+    commands.add_parser("worker", help="run the jobs of the queue")  # feature: jobs
+    config = commands.add_parser(
         "config", help="show the effective settings and their sources, with secrets masked"
     )
     config.add_argument("--check", action="store_true", help="only check that it can start")

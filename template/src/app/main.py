@@ -25,6 +25,7 @@ from app.features.ask.router import documents_router  # feature: ask
 from app.features.chat.router import router as chat  # feature: chat
 from app.features.embeddings.router import router as embeddings  # feature: embeddings
 from app.features.extract.router import router as extract  # feature: extract
+from app.features.jobs.opening import jobs_router, jobs_worker  # feature: jobs
 from app.llm.http import Transport
 from app.llm.overload import Lookups, Overload
 from app.project import project
@@ -65,17 +66,29 @@ def create_app(
     Tests pass `settings`, and a `transport` or an `opener` as a fake for the outside world, or a
     `tracer` that records its spans.
     """
-    if settings is None:
-        settings = load()
-        mask_secrets(settings)
-        _set_up_log(settings)
-        _collect_garbage()
+    settings = settings or _loaded()
     exporting: Exporting = nullcontext
     if tracer is None:
         tracer, exporting = _tracing(settings)
     if opener is None:
         opener = _opener(transport, tracer)
-    return _assemble(settings, opener, tracer, exporting)
+    return _assemble(settings, opener, tracer, exporting, _include_endpoints)
+
+
+def create_worker(settings: Settings | None = None, *, opener: Opener | None = None) -> FastAPI:
+    """Create the application of `python -m app worker`: the same stack, with probes and metrics only."""
+    settings = settings or _loaded()
+    tracer, exporting = _tracing(settings)
+    opener = opener or _opener(None, tracer)
+    return _assemble(settings, opener, tracer, exporting, _include_worker)
+
+
+def _loaded() -> Settings:
+    settings = load()
+    mask_secrets(settings)
+    _set_up_log(settings)
+    _collect_garbage()
+    return settings
 
 
 def _set_up_log(settings: Settings) -> None:
@@ -105,7 +118,34 @@ def _opener(transport: Transport | None, tracer: Tracer) -> Opener:
     return open_it
 
 
-def _assemble(settings: Settings, opener: Opener, tracer: Tracer, exporting: Exporting) -> FastAPI:
+def _include_endpoints(app: FastAPI, settings: Settings) -> None:
+    # A feature is a directory in `app/features` and the lines that are marked with its name.
+    # FastAPI asks each router in turn for the route of a request, so the busiest one is the first.
+    app.include_router(chat)  # feature: chat
+    app.include_router(documents_router(settings.documents.of(settings.app_env)))  # feature: ask
+    app.include_router(embeddings)  # feature: embeddings
+    app.include_router(jobs_router(settings.jobs))  # feature: jobs
+    app.include_router(extract)  # feature: extract
+    app.include_router(openai_router(_catalogue(settings)))
+    for own in (health, metrics, swagger_ui):
+        app.include_router(own.router)
+    app.routes.append(swagger_ui.assets())
+
+
+def _include_worker(app: FastAPI, settings: Settings) -> None:
+    """The probes, the metrics, and the work of features outside of requests."""
+    app.include_router(jobs_worker(settings.jobs, settings.shutdown_grace_s))  # feature: jobs
+    for own in (health, metrics):
+        app.include_router(own.router)
+
+
+def _assemble(
+    settings: Settings,
+    opener: Opener,
+    tracer: Tracer,
+    exporting: Exporting,
+    include: Callable[[FastAPI, Settings], None],
+) -> FastAPI:
     registry = Metrics()
     budget = ByteBudget(settings.max_bytes_in_flight, on_refused=registry.bytes_refused)
     registry.watch_bytes(lambda: budget.used)
@@ -160,16 +200,7 @@ def _assemble(settings: Settings, opener: Opener, tracer: Tracer, exporting: Exp
         redirect_slashes=False,  # behind a proxy, a redirect would have the wrong scheme and host
         telemetry={"tracing": False, "metrics": False, "logs": False},  # they take 14% of a request
     )
-    # A feature is a directory in `app/features` and the lines that are marked with its name.
-    # FastAPI asks each router in turn for the route of a request, so the busiest one is the first.
-    app.include_router(chat)  # feature: chat
-    app.include_router(documents_router(settings.documents.of(settings.app_env)))  # feature: ask
-    app.include_router(embeddings)  # feature: embeddings
-    app.include_router(extract)  # feature: extract
-    app.include_router(openai_router(_catalogue(settings)))
-    for own in (health, metrics, swagger_ui):
-        app.include_router(own.router)
-    app.routes.append(swagger_ui.assets())
+    include(app, settings)
     return app
 
 

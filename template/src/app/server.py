@@ -38,7 +38,11 @@ _HEADERS = [
 ]
 
 
-def serve(*, reload: bool) -> None:
+# What a process serves: the API, or only the probes and metrics of a worker.
+_API, _WORKER = "app.main:create_app", "app.main:create_worker"
+
+
+def serve(*, reload: bool, is_worker: bool = False) -> None:
     # uvicorn raises the signal again after it has stopped; being asked to stop is no failure.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: sys.exit(0))
@@ -46,6 +50,9 @@ def serve(*, reload: bool) -> None:
     mask_secrets(settings)
     configure(settings.log)
     log_crashes()
+    app = _API
+    if is_worker:
+        app, settings = _WORKER, _for_a_worker(settings)
     for name, meant in sources.mistyped(Settings).items():
         _log.warning("config.mistyped", variable=name, meant=meant)
     listeners = _listen(settings)
@@ -53,21 +60,29 @@ def serve(*, reload: bool) -> None:
         if reload:
             sys.stderr.write("--reload serves with one process: set WORKERS to 1.\n")
             raise SystemExit(1)
-        sys.exit(_workers(settings, listeners).run())
+        sys.exit(_workers(settings, listeners, app).run())
     if reload:
         settings = settings.model_copy(
             update={"shutdown_delay_s": 0.0, "shutdown_grace_s": _GRACE_BEFORE_RELOAD_S}
         )
         serve_with_reload(
-            lambda: _serve(listeners, settings),
+            lambda: _serve(listeners, settings, app),
             _sources(),
             one_at_a_time=settings.debug_port is not None,
         )
     else:
-        _serve(listeners, settings)
+        _serve(listeners, settings, app)
 
 
-def _workers(settings: Settings, taken: list[socket.socket]) -> Workers:
+def _for_a_worker(settings: Settings) -> Settings:
+    """No load balancer sends it requests, so it need not wait until these have ended."""
+    if settings.redis_url is None:
+        sys.stderr.write("A worker needs REDIS_URL. Without it jobs run in the API's process.\n")
+        raise SystemExit(1)
+    return settings.model_copy(update={"shutdown_delay_s": 0.0})
+
+
+def _workers(settings: Settings, taken: list[socket.socket], app: str) -> Workers:
     """Workers on the ports of `taken`: these listeners had them alone, so they were free."""
     port = taken[0].getsockname()[1]
     for listener in taken:
@@ -82,7 +97,7 @@ def _workers(settings: Settings, taken: list[socket.socket]) -> Workers:
     def work(index: int, listeners: list[socket.socket]) -> None:
         if settings.admin_port is not None:
             os.environ["ADMIN_PORT"] = str(settings.admin_port + index)  # `app.main` reads it
-        _serve(listeners, settings)
+        _serve(listeners, settings, app)
 
     return Workers(settings.workers, listen, work)
 
@@ -118,12 +133,12 @@ def _sources() -> list[Path]:
     return [Path(__file__).parent, *sources.files(Settings)]
 
 
-def _serve(listeners: list[socket.socket], settings: Settings) -> None:
+def _serve(listeners: list[socket.socket], settings: Settings, app: str) -> None:
     if settings.debug_port is not None:
         debugger.listen(settings.host, settings.debug_port)
         _log.info("debugger.listening", host=settings.host, port=settings.debug_port)
     config = Config(
-        "app.main:create_app",
+        app,
         factory=True,
         http="app.http_protocol:HTTPProtocol",
         ws="none",

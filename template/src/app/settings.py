@@ -32,6 +32,7 @@ from app.configuration.providers import BUILT_IN
 from app.configuration.refusal import problems, refuse
 from app.configuration.secrets.policy import AWSPolicy, GooglePolicy, SecretsPolicy, VaultPolicy
 from app.configuration.text_file import SourceError
+from app.features.jobs.policy import JobsPolicy  # feature: jobs
 from app.llm.guards.cached import CachePolicy
 from app.llm.http import HTTPPolicy
 from app.llm.prices import readable
@@ -122,6 +123,7 @@ class Settings(BaseSettings):
     redis_cert_file: Annotated[Path, AfterValidator(redis_rules.validate_redis_file)] | None = None
     redis_key_file: Path | None = None
     redis_prefix: RedisPrefix | None = None
+    jobs: JobsPolicy = JobsPolicy()  # feature: jobs
     documents: DocumentsSettings = DocumentsPolicy()  # feature: ask
 
     client: ClientPolicy = ClientPolicy()

@@ -26,6 +26,7 @@ def base(name: str) -> dict[str, Any]:
 
 
 POD = base("deployment")["spec"]["template"]["spec"]
+WORKER = base("worker")["spec"]["template"]["spec"]
 CONTAINER = POD["containers"][0]
 
 
@@ -46,6 +47,30 @@ def test_a_pod_may_finish_its_requests_before_it_is_killed(
     needed_s = settings.delay_of_shutdown_s + settings.shutdown_grace_s + MARGIN_S
     assert POD["terminationGracePeriodSeconds"] >= needed_s
     assert "preStop" not in CONTAINER.get("lifecycle", {})  # or its seconds belong into the sum
+
+
+@pytest.mark.parametrize("environment", ENVIRONMENTS)
+def test_a_worker_may_finish_its_batches_before_it_is_killed(
+    environment: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed_s = settings_of(environment, monkeypatch).shutdown_grace_s + MARGIN_S
+    assert WORKER["terminationGracePeriodSeconds"] >= needed_s
+
+
+def test_a_worker_differs_from_the_api_by_its_command_only() -> None:
+    (worker,) = WORKER["containers"]
+    assert worker["args"] == ["python", "-m", "app", "worker"]
+    ours = {"name", "args"}
+    assert {key: value for key, value in worker.items() if key not in ours} == {
+        key: value for key, value in CONTAINER.items() if key not in ours
+    }
+
+
+def test_the_network_policy_is_for_the_api_and_the_worker() -> None:
+    (selected,) = base("network-policy")["spec"]["podSelector"]["matchExpressions"]
+    pods = [base(name)["spec"]["template"] for name in ("deployment", "worker")]
+    labels = [pod["metadata"]["labels"][selected["key"]] for pod in pods]
+    assert selected["values"] == labels
 
 
 @pytest.mark.parametrize("environment", ["staging", "prod"])

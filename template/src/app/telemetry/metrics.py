@@ -64,6 +64,7 @@ class Metrics:
         self._measure_llm()
         self._measure_streams()
         self._measure_guards()
+        self._measure_jobs()
         self._measure_tools()
 
     def _measure_http(self) -> None:
@@ -224,6 +225,22 @@ class Metrics:
         )
         self.registry.register(self._breakers)
 
+    def _measure_jobs(self) -> None:
+        self._job_items = self._counter(
+            "job_items", "Items of jobs that have ended, by kind and outcome.", ("kind", "outcome")
+        )
+        self._job_redeliveries = self._counter(
+            "job_redeliveries",
+            "Batches that were delivered again, because their worker had ended.",
+            (),
+        )
+        self._jobs_batches = self._gauge(
+            "jobs_queue_batches", "Batches of jobs that wait or are in progress.", ()
+        )
+        self._jobs_oldest = self._gauge(
+            "jobs_queue_oldest_seconds", "Age of the oldest batch that has not ended.", ()
+        )
+
     def _measure_tools(self) -> None:
         self._tool_calls = self._counter(
             "tool_calls", "Tool calls of models, by tool and outcome.", ("tool", "outcome")
@@ -358,6 +375,16 @@ class Metrics:
     def tool_loop(self, end: str, rounds: int) -> None:
         self._tool_loops[end].inc()
         self._tool_rounds[()].inc(rounds)
+
+    def job_item(self, kind: str, *, succeeded: bool) -> None:
+        self._job_items[kind, "succeeded" if succeeded else "failed"].inc()
+
+    def job_redelivered(self) -> None:
+        self._job_redeliveries[()].inc()
+
+    def jobs_queue(self, batches: int, oldest_s: float) -> None:
+        self._jobs_batches[()].set(batches)
+        self._jobs_oldest[()].set(oldest_s)
 
     def breaker(self, provider: str, state: Callable[[], CircuitState]) -> None:
         self._breakers.watch(provider, state)

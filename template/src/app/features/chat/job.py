@@ -1,0 +1,31 @@
+"""Chat requests as the items of a job: see `app.api.job_kinds`."""
+
+from collections.abc import Sequence
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import TypeAdapter
+
+from app.api.job_kinds import ItemResult, JobKind
+from app.api.services import Services
+from app.features.chat.router import ChatBody
+
+_NO_STREAM = "must be false: the answers of a job are not streamed"
+
+
+async def _check(body: ChatBody, tenant: str | None) -> None:
+    if body.stream:
+        raise RequestValidationError(
+            [{"loc": ("body", "stream"), "msg": _NO_STREAM, "type": "value_error"}]
+        )
+    await body.to_request(tenant)
+
+
+async def _answer(
+    bodies: Sequence[ChatBody], services: Services, tenant: str | None
+) -> list[ItemResult]:
+    requests = [await body.to_request(tenant) for body in bodies]
+    answers = [await services.chat.complete(request) for request in requests]
+    return [answer.model_dump(mode="json") for answer in answers]
+
+
+KIND = JobKind(name="chat", item=TypeAdapter(ChatBody), schema=ChatBody, run=_answer, check=_check)

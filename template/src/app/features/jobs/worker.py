@@ -1,0 +1,158 @@
+"""Takes batches from the queue, runs them, and reports that it lives.
+
+Each item's result is stored before its batch is acknowledged, and a batch that is delivered again
+begins with the items that have none. So nothing is paid for twice, except calls that were in flight
+when a worker was killed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager, suppress
+from typing import TypeVar
+
+import structlog
+
+from app.api.services import Services
+from app.clients.account import Accounts
+from app.features.jobs.batch import BatchRunner
+from app.features.jobs.kinds import Kinds
+from app.features.jobs.policy import JobsPolicy
+from app.features.jobs.store import Delivery, JobsUnavailableError, Outcome, Work, WorkQueue
+from app.resilience.race import cancel_and_wait
+
+_log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+_REPORT_S = 1.0
+_OUTAGE_S = 1.0
+_MEASURE_S = 5.0
+
+
+class Worker:
+    """Runs `policy.concurrency` batches at a time. Use it as `async with worker.running():`."""
+
+    def __init__(
+        self,
+        queue: WorkQueue,
+        services: Services,
+        kinds: Kinds,
+        policy: JobsPolicy,
+        *,
+        accounts: Accounts | None = None,
+        grace_s: float = 0.0,
+        report_s: float = _REPORT_S,
+    ) -> None:
+        self._queue = queue
+        self._metrics = services.metrics
+        self._policy = policy
+        self._grace_s = grace_s
+        self._report_s = report_s
+        self._stopping = asyncio.Event()
+        self._runner = BatchRunner(services, accounts, kinds, policy, self._keep)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Work until the block ends; then finish the batches in progress, or put them back."""
+        loops = [asyncio.create_task(self._work()) for _ in range(self._policy.concurrency)]
+        measuring = asyncio.create_task(self._measure())
+        try:
+            yield
+        finally:
+            self._stopping.set()
+            await asyncio.wait(loops, timeout=self._grace_s)
+            await cancel_and_wait([*loops, measuring])
+
+    async def _work(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                delivery = await self._queue.take()
+            except JobsUnavailableError:
+                await self._unless_stopped(asyncio.sleep(_OUTAGE_S))
+                continue
+            if delivery is None:
+                await self._unless_stopped(self._queue.wait())
+            else:
+                await self._process_safely(delivery)
+
+    async def _process_safely(self, delivery: Delivery) -> None:
+        """A batch that fails unexpectedly is delivered again, up to its number of deliveries."""
+        try:
+            await self._process(delivery)
+        except Exception as error:  # noqa: BLE001 - one batch must not end the worker
+            _log.error("job.batch_failed", job=delivery.job, exc_info=error)
+
+    async def _process(self, delivery: Delivery) -> None:
+        if delivery.number > 1:
+            self._metrics.job_redelivered()
+            _log.warning("job.redelivered", job=delivery.job, number=delivery.number)
+        try:
+            work = await _patiently(lambda: self._queue.load(delivery))
+            if work is not None and not await self._run(work, delivery):
+                return
+            await _patiently(lambda: self._queue.done(delivery))
+        except asyncio.CancelledError:  # the worker stops, and its grace period is over
+            with suppress(JobsUnavailableError):  # then the batch is claimed when its lease ends
+                await self._queue.put_back(delivery)
+            raise
+
+    async def _run(self, work: Work, delivery: Delivery) -> bool:
+        """Run a batch. `False`: it belongs to another worker now, or its job was cancelled."""
+        if delivery.number > self._policy.max_deliveries:
+            _log.error("job.given_up", job=delivery.job, items=len(work.items))
+            detail = f"Each of {delivery.number - 1} workers ended while it processed the item."
+            await self._runner.fail(work.spec, list(work.items), detail)
+            return True
+        running = asyncio.create_task(self._runner.run(work))
+        reporting = asyncio.create_task(self._report(delivery))
+        try:
+            await asyncio.wait({running, reporting}, return_when=asyncio.FIRST_COMPLETED)
+            if running.done():
+                running.result()
+                return True
+            return await self._is_cancelled(delivery)
+        finally:
+            await cancel_and_wait([running, reporting])
+
+    async def _is_cancelled(self, delivery: Delivery) -> bool:
+        """A batch of a cancelled job is done. One that another worker has taken is left to it."""
+        return await _patiently(lambda: self._queue.load(delivery)) is None
+
+    async def _report(self, delivery: Delivery) -> None:
+        """Report until the batch is no longer ours. An outage of Redis is no reason to stop."""
+        is_ours = True
+        while is_ours:
+            await asyncio.sleep(self._report_s)
+            with suppress(JobsUnavailableError):
+                is_ours = await self._queue.keep(delivery)
+
+    async def _keep(self, job: str, outcomes: Sequence[Outcome]) -> None:
+        """Store results, also after an outage of Redis: they are paid for."""
+        if await _patiently(lambda: self._queue.store(job, outcomes)):
+            _log.info("job.completed", job=job)
+
+    async def _measure(self) -> None:
+        while True:
+            with suppress(JobsUnavailableError):
+                depth = await self._queue.depth()
+                self._metrics.jobs_queue(depth.batches, depth.oldest_s)
+            await asyncio.sleep(_MEASURE_S)
+
+    async def _unless_stopped(self, waiting: Coroutine[None, None, None]) -> None:
+        tasks = [asyncio.create_task(waiting), asyncio.create_task(self._stopped())]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await cancel_and_wait(tasks)
+
+    async def _stopped(self) -> None:
+        await self._stopping.wait()
+
+
+async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until Redis answers."""
+    while True:
+        try:
+            return await ask()
+        except JobsUnavailableError:
+            await asyncio.sleep(_OUTAGE_S)

@@ -1,0 +1,120 @@
+"""What only the queue in Redis does: deliver the batches of workers that have gone."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from redis.exceptions import ConnectionError as LostConnectionError
+
+from app.features.jobs.policy import JobsPolicy
+from app.features.jobs.store import Delivery, JobsUnavailableError, Outcome
+from tests.features.jobs.conftest import JOB, Jobs, spec
+
+# The lease of the fake Redis runs on the real clock: 5 s would be a slow test.
+NO_LEASE = JobsPolicy(lease_s=0)
+
+
+async def taken(jobs: Jobs) -> Delivery:
+    await jobs.store.add(spec(total=1), [[b"0"]])
+    delivery = await jobs.queue.take()
+    assert delivery is not None
+    return delivery
+
+
+async def test_the_batch_of_a_worker_that_has_gone_is_delivered_to_another_one(
+    redis_jobs: Jobs,
+) -> None:
+    lost = await taken(redis_jobs)
+    again = await redis_jobs.another_worker(NO_LEASE).take()
+    assert again == replace(lost, number=2)
+
+
+async def test_the_batch_of_a_worker_that_lives_is_left_to_it(
+    redis_jobs: Jobs, policy: JobsPolicy
+) -> None:
+    await taken(redis_jobs)
+    assert await redis_jobs.another_worker(policy).take() is None
+
+
+async def test_a_worker_that_lost_its_batch_notices_and_does_not_take_it_back(
+    redis_jobs: Jobs,
+) -> None:
+    lost = await taken(redis_jobs)
+    other = redis_jobs.another_worker(NO_LEASE)
+    await other.take()
+    assert not await redis_jobs.queue.keep(lost)
+    assert await other.keep(lost)
+
+
+async def test_reports_are_no_deliveries(redis_jobs: Jobs) -> None:
+    lost = await taken(redis_jobs)
+    for _ in range(5):
+        assert await redis_jobs.queue.keep(lost)
+    again = await redis_jobs.another_worker(NO_LEASE).take()
+    assert again is not None
+    assert again.number == 2
+
+
+async def test_a_worker_asks_for_lost_batches_a_few_times_per_lease(
+    redis_jobs: Jobs, policy: JobsPolicy
+) -> None:
+    other = redis_jobs.another_worker(NO_LEASE)
+    patient = redis_jobs.another_worker(policy)
+    assert await patient.take() is None
+    await taken(redis_jobs)
+    assert await patient.take() is None
+    assert await other.take() is not None
+    redis_jobs.clock.now += policy.lease_s
+    assert await patient.take() is None  # asked again: the other worker has just taken it
+
+
+async def test_a_done_batch_leaves_nothing_in_the_queue(redis_jobs: Jobs) -> None:
+    delivery = await taken(redis_jobs)
+    await redis_jobs.queue.done(delivery)
+    assert redis_jobs.shared is not None
+    assert await redis_jobs.shared.client.xlen("app:{jobs}:queue") == 0
+    assert await redis_jobs.another_worker(NO_LEASE).take() is None
+
+
+async def test_a_redis_that_lost_its_data_gets_a_new_queue(redis_jobs: Jobs) -> None:
+    await taken(redis_jobs)
+    assert redis_jobs.shared is not None
+    await redis_jobs.shared.client.flushall()
+    assert await redis_jobs.queue.take() is None
+    assert (await taken(redis_jobs)).number == 1
+
+
+async def test_items_that_redis_has_lost_are_named(redis_jobs: Jobs) -> None:
+    delivery = await taken(redis_jobs)
+    assert redis_jobs.shared is not None
+    await redis_jobs.shared.client.delete(f"app:job:{{{JOB}}}:inputs")
+    work = await redis_jobs.queue.load(delivery)
+    assert work is not None
+    assert work.items == {0: None}
+
+
+async def test_every_key_of_a_job_expires(redis_jobs: Jobs, policy: JobsPolicy) -> None:
+    await redis_jobs.store.add(spec(total=2), [[b"0"], [b"1"]])
+    await redis_jobs.queue.store(JOB, [Outcome(0, is_success=True, encoded=b"{}")])
+    assert redis_jobs.shared is not None
+    client = redis_jobs.shared.client
+    keys = [key async for key in client.scan_iter() if b"queue" not in key]
+    assert len(keys) == 5
+    lasts = [await client.ttl(key) for key in keys]
+    assert all(0 < seconds <= policy.results_ttl_s for seconds in lasts)
+
+
+async def test_without_redis_a_job_is_refused_and_nothing_hangs(
+    redis_jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        await asyncio.sleep(0)
+        raise LostConnectionError
+
+    assert redis_jobs.shared is not None
+    monkeypatch.setattr(redis_jobs.shared.client, "execute_command", fail)
+    with pytest.raises(JobsUnavailableError) as refused:
+        await redis_jobs.store.progress(JOB)
+    assert refused.value.status_code == 503
+    with pytest.raises(JobsUnavailableError):
+        await redis_jobs.queue.take()

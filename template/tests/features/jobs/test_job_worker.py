@@ -1,0 +1,374 @@
+"""The worker: what it runs, what it repeats, what it waits for, and how it stops."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import orjson
+import pytest
+from pydantic import TypeAdapter
+
+from app.api.job_kinds import ItemResult, JobKind
+from app.api.services import Services
+from app.clients.account import Accounts, current_account
+from app.clients.ledger import LocalLedger, Use
+from app.clients.policy import ClientLimits
+from app.errors import (
+    BudgetSpentError,
+    CircuitOpenError,
+    LimitReachedError,
+    LLMError,
+    NothingCanAnswerError,
+    ProviderTimeoutError,
+)
+from app.features.jobs.batch import BatchRunner
+from app.features.jobs.policy import JobsPolicy
+from app.features.jobs.store import Outcome, Progress, Work
+from app.features.jobs.worker import Worker
+from app.llm.embedding_batches import EmbeddingBatches
+from app.telemetry.correlation import client, request_id, tenant, traceparent
+from app.testing import CapturedMetrics, FakeChatModel, FakeClock, captured_logs
+from tests.features.jobs.conftest import JOB, Jobs, spec
+from tests.features.jobs.test_job_queue import NO_LEASE
+
+Run = Callable[[Sequence[int]], Awaitable[Sequence[ItemResult]]]
+
+
+def kinds(run: Run, **changes: Any) -> dict[str, JobKind[Any]]:
+    async def call(items: Sequence[int], _: Services, __: str | None) -> Sequence[ItemResult]:
+        return await run(items)
+
+    adapter = TypeAdapter(int)
+    return {"chat": JobKind(name="chat", item=adapter, schema=int, run=call, **changes)}
+
+
+async def double(items: Sequence[int]) -> list[ItemResult]:
+    return [{"value": 2 * item} for item in items]
+
+
+def services() -> Services:
+    model = FakeChatModel("hello")
+    return Services(
+        chat=model,
+        embeddings=EmbeddingBatches(model, limit=1),
+        metrics=CapturedMetrics(),
+        checks={},
+        providers={},
+    )
+
+
+@asynccontextmanager
+async def working(
+    jobs: Jobs, run: Run, policy: JobsPolicy | None = None, **changes: Any
+) -> AsyncIterator[Services]:
+    used = services()
+    options = {"report_s": 0.01, **changes}
+    worker = Worker(jobs.queue, used, kinds(run), policy or JobsPolicy(), **options)
+    async with worker.running():
+        yield used
+
+
+async def ended(jobs: Jobs) -> Progress:
+    """Wait for the end of the job; the test's own timeout is the limit."""
+    while True:
+        progress = await jobs.store.progress(JOB)
+        if progress is not None and progress.has_ended:
+            return progress
+        await asyncio.sleep(0.01)
+
+
+async def results(jobs: Jobs) -> dict[int, Any]:
+    found = [orjson.loads(each) for each in await jobs.store.results(JOB, 0, 1000)]
+    return {each["index"]: each["result"] or each["error"] for each in found}
+
+
+async def test_every_item_of_a_job_gets_its_result(jobs: Jobs) -> None:
+    await jobs.store.add(spec(), [[b"0", b"1", b"2"], [b"3", b"4"]])
+    async with working(jobs, double) as used:
+        progress = await ended(jobs)
+    assert (progress.state, progress.succeeded) == ("completed", 5)
+    assert await results(jobs) == {index: {"value": 2 * index} for index in range(5)}
+    assert isinstance(used.metrics, CapturedMetrics)
+    counted = used.metrics.value("job_items_total", kind="chat", outcome="succeeded")
+    assert counted == 5
+
+
+async def test_the_end_of_a_job_is_logged_under_the_request_id_of_its_request(jobs: Jobs) -> None:
+    await jobs.store.add(spec(total=1, request_id="r1"), [[b"0"]])
+    with captured_logs() as logs:
+        async with working(jobs, double):
+            await ended(jobs)
+    (line,) = logs.events("job.completed")
+    assert (line["job"], line["request_id"]) == (JOB, "r1")
+
+
+async def test_a_failed_item_has_a_problem_and_the_others_their_results(jobs: Jobs) -> None:
+    async def run(items: Sequence[int]) -> list[ItemResult]:
+        if items == [1]:
+            raise ProviderTimeoutError("The provider did not answer in time")
+        return await double(items)
+
+    await jobs.store.add(spec(total=3), [[b"0", b"1", b"2"]])
+    async with working(jobs, run):
+        progress = await ended(jobs)
+    assert (progress.succeeded, progress.failed) == (2, 1)
+    assert (await results(jobs))[1]["type"] == "urn:problem:timed-out"
+
+
+async def test_an_unexpected_error_fails_its_item_and_not_the_worker(jobs: Jobs) -> None:
+    async def run(items: Sequence[int]) -> list[ItemResult]:
+        if items == [0]:
+            raise ZeroDivisionError
+        return await double(items)
+
+    await jobs.store.add(spec(total=2), [[b"0"], [b"1"]])
+    async with working(jobs, run):
+        progress = await ended(jobs)
+    assert (progress.succeeded, progress.failed) == (1, 1)
+    assert (await results(jobs))[0]["status"] == 500
+
+
+async def test_an_item_that_this_version_does_not_accept_fails(jobs: Jobs) -> None:
+    await jobs.store.add(spec(total=2), [[b'"text"', b"1"]])
+    async with working(jobs, double):
+        await ended(jobs)
+    found = await results(jobs)
+    assert "does not accept" in found[0]["detail"]
+    assert found[1] == {"value": 2}
+
+
+async def test_items_of_an_unknown_kind_fail(jobs: Jobs) -> None:
+    await jobs.store.add(spec(total=1, kind="translation"), [[b"0"]])
+    async with working(jobs, double):
+        await ended(jobs)
+    assert "of this kind" in (await results(jobs))[0]["detail"]
+
+
+async def test_a_batch_that_is_delivered_again_runs_only_its_unfinished_items(
+    redis_jobs: Jobs,
+) -> None:
+    """The first worker was killed after two of four results: its batch was never acknowledged."""
+    await redis_jobs.store.add(spec(total=4), [[b"0", b"1", b"2", b"3"]])
+    await redis_jobs.queue.take()
+    stored = [
+        Outcome(index, is_success=True, encoded=orjson.dumps({"index": index, "result": {}}))
+        for index in (0, 2)
+    ]
+    await redis_jobs.queue.store(JOB, stored)
+    asked: list[int] = []
+
+    async def run(items: Sequence[int]) -> list[ItemResult]:
+        asked.extend(items)
+        return await double(items)
+
+    redis_jobs.queue = redis_jobs.another_worker(NO_LEASE)
+    with captured_logs() as logs:
+        async with working(redis_jobs, run) as used:
+            progress = await ended(redis_jobs)
+    assert sorted(asked) == [1, 3]
+    assert progress.succeeded == 4
+    assert logs.events("job.redelivered")[0]["number"] == 2
+    assert isinstance(used.metrics, CapturedMetrics)
+    assert used.metrics.value("job_redeliveries_total") == 1
+
+
+async def test_after_too_many_deliveries_the_items_fail_and_are_not_run(redis_jobs: Jobs) -> None:
+    await redis_jobs.store.add(spec(total=1), [[b"0"]])
+    await redis_jobs.queue.take()
+    redis_jobs.queue = redis_jobs.another_worker(NO_LEASE)
+    asked: list[int] = []
+
+    async def run(items: Sequence[int]) -> list[ItemResult]:
+        asked.extend(items)
+        return await double(items)
+
+    async with working(redis_jobs, run, JobsPolicy(max_deliveries=1)):
+        progress = await ended(redis_jobs)
+    assert (asked, progress.failed) == ([], 1)
+    assert "1 workers ended" in (await results(redis_jobs))[0]["detail"]
+
+
+async def test_items_that_redis_has_lost_fail(redis_jobs: Jobs) -> None:
+    await redis_jobs.store.add(spec(total=1), [[b"0"]])
+    assert redis_jobs.shared is not None
+    await redis_jobs.shared.client.delete(f"app:job:{{{JOB}}}:inputs")
+    async with working(redis_jobs, double):
+        await ended(redis_jobs)
+    assert "no longer stored" in (await results(redis_jobs))[0]["detail"]
+
+
+async def test_a_cancelled_job_ends_its_calls(jobs: Jobs) -> None:
+    started, stopped = asyncio.Event(), asyncio.Event()
+
+    async def run(_: Sequence[int]) -> list[ItemResult]:
+        started.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.set()
+        return []
+
+    await jobs.store.add(spec(total=2), [[b"0"], [b"1"]])
+    async with working(jobs, run):
+        await started.wait()
+        await jobs.store.cancel(JOB)
+        await stopped.wait()
+        while (await jobs.queue.depth()).batches:  # noqa: ASYNC110 - a queue has no event for it
+            await asyncio.sleep(0.01)
+    progress = await ended(jobs)
+    assert (progress.state, progress.succeeded) == ("cancelled", 0)
+
+
+async def test_a_worker_that_stops_finishes_its_batch_within_the_grace_period(jobs: Jobs) -> None:
+    started, may_end = asyncio.Event(), asyncio.Event()
+
+    async def run(items: Sequence[int]) -> list[ItemResult]:
+        started.set()
+        await may_end.wait()
+        return await double(items)
+
+    await jobs.store.add(spec(total=2), [[b"0"], [b"1"]])
+    async with working(jobs, run, grace_s=20):
+        await started.wait()
+        asyncio.get_running_loop().call_later(0.05, may_end.set)
+    assert await results(jobs) == {0: {"value": 0}}
+    assert (await jobs.queue.depth()).batches == 1
+
+
+async def test_after_the_grace_period_the_batch_goes_to_another_worker(jobs: Jobs) -> None:
+    started = asyncio.Event()
+
+    async def hang(_: Sequence[int]) -> list[ItemResult]:
+        started.set()
+        await asyncio.Event().wait()
+        return []
+
+    await jobs.store.add(spec(total=1), [[b"0"]])
+    async with working(jobs, hang, grace_s=0.01):
+        await started.wait()
+    async with working(jobs, double):
+        progress = await ended(jobs)
+    assert progress.succeeded == 1
+
+
+def runner(run: Run, kept: list[Outcome], clock: FakeClock, **options: Any) -> BatchRunner:
+    async def keep(_: str, outcomes: Sequence[Outcome]) -> None:
+        kept.extend(outcomes)
+
+    return BatchRunner(
+        services(),
+        options.pop("accounts", None),
+        kinds(run, **options),
+        JobsPolicy(max_wait_s=60),
+        keep,
+        clock=clock.monotonic,
+        sleep=clock.sleep,
+    )
+
+
+WORK = Work(spec(total=2), {0: b"0", 1: b"1"})
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        pytest.param(LimitReachedError("own limit", retry_after_s=5), id="rate-limit"),
+        pytest.param(CircuitOpenError("open", retry_after_s=5), id="circuit"),
+        pytest.param(
+            NothingCanAnswerError([CircuitOpenError("open", retry_after_s=5)]), id="all-circuits"
+        ),
+    ],
+)
+async def test_an_item_that_was_not_sent_waits_and_is_tried_again(refusal: LLMError) -> None:
+    answers: list[LLMError | None] = [refusal, refusal, None]
+
+    async def run(items: Sequence[int]) -> list[ItemResult]:
+        if (error := answers.pop(0)) is not None:
+            raise error
+        return await double(items)
+
+    kept: list[Outcome] = []
+    clock = FakeClock()
+    await runner(run, kept, clock, items_per_call=2).run(WORK)
+    assert [each.is_success for each in kept] == [True, True]
+    assert clock.sleeps == [5, 5]
+
+
+async def test_only_the_refused_items_of_a_call_are_tried_again() -> None:
+    asked: list[Sequence[int]] = []
+
+    async def run(items: Sequence[int]) -> list[ItemResult]:
+        asked.append(list(items))
+        refused = LimitReachedError("own limit", retry_after_s=0.1)
+        return [refused if item == 1 and len(asked) == 1 else {"value": item} for item in items]
+
+    kept: list[Outcome] = []
+    clock = FakeClock()
+    await runner(run, kept, clock, items_per_call=2).run(WORK)
+    assert asked == [[0, 1], [1]]
+    assert clock.sleeps == [1.0]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        pytest.param(LimitReachedError("own limit", retry_after_s=61), id="longer-than-allowed"),
+        pytest.param(ProviderTimeoutError("late", retry_after_s=1), id="it-was-sent"),
+        pytest.param(
+            BudgetSpentError("spent", limit="budget", renews_at="later", retry_after_s=1),
+            id="the-budget",
+        ),
+        pytest.param(
+            NothingCanAnswerError([CircuitOpenError("open"), ProviderTimeoutError("late")]),
+            id="one-was-sent",
+        ),
+    ],
+)
+async def test_other_errors_are_final(error: LLMError) -> None:
+    async def run(_: Sequence[int]) -> list[ItemResult]:
+        raise error
+
+    kept: list[Outcome] = []
+    clock = FakeClock()
+    await runner(run, kept, clock).run(WORK)
+    assert [each.is_success for each in kept] == [False, False]
+    assert clock.sleeps == []
+
+
+async def test_a_call_runs_in_the_name_of_the_client_of_the_job() -> None:
+    seen: list[object] = []
+
+    async def run(items: Sequence[int]) -> list[ItemResult]:
+        seen.extend([client.get(), tenant.get(), request_id.get(), traceparent.get()])
+        return await double(items)
+
+    named = spec(total=1, client="acme", tenant="acme:7", request_id="r1", traceparent="t1")
+    work = Work(named, {0: b"0"})
+    await asyncio.create_task(runner(run, [], FakeClock()).run(work))
+    assert seen == ["acme", None, "r1", "t1"]
+    assert client.get() is None
+
+
+async def test_a_call_is_charged_to_the_budget_of_its_client_until_it_is_spent() -> None:
+    async def run(items: Sequence[int]) -> list[ItemResult]:
+        account = current_account.get()
+        assert account is not None
+        account.charge(Use(10, 600_000_000))
+        return await double(items)
+
+    accounts = Accounts(
+        LocalLedger(),
+        defaults=ClientLimits(),
+        clients={"acme": ClientLimits(budget_usd_per_day=1)},
+        estimate=lambda _: Use(),
+    )
+    kept: list[Outcome] = []
+    items: dict[int, bytes | None] = {index: b"%d" % index for index in range(4)}
+    work = Work(spec(total=4, client="acme"), items)
+    charged = runner(run, kept, FakeClock(), accounts=accounts, calls_per_batch=1)
+    await asyncio.create_task(charged.run(work))
+    assert [each.is_success for each in kept] == [True, True, False, False]
+    assert orjson.loads(kept[-1].encoded)["error"]["type"] == "urn:problem:budget-spent"
+    assert isinstance(charged.services.metrics, CapturedMetrics)
+    assert charged.services.metrics.value("client_tokens_total", client="acme") == 20
