@@ -84,6 +84,33 @@ async def test_a_redis_that_lost_its_data_gets_a_new_queue(redis_jobs: Jobs) -> 
     assert (await taken(redis_jobs)).number == 1
 
 
+async def test_a_job_that_was_never_queued_as_a_whole_costs_nothing(
+    redis_jobs: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.features.jobs.redis_queue._IDLE_S", 0)
+    delivery = await taken(redis_jobs)
+    assert redis_jobs.shared is not None
+    await redis_jobs.shared.client.hdel(f"app:job:{{{JOB}}}:facts", "ready")
+    assert await redis_jobs.queue.load(delivery) is None
+    progress = await redis_jobs.store.progress(JOB)
+    assert progress is not None
+    assert progress.state == "cancelled"
+
+
+async def test_a_worker_waits_until_a_job_is_queued_as_a_whole(redis_jobs: Jobs) -> None:
+    delivery = await taken(redis_jobs)
+    assert redis_jobs.shared is not None
+    client, facts = redis_jobs.shared.client, f"app:job:{{{JOB}}}:facts"
+    await client.hdel(facts, "ready")
+    loading = asyncio.create_task(redis_jobs.queue.load(delivery))
+    await asyncio.sleep(0.05)
+    assert not loading.done()
+    await client.hset(facts, "ready", "1")
+    work = await loading
+    assert work is not None
+    assert work.items == {0: b"0"}
+
+
 async def test_items_that_redis_has_lost_are_named(redis_jobs: Jobs) -> None:
     delivery = await taken(redis_jobs)
     assert redis_jobs.shared is not None

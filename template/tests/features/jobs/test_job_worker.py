@@ -320,7 +320,9 @@ async def test_only_the_refused_items_of_a_call_are_tried_again() -> None:
             id="the-budget",
         ),
         pytest.param(
-            NothingCanAnswerError([CircuitOpenError("open"), ProviderTimeoutError("late")]),
+            NothingCanAnswerError(
+                [CircuitOpenError("open", retry_after_s=5), ProviderTimeoutError("late")]
+            ),
             id="one-was-sent",
         ),
     ],

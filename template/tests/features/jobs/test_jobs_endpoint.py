@@ -9,9 +9,14 @@ import orjson
 import pytest
 
 from app.errors import ProviderTimeoutError
+from app.features.jobs.events import frames
 from app.features.jobs.kinds import installed
+from app.features.jobs.memory import MemoryJobs
+from app.features.jobs.policy import JobsPolicy
+from app.features.jobs.store import Outcome
 from app.testing import FakeChatModel, captured_logs
 from tests.client_keys import CLIENT_KEYS, KEYS
+from tests.features.jobs.conftest import spec
 from tests.running_service import RunningService, events_of, opened
 
 QUESTIONS = [{"messages": [{"role": "user", "content": f"Question {n}"}]} for n in range(3)]
@@ -219,6 +224,36 @@ async def test_a_job_that_runs_in_the_process_says_so() -> None:
             job = await at_the_end(service, address)
     assert job["runs_in"] == "process"
     assert logs.events("jobs.in_process")
+
+
+async def test_a_job_that_runs_has_a_next_page_even_if_there_is_nothing_on_it_yet() -> None:
+    async with opened(FakeChatModel([waiting])) as service:
+        address = await created(service, "chat", QUESTIONS)
+        page = (await service.http.get(address)).json()
+    assert (page["results"], page["next"]) == ([], 0)
+
+
+async def test_a_client_sees_the_jobs_of_all_its_tenants() -> None:
+    acme = f"Bearer {KEYS['acme']}"
+    async with opened(FakeChatModel("Hello."), client={"keys": CLIENT_KEYS}) as service:
+        headers = {"Authorization": acme, "X-Tenant-ID": "acme:7"}
+        address = await created(service, "chat", QUESTIONS, **headers)
+        own = await service.http.get(address, headers={"Authorization": acme})
+    assert own.status_code == 200
+
+
+async def test_an_event_is_sent_only_after_a_change() -> None:
+    store = MemoryJobs(JobsPolicy())
+    await store.add(spec(total=1), [[b"0"]])
+    progress = await store.progress(spec().id)
+    assert progress is not None
+    following = frames(store, progress, poll_s=0)
+    assert (await anext(following)).startswith(b"event: progress")
+    second = asyncio.create_task(anext(following))
+    await asyncio.sleep(0.05)
+    assert not second.done()
+    await store.store(spec().id, [Outcome(0, is_success=True, encoded=b"{}")])
+    assert (await second).startswith(b"event: end")
 
 
 async def test_a_process_that_stops_does_not_wait_for_its_jobs() -> None:

@@ -25,9 +25,11 @@ _GROUP = "workers"
 _CLAIMS_PER_LEASE = 4
 _RESULTS_AT_ONCE = 16
 _IDLE_S = 0.2
+# The API queues a job within a second. One that was killed meanwhile never makes it ready.
+_READY_TRIES = 100
 
 _BEGIN = """
-if redis.call('EXISTS', KEYS[1]) == 1 then redis.call('HSETNX', KEYS[1], 'started', 1) end
+if redis.call('HEXISTS', KEYS[1], 'ready') == 1 then redis.call('HSETNX', KEYS[1], 'started', 1) end
 return redis.call('HGETALL', KEYS[1])
 """
 
@@ -89,7 +91,7 @@ class RedisQueue:
         await asyncio.sleep(_IDLE_S)
 
     async def load(self, delivery: Delivery) -> Work | None:
-        progress = progress_of(await self._keys.write(lambda: self._begin(delivery.job)))
+        progress = progress_of(await self._ready_facts(delivery.job))
         if progress is None or progress.has_ended:
             return None
         key, field = self._keys.of(delivery.job, "inputs"), str(delivery.start)
@@ -173,6 +175,18 @@ class RedisQueue:
         except ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise
+
+    async def _ready_facts(self, job: str) -> dict[bytes, bytes]:
+        """Wait until the API has queued all batches of the job. If it never does, cancel the job."""
+        for _ in range(_READY_TRIES):
+            facts = await self._keys.write(lambda: self._begin(job))
+            if not facts or b"ready" in facts or b"cancelled" in facts:
+                return facts
+            await asyncio.sleep(_IDLE_S)
+        await self._keys.write(
+            lambda: self._client.hset(self._keys.of(job, "facts"), "cancelled", "1")
+        )
+        return await self._keys.write(lambda: self._begin(job))
 
     async def _begin(self, job: str) -> dict[bytes, bytes]:
         flat: list[bytes] = await self._beginning(keys=[self._keys.of(job, "facts")])

@@ -38,6 +38,12 @@ redis.call('EXPIREAT', KEYS[1], ARGV[2])
 return 1
 """
 
+_READY = """
+if redis.call('EXISTS', KEYS[1]) == 0 or redis.call('HEXISTS', KEYS[1], 'cancelled') == 1 then return 0 end
+redis.call('HSET', KEYS[1], 'ready', 1)
+return 1
+"""
+
 _CANCEL = """
 local total, ok, failed = unpack(redis.call('HMGET', KEYS[1], 'total', 'succeeded', 'failed'))
 if not total or ok + failed >= tonumber(total) then return 0 end
@@ -58,16 +64,18 @@ class RedisJobs:
         self._policy = policy
         self._clock = clock
         self._admitting = self._client.register_script(_ADMIT)
+        self._readying = self._client.register_script(_READY)
         self._cancelling = self._client.register_script(_CANCEL)
 
     async def add(self, spec: JobSpec, batches: Sequence[Sequence[bytes]]) -> None:
-        """Queue the batches last: a job that is broken off here is never begun, and expires."""
+        """No batch begins before the job is ready: one that is broken off here costs nothing."""
         await self._admit(spec)
         try:
             await self._write_facts(spec)
             for inputs in _by_size(_by_start(batches)):
                 await self._write_inputs(spec.id, inputs)
             await self._enqueue(spec.id, batches)
+            await self._make_ready(spec.id)
         except BaseException:
             await self._withdraw(spec)
             raise
@@ -99,6 +107,11 @@ class RedisJobs:
         """The job no longer counts against the limit of its owner."""
         key = self._keys.unfinished(spec.owner)
         await self._keys.write(lambda: self._client.zrem(key, spec.id))
+
+    async def _make_ready(self, job: str) -> None:
+        keys = [self._keys.of(job, "facts")]
+        if not await self._keys.write(lambda: self._readying(keys=keys)):
+            raise JobsUnavailableError  # a worker has waited for too long, or Redis lost the job
 
     async def _withdraw(self, spec: JobSpec) -> None:
         """Remove a job that was not queued as a whole: workers drop batches without a job."""
