@@ -33,7 +33,7 @@ def body_of_any(kinds: Sequence[JobKind[Any]], max_items: int) -> Any:  # noqa: 
 
 def _body_of(kind: JobKind[Any], max_items: int) -> type[RequestBody]:
     name = kind.name.capitalize()
-    items = Annotated[list[kind.schema], FailFast()]  # type: ignore[name-defined]
+    items: Any = Annotated[list[kind.schema], FailFast()]  # type: ignore[name-defined]
     described = Field(
         min_length=1,
         max_length=max_items,
