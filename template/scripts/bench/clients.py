@@ -27,8 +27,9 @@ from app.llm.guards.instrumented import Billed
 from app.llm.prices import PriceList
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.spending import Charged, Reserved
-from app.llm.types import ChatRequest, LLMResponse, Receipt
+from app.llm.types import ChatRequest, LLMResponse
 from app.llm.types import Message as ChatMessage
+from app.llm.usage import Receipt
 from app.telemetry.metrics import Metrics
 from app.testing import FakeChatModel
 from scripts.bench.figure import Figure

@@ -72,7 +72,9 @@ async def test_a_request_cut_off_by_a_shutdown_gets_a_503() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    running = asyncio.create_task(ErrorBoundary(hanging)({"type": "http"}, nothing, send))
+    running = asyncio.create_task(
+        ErrorBoundary(hanging)({"type": "http", "headers": []}, nothing, send)
+    )
     await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -31,7 +31,8 @@ from app.llm.prices import PriceList
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.types import ChatRequest, Message, Receipt
+from app.llm.types import ChatRequest, Message
+from app.llm.usage import Receipt
 from app.resilience.hedge import HedgePolicy
 from app.resilience.retry import RetryPolicy
 from app.testing import CapturedLogs, CapturedMetrics, FakeChatModel

@@ -8,8 +8,15 @@ import pytest
 from app.errors import NothingCanAnswerError, ProviderUnavailableError, StreamInterruptedError
 from app.llm.guards.deduplicated import Deduplicated
 from app.llm.guards.guard import stacked
-from app.llm.request_key import request_key
-from app.llm.types import AnswerSchema, ChatRequest, Done, LLMResponse, StreamEvent, TextDelta
+from app.llm.types import (
+    AnswerSchema,
+    ChatRequest,
+    Done,
+    LLMResponse,
+    StreamEvent,
+    TextDelta,
+    request_key,
+)
 from app.telemetry.correlation import request_id
 from app.testing import CapturedLogs, FakeChatModel, Piece
 from tests.llm.samples import REQUEST

@@ -4,8 +4,7 @@ from pathlib import Path
 import pytest
 
 from app.llm.prompts import PromptError, read_prompt, render
-from app.llm.request_key import request_key
-from app.llm.types import Message, PromptVersion
+from app.llm.types import Message, PromptVersion, request_key
 from tests.llm.samples import REQUEST
 
 GOOD = """

@@ -7,7 +7,8 @@ from app.cache import MemoryCache
 from app.llm.guards.cached import Cached
 from app.llm.guards.guard import WithDefaults, stacked
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.types import AnswerSchema, ChatRequest, Receipt
+from app.llm.types import AnswerSchema, ChatRequest
+from app.llm.usage import Receipt
 from app.testing import FakeChatModel
 from tests.llm.samples import REQUEST
 

@@ -13,7 +13,6 @@ from app.errors import RateLimitError
 from app.llm.guards.guard import stacked
 from app.llm.guards.instrumented import Billed, Instrumented
 from app.llm.types import (
-    BrokenOff,
     ChatRequest,
     EmbeddingRequest,
     LLMResponse,
@@ -22,6 +21,7 @@ from app.llm.types import (
     StreamEvent,
     Usage,
 )
+from app.llm.usage import BrokenOff
 from app.telemetry.metrics import Metrics
 from app.testing import CapturedLogs, FakeChatModel
 

@@ -1,7 +1,7 @@
-"""Everything that the service answers when it cannot do what it was asked (RFC 9457).
+"""The answers to requests that fail, as problem details (RFC 9457).
 
-One table says which error is which status. 429 is not in it: that is for the service's own limit,
-while a provider that is too busy is a 503.
+One table maps each error to a status. A provider that is too busy is a 503 there: 429 is for the
+service's own limits.
 """
 
 import http

@@ -60,9 +60,9 @@ class Account:
         return Use(self._used_tokens, self._used_nanousd)
 
     def begin(self, estimate: Use) -> bool:
-        """Count a call that begins. `False`: the reservation of the request does not cover it.
+        """Count a call that begins. Returns `False` if the reservation does not cover it.
 
-        Then `extend` has to follow; in any case `end`.
+        After `False` call `extend`. Call `end` for each call that began.
         """
         tokens, nanousd = estimate
         self._running_tokens += tokens

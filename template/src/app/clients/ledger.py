@@ -186,7 +186,7 @@ class LocalLedger:
 
     @staticmethod
     def _change(used: _Used, hold: Hold, change: Use) -> None:
-        """Change the slot and the day of the hold; what is past counts now, and is not given back."""
+        """Change the slot and the day of the hold. If they are over, more use counts now; less changes nothing."""
         tokens, nanousd = change
         if hold.slot in used.slots:
             used.add(hold.slot, 0, tokens)

@@ -82,9 +82,9 @@ class EmbeddingBatches:
         return count * (self._vector_bytes + _BYTES_PER_TEXT)
 
     async def embed(self, texts: Sequence[str]) -> EmbeddedBatch:
-        """Embed at least one text; equal ones once.
+        """Embed one or more texts. Equal texts are sent once.
 
-        Raises an `LLMError` when not a single text got its vector.
+        Raises an `LLMError` if no text gets a vector.
         """
         if not texts:
             raise ValueError("there is no text to embed")

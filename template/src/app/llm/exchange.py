@@ -53,7 +53,7 @@ def support_fields(answer: LLMResponse | LLMError) -> dict[str, str]:
 
 
 def failure_fields(error: LLMError) -> dict[str, object]:
-    """The same for an error, and the pause in seconds that the provider asked for, if it did."""
+    """The fields of `support_fields`, and the pause in seconds that the provider asked for, if it did."""
     fields: dict[str, object] = {**support_fields(error)}
     if error.retry_after_s is not None:
         fields["retry_after_s"] = round(error.retry_after_s, 3)

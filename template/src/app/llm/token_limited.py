@@ -8,7 +8,8 @@ from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.guards.guard import Call, R, T, watch
 from app.llm.guards.rate_limited import RateLimited
 from app.llm.opened_stream import Answer, Observer
-from app.llm.types import ChatRequest, EmbeddingRequest, Receipt
+from app.llm.types import ChatRequest, EmbeddingRequest
+from app.llm.usage import Receipt
 from app.resilience.rate_limit import LimitExceededError, RateLimiter
 
 

@@ -4,12 +4,19 @@ Inside the service, data is a frozen dataclass. `LLMResponse` is a Pydantic mode
 two boundaries: it is built from a provider's answer, and it is serialised as our own answer.
 """
 
+import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from functools import lru_cache
+from hashlib import sha256
 from operator import not_
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat, NonNegativeInt
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat
+
+from app.llm.usage import Receipt
+from app.llm.usage import Usage as Usage  # noqa: PLC0414 - exported here too, beside its answer
+from app.resilience import deadline
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
@@ -154,7 +161,7 @@ class ChatRequest:
     tenant: str | None = None
     fresh: bool = False
     prompt: PromptVersion | None = None
-    receipt: "Receipt | None" = field(default=None, compare=False, repr=False)
+    receipt: Receipt | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,94 +172,47 @@ class ResolvedRequest(ChatRequest):
     max_tokens: int  # pyright: ignore[reportGeneralTypeIssues]
 
 
-class Usage(BaseModel):
-    """Tokens as the provider counts them. All zeros mean that the provider did not report them.
+# The version of keys and cached values: raise it, and values of an older release are not read.
+_VERSION = 5
 
-    Tokens read from or written to the provider's prompt cache are part of `prompt_tokens` and have
-    other prices. For written ones, some providers report how many are kept for five minutes and how
-    many for an hour. Reasoning tokens are part of `completion_tokens`. `service_tier` is a tier
-    with its own prices (priority, flex, batch). In JSON these fields appear only if they have a
-    value.
+
+def request_key(request: ChatRequest, *, provider: str | None, address: str | None = None) -> str:
+    """Requests with equal keys are identical: one answer can serve both.
+
+    `provider` is the one that will answer, as far as that is known, at its `address`: an answer of a
+    mock or a test account must not outlive the switch to the real one. No two tenants share a key.
+    Two versions of a prompt with the same text and parameters do.
     """
-
-    model_config = ConfigDict(frozen=True)
-
-    prompt_tokens: NonNegativeInt
-    completion_tokens: NonNegativeInt
-    total_tokens: NonNegativeInt
-    cached_prompt_tokens: NonNegativeInt = Field(default=0, exclude_if=not_)
-    cache_write_tokens: NonNegativeInt = Field(default=0, exclude_if=not_)
-    cache_write_5m_tokens: NonNegativeInt = Field(default=0, exclude_if=not_)
-    cache_write_1h_tokens: NonNegativeInt = Field(default=0, exclude_if=not_)
-    reasoning_tokens: NonNegativeInt = Field(default=0, exclude_if=not_)
-    service_tier: str | None = Field(default=None, exclude_if=not_)
-
-    @property
-    def is_known(self) -> bool:
-        """Whether the provider reported the usage."""
-        return self.prompt_tokens > 0 or self.completion_tokens > 0
-
-    @property
-    def parts(self) -> dict[str, int]:
-        """The counts of special kinds of tokens, without zeros; the other counts include them."""
-        if not (self.cached_prompt_tokens or self.cache_write_tokens or self.reasoning_tokens):
-            return {}
-        parts = {
-            "cached_prompt": self.cached_prompt_tokens,
-            "cache_write": self.cache_write_tokens,
-            "reasoning": self.reasoning_tokens,
-        }
-        return {kind: tokens for kind, tokens in parts.items() if tokens}
-
-    def plus(self, other: "Usage") -> "Usage":
-        counts = {
-            name: value + getattr(other, name) for name, value in self if isinstance(value, int)
-        }
-        return Usage(**counts, service_tier=self.service_tier or other.service_tier)
+    asked = replace(request, provider=None, fresh=False, prompt=None, receipt=None)
+    # JSON, because its quoting keeps two different requests from looking the same.
+    return sha256(_JSON.encode([_VERSION, provider, address, asked]).encode()).hexdigest()
 
 
-# The reason why a cost is unknown: the model has no price; the answer had no usage; or the attempt
-# ended before the provider reported the whole usage.
-UnknownCost = Literal[
-    "no_price", "no_usage", "timed_out", "interrupted", "malformed", "cancelled", "unexpected"
-]
+def flight_key(request: ChatRequest) -> str:
+    """The key of requests that share a running call.
 
-
-@dataclass(frozen=True, slots=True)
-class BrokenOff:
-    """The reported part of an answer that broke off and that no caller gets.
-
-    `final`: `usage` is the whole cost of the answer. `characters`: the length of the received text.
+    The call has the deadline of its first caller. So callers with deadlines share a call if they allow
+    the same time; the middleware ends the wait of each of them at its own deadline.
     """
+    key = request_key(request, provider=request.provider)
+    callers = deadline.current.get()
+    return key if callers is None else f"{key}/{callers.allowed_s}"
 
-    usage: Usage | None
-    final: bool = False
-    characters: int = 0
+
+def _plain(value: Any) -> object:  # noqa: ANN401 - any part of a request
+    """The fields of a part, with its kind: two kinds with equal fields are different."""
+    if is_dataclass(value):
+        kind: Any = type(value)
+        return [kind.__name__, *[getattr(value, name) for name in _field_names(kind)]]
+    return dict(value)
 
 
-@dataclass(slots=True)
-class Receipt:
-    """The duration and cost of all attempts of one call, as far as the provider reported them.
+@lru_cache  # `fields` takes a call for each field, and each request has two keys
+def _field_names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - the class of a dataclass
+    return tuple(field.name for field in fields(kind))
 
-    It is passed down with the request, because a cancelled attempt has no answer and no error that
-    could return it. The provider's client writes `broken_off` for the attempt in progress.
-    """
 
-    broken_off: BrokenOff | None = None
-    attempts: int = 0
-    provider_s: float = 0.0
-    usage: Usage | None = None
-    cost_usd: float | None = None
-    answer_cost_usd: float | None = None  # of the last attempt alone
-    unknown: list[UnknownCost] = field(default_factory=list)
-    characters: int = 0  # of received text, if its tokens are not in `usage`
-
-    def charge(self, usage: Usage, cost_usd: float | None) -> None:
-        """Add the cost of an attempt."""
-        self.usage = usage if self.usage is None else self.usage.plus(usage)
-        self.answer_cost_usd = cost_usd
-        if cost_usd is not None:
-            self.cost_usd = cost_usd + (self.cost_usd or 0.0)
+_JSON = json.JSONEncoder(default=_plain)
 
 
 class LLMResponse(BaseModel):

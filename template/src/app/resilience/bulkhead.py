@@ -1,7 +1,8 @@
 """Bulkhead: at most N calls at a time, and a queue in front that is fair and short.
 
-A long queue helps no caller: under constant overload every call waits for as long as the queue is. With half as many calls waiting as running, a call
-waits for half the duration of a call at most, and the calls above that fail at once (load shedding).
+A long queue helps no caller: under constant overload it is always full, and each call waits for all
+calls before it. If half as many calls may wait as run, a call waits for at most half the duration of a
+call. All further calls fail at once (load shedding).
 """
 
 import asyncio

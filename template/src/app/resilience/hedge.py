@@ -30,8 +30,8 @@ _SAVED_HEDGES = 10
 class HedgePolicy:
     """A call without an answer after `after_s` seconds is made a second time; `None`: never.
 
-    `adaptive` replaces `after_s`, as soon as enough calls are known, by the time in which 95% of the
-    last calls were answered. At most the share `max_extra` of all calls is made twice, so a slow
+    `adaptive`: after enough calls, the time in which 95% of the last calls were answered is used instead
+    of `after_s`. At most the share `max_extra` of all calls is made twice, so a slow
     provider does not get twice the load.
     """
 

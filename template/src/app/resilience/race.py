@@ -26,9 +26,10 @@ async def first_completed(
 ) -> T:
     """Return the first value that arrives. None of the tasks runs when this returns.
 
-    The other tasks are cancelled and awaited, and `discard` gets a value that arrives too late. After
-    an error of the class `catch` the other tasks decide. If all fail, the error of the first task is
-    raised, which the caller would have got without the others. Any other error is raised at once.
+    The other tasks are cancelled and awaited, and `discard` gets a value that arrives too late. A
+    task that fails with an error of the class `catch` leaves the race. If all fail, the error of the
+    first task is raised: without the race the caller would have got that one. Any other error is raised
+    at once.
     """
     try:
         winner = await _first_success(tasks, catch)

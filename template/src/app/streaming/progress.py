@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class StreamProgress:
-    """What has arrived so far. `first_s` is when the first chunk with a character in it did."""
+    """The received part of a stream. `first_s`: seconds until the first chunk with a character."""
 
     chunks: int
     characters: int

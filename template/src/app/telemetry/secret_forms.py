@@ -51,7 +51,7 @@ def in_base64(value: str) -> set[str]:
 
 
 def _encoded_middle(data: bytes, before: int) -> str:
-    """Only the characters that depend on the value alone: each encodes six bits."""
+    """The characters that depend on the value alone. Those at both ends also depend on the text around it."""
     encoded = base64.b64encode(bytes(before) + data).decode()
     return encoded[-(-8 * before // 6) : 8 * (before + len(data)) // 6]
 

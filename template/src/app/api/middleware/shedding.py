@@ -41,13 +41,14 @@ class _Route:
 
 
 class Shedding:
-    """Answers with the 503 `overloaded` that the queues would end in, for a quarter of its CPU time.
+    """Refuses a request early, with the 503 `overloaded` that it would get from the queues later.
 
     Inside `ClientAuth`, because each client has its own share of a queue, and outside of
     `RequestLimits`: a request that is shed does not count.
 
-    A cached answer needs no connection, and only the body says whether there is one. So a limited
-    number of requests is looked up (`Lookups`). Above it the CPU is for the requests with a place.
+    An early refusal takes a quarter of the CPU time of a late one. A cached answer needs no connection,
+    but the service has to read the body to look for it. So only a limited number of requests (`Lookups`)
+    may look. All others are refused, and the CPU time is left to requests that have a connection.
 
     The server reads the rest of a refused body and drops it, so the connection can be used again.
     """

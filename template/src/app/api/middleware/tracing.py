@@ -9,7 +9,7 @@ from app.telemetry.tracing import current, set_attributes, set_failed, span_of
 
 
 class Tracing:
-    """One span per request, the caller's child where a `traceparent` came with it.
+    """One span per request. With a `traceparent` header, it is a child of the caller's span.
 
     Inside `Correlation`, which has read that header, and outside of `AccessLog`: its line
     carries the id of the trace. Probes would be most of the traces, and have none.

@@ -3,19 +3,16 @@
 import time
 from collections.abc import Sequence
 
+from app.api.openai.answers import ChatCompletion, FinishOut, ToolCallOut, UsageOut
 from app.api.openai.models import Target
 from app.api.openai.wire import (
-    ChatCompletion,
     ChatCompletionIn,
-    FinishOut,
     ImagePartIn,
     MessageIn,
     ResponseFormatIn,
     TextPartIn,
-    ToolCallOut,
     ToolChoiceIn,
     ToolIn,
-    UsageOut,
 )
 from app.api.openai.wire import ChosenTool as ChosenToolIn
 from app.llm.types import (
@@ -32,9 +29,9 @@ from app.llm.types import (
     Tool,
     ToolCall,
     ToolChoice,
-    Usage,
     joined_text,
 )
+from app.llm.usage import Usage
 
 _FINISH: dict[FinishReason, FinishOut] = {
     "stop": "stop",

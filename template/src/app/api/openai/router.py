@@ -14,18 +14,12 @@ from app.api.inputs import Tenant, normalize_texts
 from app.api.json_route import JSONRoute
 from app.api.middleware.body_limit import hold_for_answer
 from app.api.openai import convert
+from app.api.openai.answers import ChatCompletion, EmbeddingList, Model, ModelList
 from app.api.openai.embeddings import written
 from app.api.openai.errors import openai_errors
 from app.api.openai.models import Catalogue
 from app.api.openai.stream import EVENT_STREAM, Chunks, cut_off, frames
-from app.api.openai.wire import (
-    ChatCompletion,
-    ChatCompletionIn,
-    EmbeddingList,
-    EmbeddingsIn,
-    Model,
-    ModelList,
-)
+from app.api.openai.wire import ChatCompletionIn, EmbeddingsIn
 from app.api.services import ServicesDep
 from app.llm.model import open_stream
 from app.llm.opened_stream import StreamToOpen

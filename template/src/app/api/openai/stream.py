@@ -7,9 +7,9 @@ from contextlib import aclosing
 import orjson
 
 from app.api.events import Event, described
+from app.api.openai.answers import ChatCompletionChunk, Delta, FinishOut
 from app.api.openai.convert import calls_of, finish_of, usage_of
 from app.api.openai.errors import ErrorBody, error_of
-from app.api.openai.wire import ChatCompletionChunk, Delta, FinishOut
 from app.api.problems import describe, stopped
 from app.llm.opened_stream import Events
 from app.llm.types import LLMResponse, TextDelta

@@ -68,7 +68,7 @@ _ITEMS_PER_WRITE = 16
     responses=problems(402, 413, 422, 429, 500, 502, 503, 504),
 )
 async def embeddings(body: EmbeddingsBody, services: ServicesDep, request: Request) -> Response:
-    """Embed each text, or say why not: a bad one among good ones fails alone."""
+    """Embed each text. A text that cannot be embedded gets an error, and the others get their vectors."""
     wanted, faults = await _checked([text.strip() for text in body.texts])
     if not wanted:
         raise RequestValidationError(_refusals(faults))
@@ -125,7 +125,7 @@ async def _written(
 
 
 def _outcomes(batch: EmbeddedBatch, faults: Sequence[str | None]) -> Iterator[Vector | str]:
-    """Each text's vector or what is wrong, those that were not sent put back in their places."""
+    """The vector or the fault of each text, in the order of the request."""
     embedded = iter(batch.items)
     for fault in faults:
         outcome = next(embedded) if fault is None else fault

@@ -11,8 +11,7 @@ from app.cache import Cache
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.guards.guard import Call, Guard, watch
 from app.llm.opened_stream import Answer, Observer, OpenedStream, replayed
-from app.llm.request_key import request_key
-from app.llm.types import ChatRequest, LLMResponse
+from app.llm.types import ChatRequest, LLMResponse, request_key
 from app.telemetry.observed import observed
 
 _log = structlog.get_logger(__name__)

@@ -6,8 +6,7 @@ import structlog
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.guards.guard import Call, Guard
 from app.llm.opened_stream import Answer, Observer, OpenedStream, StreamToOpen
-from app.llm.request_key import flight_key
-from app.llm.types import ChatRequest, LLMResponse, StreamEvent
+from app.llm.types import ChatRequest, LLMResponse, StreamEvent, flight_key
 from app.resilience.single_flight import SingleFlight
 
 _log = structlog.get_logger(__name__)

@@ -13,7 +13,8 @@ from app.llm.call_record import CallRecord
 from app.llm.guards.guard import Call, Guard, R, T, Work, watch
 from app.llm.opened_stream import Answer, Observer, OpenedStream
 from app.llm.prices import NO_PRICES, PriceList
-from app.llm.types import BrokenOff, ChatRequest, Receipt, Usage
+from app.llm.types import ChatRequest, Usage
+from app.llm.usage import BrokenOff, Receipt
 from app.telemetry.metrics import Metrics
 
 _log = structlog.get_logger(__name__)

@@ -22,15 +22,8 @@ from app.errors import (
     StreamInterruptedError,
 )
 from app.llm.exchange import Exchange
-from app.llm.types import (
-    BrokenOff,
-    Done,
-    LLMResponse,
-    Receipt,
-    StreamEvent,
-    TextDelta,
-    Usage,
-)
+from app.llm.types import Done, LLMResponse, StreamEvent, TextDelta, Usage
+from app.llm.usage import BrokenOff, Receipt
 from app.streaming.sse import ServerSentEvent
 
 _DRAIN_S = 0.1
