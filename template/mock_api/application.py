@@ -12,12 +12,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from mock_api.anthropic.batches import MessageBatches
 from mock_api.anthropic.routes import ROUTES as ANTHROPIC_ROUTES
+from mock_api.batches import Paces
 from mock_api.call import call_of
 from mock_api.control import Control
 from mock_api.faults import Faults
 from mock_api.intake import Intake, refused
 from mock_api.oddities import Spoken
+from mock_api.openai.batches import BatchesOfFiles
 from mock_api.openai.routes import ROUTES as OPENAI_ROUTES
 from mock_api.recorder import Recorder
 from mock_api.refusal import RefusalError
@@ -25,11 +28,13 @@ from mock_api.reply import DroppedOnPurposeError
 
 
 def create_app() -> Starlette:
-    faults, recorder, spoken = Faults(), Recorder(), Spoken()
+    faults, recorder, spoken, paces = Faults(), Recorder(), Spoken(), Paces()
     app = Starlette(
         routes=[
             Route("/healthz", healthy, methods=["GET"]),
-            *Control(faults, recorder, spoken).routes(),
+            *Control(faults, recorder, spoken, paces).routes(),
+            *MessageBatches(paces, faults).routes(),
+            *BatchesOfFiles(paces, faults).routes(),
             *ANTHROPIC_ROUTES,
             *OPENAI_ROUTES,
         ],

@@ -1,4 +1,4 @@
-"""`/_mock/…`: set faults, choose a dialect, list received requests. No provider has these."""
+"""`/_mock/…`: set faults and the pace of batches, choose a dialect, list received requests. No provider has these."""
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -6,6 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from mock_api.batches import Pace, Paces
 from mock_api.faults import Fault, Faults
 from mock_api.oddities import ODDITIES, Chosen, Spoken
 from mock_api.recorder import Recorder
@@ -14,10 +15,11 @@ _FAULTS = TypeAdapter(list[Fault])
 
 
 class Control:
-    def __init__(self, faults: Faults, recorder: Recorder, spoken: Spoken) -> None:
+    def __init__(self, faults: Faults, recorder: Recorder, spoken: Spoken, paces: Paces) -> None:
         self._faults = faults
         self._recorder = recorder
         self._spoken = spoken
+        self._paces = paces
 
     def routes(self) -> list[Route]:
         return [
@@ -27,6 +29,9 @@ class Control:
             Route("/_mock/dialect", self.list_dialects, methods=["GET"]),
             Route("/_mock/dialect", self.choose_dialect, methods=["PUT"]),
             Route("/_mock/dialect", self.clear_dialect, methods=["DELETE"]),
+            Route("/_mock/batches", self.show_pace, methods=["GET"]),
+            Route("/_mock/batches", self.set_pace, methods=["PUT"]),
+            Route("/_mock/batches", self.reset_pace, methods=["DELETE"]),
             Route("/_mock/requests", self.list_requests, methods=["GET"]),
             Route("/_mock/requests", self.clear_requests, methods=["DELETE"]),
         ]
@@ -57,14 +62,27 @@ class Control:
         try:
             self._spoken.name = Chosen.model_validate_json(await request.body()).name
         except ValidationError as error:
-            return _refused(
-                {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
-            )
+            return _refused(_flat(error))
         return await self.list_dialects(request)
 
     async def clear_dialect(self, request: Request) -> Response:
         self._spoken.name = None
         return await self.list_dialects(request)
+
+    async def show_pace(self, _: Request) -> Response:
+        return JSONResponse(self._paces.current.model_dump())
+
+    async def set_pace(self, request: Request) -> Response:
+        """The pace of the batches that are created from now on."""
+        try:
+            self._paces.current = Pace.model_validate_json(await request.body())
+        except ValidationError as error:
+            return _refused(_flat(error))
+        return await self.show_pace(request)
+
+    async def reset_pace(self, request: Request) -> Response:
+        self._paces.current = Pace()
+        return await self.show_pace(request)
 
     async def list_requests(self, request: Request) -> Response:
         limit = request.query_params.get("limit", "1000")
@@ -76,6 +94,10 @@ class Control:
     async def clear_requests(self, _: Request) -> Response:
         self._recorder.clear()
         return JSONResponse([])
+
+
+def _flat(error: ValidationError) -> dict[str, str]:
+    return {".".join(map(str, each["loc"])): each["msg"] for each in error.errors()}
 
 
 def _by_field(error: ValidationError, *, listed: bool) -> dict[str, str]:

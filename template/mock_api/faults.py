@@ -8,6 +8,8 @@ from typing import Annotated, TypedDict
 from annotated_types import Ge
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints
 
+from mock_api.refusal import RefusalError
+
 # Visible ASCII: tests can try any wrong value, but none can split the header.
 _HeaderText = Annotated[str, StringConstraints(pattern=r"^[ -~]{1,200}$")]
 _Chunks = Annotated[int, Field(ge=0)]
@@ -47,6 +49,18 @@ class Fault(BaseModel):
     @property
     def refuses_with(self) -> int | None:
         return 429 if self.status is None and self.retry_after is not None else self.status
+
+    @property
+    def refusal(self) -> RefusalError | None:
+        if (status := self.refuses_with) is None:
+            return None
+        pause = None if self.retry_after is None else str(self.retry_after)
+        return RefusalError(status, retry_after=pause)
+
+    def refuse(self) -> None:
+        """Raise the refusal of this fault, if it has one."""
+        if (refusal := self.refusal) is not None:
+            raise refusal
 
 
 NO_FAULT = Fault()

@@ -15,7 +15,9 @@ from mock_api.refusal import Dialect, RefusalError
 from mock_api.reply import ClientGoneError, Whole
 
 _MAX_BODY_BYTES = 10 * 2**20
-_OPENAI_PATHS = ("/v1/chat", "/v1/embeddings", "/v1/models/")
+_MAX_BATCH_BYTES = 256 * 2**20
+_BATCH_PATHS = ("/v1/files", "/v1/messages/batches")
+_OPENAI_PATHS = ("/v1/chat", "/v1/embeddings", "/v1/models/", "/v1/files", "/v1/batches")
 _OWN_PATHS = ("/_mock", "/healthz")  # neither recorded nor subject to faults
 
 
@@ -31,7 +33,7 @@ class Intake:
             await self._app(scope, receive, send)
             return
         try:
-            body = await _read(receive)
+            body = await _read(receive, _max_bytes(scope["path"]))
         except ClientGoneError:
             return
         await self._answer(body, scope, receive, send)
@@ -50,18 +52,14 @@ class Intake:
         )
         if (odd := oddity.refusal(call.body)) is not None:
             app = Whole(odd[1], odd[0])
-        if call.fault.refuses_with is not None:
-            app = refused(_fault_refusal(call.fault.refuses_with, call.fault.retry_after), call)
+        if (refusal := call.fault.refusal) is not None:
+            app = refused(refusal, call)
         await app(scope, receive, _noting(received, call, send))
 
 
 def refused(refusal: RefusalError, call: Call) -> Whole:
     headers = {} if refusal.retry_after is None else {"retry-after": refusal.retry_after}
     return Whole(call.dialect.error_body(refusal, call.request_id), refusal.status, headers)
-
-
-def _fault_refusal(status: int, retry_after: float | str | None) -> RefusalError:
-    return RefusalError(status, retry_after=None if retry_after is None else str(retry_after))
 
 
 def _noting(received: Received, call: Call, send: Send) -> Send:
@@ -76,17 +74,21 @@ def _noting(received: Received, call: Call, send: Send) -> Send:
     return noting
 
 
-async def _read(receive: Receive) -> bytes | None:
+def _max_bytes(path: str) -> int:
+    return _MAX_BATCH_BYTES if path.startswith(_BATCH_PATHS) else _MAX_BODY_BYTES
+
+
+async def _read(receive: Receive, max_bytes: int) -> bytes | None:
     """The body; None if it is too large, which is checked while it arrives."""
     body = bytearray()
-    while len(body) <= _MAX_BODY_BYTES:
+    while len(body) <= max_bytes:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGoneError
         body += message.get("body", b"")
         if not message.get("more_body", False):
             break
-    return bytes(body) if len(body) <= _MAX_BODY_BYTES else None
+    return bytes(body) if len(body) <= max_bytes else None
 
 
 def _digest(scope: Scope, body: bytes) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import orjson
 from starlette.responses import Response
@@ -36,7 +36,7 @@ class Whole(Response):
         self, body: object, status: int = 200, headers: Mapping[str, str] | None = None
     ) -> None:
         super().__init__(orjson.dumps(body), status, headers)
-        self._content = body
+        self._content: object = body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         call = call_of(scope)
@@ -60,6 +60,16 @@ class Whole(Response):
             await _body(half[: len(body) - 1], send)
             raise DroppedOnPurposeError
         await _body(body, send, more=False)
+
+
+class Lines(Whole):
+    """A file of lines, each of them JSON."""
+
+    media_type = "application/jsonl"
+
+    def __init__(self, lines: Iterable[bytes]) -> None:
+        Response.__init__(self, b"".join(line + b"\n" for line in lines))
+        self._content = None
 
 
 class Stream(Response):

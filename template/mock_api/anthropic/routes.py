@@ -23,7 +23,7 @@ _CREATED_AT = "2025-10-01T00:00:00Z"
 
 
 async def create_message(request: Request) -> Response:
-    _authorize(request.headers)
+    authorize(request.headers)
     call = call_of(request.scope)
     asked = check(MessagesRequest, call.body)
     if is_missing_model(asked.model):
@@ -35,7 +35,7 @@ async def create_message(request: Request) -> Response:
 
 
 async def list_models(request: Request) -> Response:
-    _authorize(request.headers)
+    authorize(request.headers)
     models: ModelList = {
         "data": [_model(name) for name in _MODELS],
         "has_more": False,
@@ -45,7 +45,7 @@ async def list_models(request: Request) -> Response:
     return Whole(models)
 
 
-def _authorize(headers: Headers) -> None:
+def authorize(headers: Headers) -> None:
     key = headers.get("x-api-key") or bearer(headers.get("authorization"))
     if not key:
         raise RefusalError(401, "x-api-key header is required")

@@ -19,10 +19,10 @@ _MODELS = ("gpt-4o", "gpt-4o-mini", "text-embedding-3-large", "text-embedding-3-
 
 
 async def chat_completions(request: Request) -> Response:
-    _authorize(request)
+    authorize(request)
     call = call_of(request.scope)
     asked = check(ChatRequest, call.body)
-    _model(asked.model)
+    model_of(asked.model)
     completion = complete(chat.prompt_of(asked), endless_tools=call.oddity.endless_tools)
     if asked.stream:
         return Stream(list(ChatStream(asked, completion, call.digest).frames()))
@@ -30,24 +30,24 @@ async def chat_completions(request: Request) -> Response:
 
 
 async def create_embeddings(request: Request) -> Response:
-    _authorize(request)
+    authorize(request)
     asked = check(EmbeddingRequest, call_of(request.scope).body)
-    _model(asked.model)
+    model_of(asked.model)
     return Whole(embeddings.answer(asked))
 
 
 async def list_models(request: Request) -> Response:
-    _authorize(request)
-    models: ModelList = {"object": "list", "data": [_model(name) for name in _MODELS]}
+    authorize(request)
+    models: ModelList = {"object": "list", "data": [model_of(name) for name in _MODELS]}
     return Whole(models)
 
 
 async def get_model(request: Request) -> Response:
-    _authorize(request)
-    return Whole(_model(request.path_params["name"]))
+    authorize(request)
+    return Whole(model_of(request.path_params["name"]))
 
 
-def _authorize(request: Request) -> None:
+def authorize(request: Request) -> None:
     key = bearer(request.headers.get("authorization"))
     if not key:
         raise RefusalError(401, "You didn't provide an API key (Authorization: Bearer YOUR_KEY).")
@@ -55,7 +55,7 @@ def _authorize(request: Request) -> None:
         raise RefusalError(401)
 
 
-def _model(name: str) -> Model:
+def model_of(name: str) -> Model:
     if is_missing_model(name):
         message = f"The model `{name}` does not exist or you do not have access to it."
         raise RefusalError(404, message, code="model_not_found")

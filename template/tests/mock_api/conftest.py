@@ -37,6 +37,7 @@ def control(server: str) -> Iterator[httpx2.Client]:
         client.delete("/requests")
         yield client
         client.delete("/faults")
+        client.delete("/batches")
 
 
 @pytest.fixture
