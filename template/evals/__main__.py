@@ -11,6 +11,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from app.errors import UnsupportedRequestError
+from app.llm.batch_store import UnusableBatchStoreError
 from app.settings import load
 from evals import exports, report, terminal
 from evals.cases import NAME, BadDataSetError
@@ -21,28 +23,49 @@ from evals.session import Session, UnanswerableError
 
 HERE = Path(__file__).parent
 _GATE_MISSED, _UNKNOWN, _INTERRUPTED = 1, 2, 130
+_CONCURRENCY = 8
+# Reasons why there is no result.
+_UNUSABLE = (
+    BadDataSetError,
+    UnusableRunError,
+    UnanswerableError,
+    UnusableBatchStoreError,
+    UnsupportedRequestError,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    wanted = _arguments().parse_args(arguments)
+    wanted = _checked(_arguments(), arguments)
     session = Session(
         data_set=wanted.data_set,
         runs=wanted.runs,
         name=wanted.name,
         against=wanted.against,
-        concurrency=wanted.concurrency,
+        concurrency=wanted.concurrency or _CONCURRENCY,
         repeat=wanted.repeat,
+        batch=wanted.batch,
         gates=Gates(wanted.min_pass, wanted.max_worse),
     )
     try:
         ended = session.saved(wanted.saved) if wanted.saved else session.run(load())
         return _told(ended, wanted.export)
-    except (BadDataSetError, UnusableRunError, UnanswerableError) as error:
+    except _UNUSABLE as error:
         sys.stderr.write(f"{error}\n")
         return _UNKNOWN
     except KeyboardInterrupt:
         sys.stderr.write("Stopped. Start it again to continue: the answers so far are kept.\n")
         return _INTERRUPTED
+
+
+def _checked(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None
+) -> argparse.Namespace:
+    wanted = parser.parse_args(arguments)
+    if wanted.batch and wanted.concurrency is not None:
+        parser.error("--concurrency: with --batch all questions are asked at the same time")
+    if wanted.batch and wanted.saved is not None:
+        parser.error("--batch: --saved asks nothing")
+    return wanted
 
 
 def _told(outcome: Outcome, formats: Sequence[str]) -> int:
@@ -72,7 +95,12 @@ def _arguments() -> argparse.ArgumentParser:
     which("--saved", type=_name, help="show, compare and export this earlier run; ask nothing")
     add("--against", type=_name, help="the run to compare with (default: the one before)")
     add("--runs", type=Path, default=HERE / "runs", help="directory of the runs")
-    add("--concurrency", type=_positive, default=8, help="questions at a time (8)")
+    add("--concurrency", type=_positive, help=f"questions at a time ({_CONCURRENCY})")
+    add(
+        "--batch",
+        action="store_true",
+        help="ask in the provider's batches: half price, up to a day",
+    )
     add("--repeat", type=_positive, help="trials of each case (1, or as in the continued run)")
     formats = sorted(exports.FORMATS)
     add("--export", action="append", default=[], choices=formats, help="write a file for this tool")

@@ -33,6 +33,7 @@ def page(outcome: Outcome) -> str:
         name=escape(outcome.run.name),
         conditions=escape(
             f"{conditions.data_set}, asked of {', then '.join(conditions.asked_of)}"
+            f"{' in batches' if conditions.batch else ''}"
             f"{' (the mock API)' if conditions.mock else ''}, {datetime.now(UTC):%d %B %Y, %H:%M} UTC"
         ),
         verdict=_verdict(outcome),

@@ -26,13 +26,17 @@ class UnusableRunError(Exception):
 
 
 class Conditions(BaseModel):
-    """The facts that must not change within a run. `asked_of` is the provider chain with models."""
+    """The facts that must not change within a run. `asked_of` is the provider chain with models.
+
+    `batch`: the questions went in the batches of the only provider.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     data_set: str
     asked_of: tuple[str, ...]
     mock: bool
+    batch: bool = False
 
 
 class Beginning(BaseModel):
@@ -156,5 +160,5 @@ def _whole_lines(content: bytes) -> list[bytes]:
 
 
 def _said(conditions: Conditions) -> str:
-    where = " (mock)" if conditions.mock else ""
+    where = (" in batches" if conditions.batch else "") + (" (mock)" if conditions.mock else "")
     return f"{conditions.data_set}, {' then '.join(conditions.asked_of)}{where}"

@@ -9,6 +9,7 @@ from pathlib import Path
 from app.settings import Settings
 from app.telemetry.logging import configure
 from evals.answers import Interview
+from evals.batch import AnswerCase, together
 from evals.cases import Case, read_cases
 from evals.evaluation import evaluate
 from evals.gates import Gates
@@ -28,7 +29,7 @@ class Session:
 
     Without `repeat`, a run that is continued keeps its number of trials, and a new one has one of each case.
     Without `against`, the comparison is with the newest run before that was asked of the same kind of
-    thing: a mock, or real providers.
+    thing: a mock, or real providers. With `batch` the questions go in a provider's batches.
     """
 
     data_set: Path
@@ -37,12 +38,16 @@ class Session:
     against: str | None = None
     concurrency: int = 8
     repeat: int | None = None
+    batch: bool = False
     gates: Gates = field(default_factory=Gates)
 
     def run(self, settings: Settings) -> Outcome:
         cases = read_cases(self.data_set)
         conditions = Conditions(
-            data_set=self.data_set.name, asked_of=asked_of(settings), mock=uses_mock(settings)
+            data_set=self.data_set.name,
+            asked_of=asked_of(settings, batch=self.batch),
+            mock=uses_mock(settings),
+            batch=self.batch,
         )
         runs = runs_of(self.runs, conditions.data_set)
         name = self.name or self._unfinished(runs, conditions) or self._new_name()
@@ -69,20 +74,23 @@ class Session:
 
     async def _ask(self, cases: Sequence[Case], repeat: int, run: Run, settings: Settings) -> None:
         total = len(cases) * repeat
-        known = total - len(run.missing(cases, repeat))
-        async with open_stack(settings) as stack:
+        missing = len(run.missing(cases, repeat))
+        async with open_stack(settings, batches_of=run.path if self.batch else None) as stack:
             if unknown := {case.kind for case in cases} - stack.ways.keys():
                 raise UnanswerableError(
                     f"the service has no feature for: {', '.join(sorted(unknown))}"
                 )
-            interview = Interview(stack.model, stack.ways)
-            with watched(total, known) as progress:
+            answer: AnswerCase = Interview(stack.model, stack.ways).answer
+            concurrency = self.concurrency
+            if stack.batched is not None:
+                answer, concurrency = together(stack.batched, answer, missing), max(missing, 1)
+            with watched(total, total - missing) as progress:
                 await evaluate(
                     cases,
                     run,
-                    interview.answer,
+                    answer,
                     repeat=repeat,
-                    concurrency=self.concurrency,
+                    concurrency=concurrency,
                     done=progress.advance,
                 )
 

@@ -3,15 +3,18 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from httpx2 import ASGITransport
 
 from app.configuration.rules import is_mock
+from app.llm.batched import BatchedModel
 from app.llm.model import Model
 from app.settings import Settings
 from app.wiring import open_service
 from evals.answers import Way, chat
 from evals.ask import asking  # feature: ask
+from evals.batch import open_batched_model
 from evals.cases import Kind
 from evals.extract import extract  # feature: extract
 from mock_api.application import create_app as create_mock
@@ -22,13 +25,19 @@ _PATIENCE_S = 600.0  # an evaluation would rather wait for its turn than lose a 
 
 @dataclass(frozen=True, slots=True)
 class Stack:
+    """`batched` is the model if it answers by batches."""
+
     model: Model
     ways: Mapping[Kind, Way]
+    batched: BatchedModel | None = None
 
 
 @asynccontextmanager
-async def open_stack(settings: Settings) -> AsyncIterator[Stack]:
-    """The stack of `app.wiring`. Without any real provider, a mock API in this process is asked."""
+async def open_stack(settings: Settings, *, batches_of: Path | None = None) -> AsyncIterator[Stack]:
+    """The stack of `app.wiring`. Without any real provider, a mock API in this process is asked.
+
+    The questions of the run `batches_of` go in batches, without the guards of calls.
+    """
     limit = replace(settings.rate_limit, max_wait_s=_PATIENCE_S)
     transport = None
     if uses_mock(settings):
@@ -37,16 +46,22 @@ async def open_stack(settings: Settings) -> AsyncIterator[Stack]:
     asked = settings.model_copy(update={"enable_caching": False, "rate_limit": limit})
     async with AsyncExitStack() as opened:
         service = await opened.enter_async_context(open_service(asked, transport=transport))
+        batched = None
+        if batches_of is not None:
+            model = open_batched_model(asked, batches_of, transport)
+            batched = await opened.enter_async_context(model)
+            service = replace(service, chat=batched)
         ways: dict[Kind, Way] = {"chat": chat}
         ways["extract"] = extract  # feature: extract
         ways["ask"] = await opened.enter_async_context(asking(service, asked))  # feature: ask
-        yield Stack(service.chat, ways)
+        yield Stack(service.chat, ways, batched)
 
 
 def uses_mock(settings: Settings) -> bool:
     return all(is_mock(settings.provider(name).base_url) for name in settings.llm_providers)
 
 
-def asked_of(settings: Settings) -> tuple[str, ...]:
-    """The chain, as `provider/model`."""
-    return tuple(f"{name}/{settings.provider(name).model}" for name in settings.llm_providers)
+def asked_of(settings: Settings, *, batch: bool = False) -> tuple[str, ...]:
+    """The chain, as `provider/model`. Batches go to its first provider."""
+    chain = settings.llm_providers[:1] if batch else settings.llm_providers
+    return tuple(f"{name}/{settings.provider(name).model}" for name in chain)

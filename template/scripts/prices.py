@@ -66,6 +66,15 @@ NOT_ASKED_FOR = {
     "input_video_mtok",
     "cache_audio_read_mtok",
 }
+# The share of its prices that a provider asks for a request in a batch, and the page that says so.
+BATCH_READ_ON = "2026-11-29"
+BATCH = {
+    "openai": ("0.5", "https://developers.openai.com/api/docs/guides/batch"),
+    "anthropic": (
+        "0.5",
+        "https://platform.claude.com/docs/en/build-with-claude/batch-processing",
+    ),
+}
 MOST_DOLLARS = Decimal(1000)  # for a million tokens: a higher price is an error
 _DATED = re.compile(r"-(?:\d{4}-\d{2}-\d{2}|\d{8})$")
 
@@ -226,11 +235,16 @@ def text(made: Models, day: date) -> str:
         f"# Written by `make prices` from {source()}; edits here are lost. PRICES_FILE names a file like this",
         "# one, and its entries replace the entries here.",
         "#",
-        "# US dollars for a million tokens: standard processing, no batch, flex or priority. The rates of a tier",
+        "# US dollars for a million tokens: standard processing, no flex or priority. The rates of a tier",
         "# replace all others if the prompt has more tokens than `above`. A missing rate is unknown.",
         "# as_of is the day of the last change.",
         "",
         f"as_of = {day}",
+        "",
+        "# The share of all rates that a request in a provider's batch costs. genai-prices has none; read on",
+        f"# {BATCH_READ_ON}:",
+        "[batch]",
+        *(f"{provider} = {share} # {source}" for provider, (share, source) in BATCH.items()),
     ]
     for provider, known in made.items():
         lines += ["", f"[models.{provider}]"]

@@ -127,6 +127,56 @@ TIERED = (
 )
 
 
+BATCH = "[batch]\nx = 0.25\n"
+
+
+@pytest.mark.parametrize(
+    ("tokens", "cost_usd"),
+    [
+        pytest.param(usage(1_000_000), 0.25, id="prompt"),
+        pytest.param(usage(1_000_000, cached=1_000_000), 0.025, id="cached"),
+        pytest.param(usage(0, 1_000_000), 1.25, id="answer"),
+    ],
+)
+def test_a_request_in_a_batch_costs_a_share_of_every_rate(tokens: Usage, cost_usd: float) -> None:
+    prices = PriceList.parse(
+        f"as_of = 2026-12-01\n{BATCH}[models.x]\n"
+        "m = { prompt = 1, cached_prompt = 0.1, completion = 5 }\n"
+    )
+    in_batch = tokens.model_copy(update={"service_tier": "batch"})
+    assert prices.cost_usd("x", "m", in_batch) == cost_usd
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_a_batch_costs_half(provider: str) -> None:
+    model = {"openai": "gpt-5-mini", "anthropic": "claude-haiku-4-5"}[provider]
+    standard = usage(1_000, 50)
+    whole = SHIPPED.cost_usd(provider, model, standard)
+    half = SHIPPED.cost_usd(provider, model, standard.model_copy(update={"service_tier": "batch"}))
+    assert whole is not None
+    assert half == pytest.approx(whole / 2)
+
+
+def test_a_batch_of_a_provider_without_a_share_has_no_cost() -> None:
+    in_batch = usage(1, 1).model_copy(update={"service_tier": "batch"})
+    assert priced("{ prompt = 1, completion = 1 }").cost_usd("x", "m", in_batch) is None
+
+
+def test_a_share_of_the_own_file_comes_first(own: Path) -> None:
+    own.write_text(
+        own.read_text().replace("[models.openai]", "[batch]\nopenai = 0.9\n[models.openai]")
+    )
+    prices = PriceList.current(own)
+    in_batch = usage(1_000_000).model_copy(update={"service_tier": "batch"})
+    assert prices.cost_usd("openai", "gpt-5-mini", in_batch) == pytest.approx(0.09)
+    assert prices.batch["anthropic"] == SHIPPED.batch["anthropic"]
+
+
+def test_a_share_above_one_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"batch\.x: Input should be less than or equal to 1"):
+        PriceList.parse("as_of = 2026-12-01\n[batch]\nx = 50\n[models]\n")
+
+
 @pytest.mark.parametrize(
     ("tokens", "microdollars"),
     [

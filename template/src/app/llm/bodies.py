@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from types import AsyncGeneratorType
 
 import httpx2 as httpx
@@ -10,6 +11,14 @@ import httpx2 as httpx
 from app.errors import MalformedAnswerError
 
 _MAX_ERROR_BODY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """A request's body that is encoded already."""
+
+    body: bytes
+    type: str = "application/json"
 
 
 async def error_body(response: httpx.Response, within_s: float) -> bytes:
@@ -42,6 +51,24 @@ async def limited_body(
         async for chunk in chunks:
             limit.count(chunk)
             yield chunk
+
+
+async def lines_of(
+    response: httpx.Response, max_bytes: int, provider: str
+) -> AsyncGenerator[bytes, None]:
+    """The lines that are not empty. Each may have `max_bytes`; the body has no limit."""
+    rest = b""
+    async with aclosing(pieces_of(response)) as chunks:
+        async for chunk in chunks:
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                if line.strip():
+                    yield line
+            if len(rest) > max_bytes:
+                message = f"{provider} sent a line of more than {max_bytes} bytes"
+                raise MalformedAnswerError(message, provider=provider)
+    if rest.strip():
+        yield rest
 
 
 def pieces_of(response: httpx.Response) -> AsyncGenerator[bytes, None]:

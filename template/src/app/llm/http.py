@@ -15,7 +15,7 @@ import httpx2 as httpx
 import orjson
 
 from app.errors import MalformedAnswerError, ProviderConnectionError, RequestRefusedError
-from app.llm.bodies import ByteLimit, error_body, pieces_of, whole_body
+from app.llm.bodies import ByteLimit, Content, error_body, lines_of, pieces_of, whole_body
 from app.llm.event_body import EventBody
 from app.llm.exchange import Exchange, as_llm_errors
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
@@ -48,6 +48,8 @@ ErrorReader = Callable[[bytes], ErrorDetail | None]
 # Some gateways answer 201 or 202. After 203 an answer is empty or a part of one.
 _SUCCESS = range(200, 204)
 _EVENT_STREAM = "text/event-stream"
+_JSON = "application/json"
+_ANY = "*/*"
 _PAGE = "text/html"
 
 # What httpx2's client adds to a request. It is not used itself: its redirects, cookies and hooks would
@@ -142,7 +144,43 @@ class ProviderHTTP:
 
     async def get(self, path: str) -> bytes:
         with Exchange() as exchange:
-            return await self._whole("GET", path, exchange)
+            return await self._whole("GET", path, exchange, probe=True)
+
+    async def fetch(self, path: str) -> bytes:
+        """A GET that is work, and takes a connection of the calls."""
+        with Exchange() as exchange:
+            return await self._whole("GET", path, exchange, probe=False)
+
+    async def post(self, path: str, payload: object) -> bytes:
+        """A POST that is no call of a model, such as the upload of a file."""
+        with Exchange() as exchange:
+            return await self._whole(
+                "POST", path, exchange, payload, within_s=self._policy.transfer_timeout_s
+            )
+
+    async def lines(self, path: str) -> AsyncGenerator[bytes, None]:
+        """The lines of a file, with a deadline for the whole file and a limit for each line."""
+        deadline = _now() + self._policy.transfer_timeout_s
+        async with aclosing(self._lines(path)) as lines:
+            while (line := await self._next_line(lines, deadline)) is not None:
+                yield line
+
+    async def _next_line(self, lines: AsyncGenerator[bytes, None], deadline: float) -> bytes | None:
+        with self._as_llm_errors():
+            async with asyncio.timeout_at(deadline):
+                return await anext(lines, None)
+
+    async def _lines(self, path: str) -> AsyncGenerator[bytes, None]:
+        limit = self._policy.max_response_bytes
+        with Exchange() as exchange:
+            response = await self._send("GET", path, None, accept=_ANY)
+            await self._check_status(response, exchange)
+            async with (
+                aclosing(response),
+                aclosing(lines_of(response, limit, self.provider)) as lines,
+            ):
+                async for line in lines:
+                    yield line
 
     @observed("provider.call")
     async def post_json(self, path: str, payload: object, exchange: Exchange) -> bytes:
@@ -150,11 +188,18 @@ class ProviderHTTP:
         return await self._whole("POST", path, exchange, payload)
 
     async def _whole(
-        self, method: str, path: str, exchange: Exchange, payload: object = None
+        self,
+        method: str,
+        path: str,
+        exchange: Exchange,
+        payload: object = None,
+        *,
+        probe: bool = False,
+        within_s: float | None = None,
     ) -> bytes:
         with self._as_llm_errors():
-            async with exchange.until(_now() + self._policy.request_timeout_s):
-                response = await self._send(method, path, payload, accept="application/json")
+            async with exchange.until(_now() + (within_s or self._policy.request_timeout_s)):
+                response = await self._send(method, path, payload, accept=_JSON, probe=probe)
                 async with aclosing(response):
                     await self._check_status(response, exchange)
                     return await whole_body(
@@ -227,19 +272,29 @@ class ProviderHTTP:
             )
 
     async def _send(
-        self, method: str, path: str, payload: object, *, accept: str
+        self, method: str, path: str, payload: object, *, accept: str, probe: bool = False
     ) -> httpx.Response:
-        url = _parsed(self._base_url + path + self._query)
+        query = self._query.replace("?", "&", 1) if "?" in path else self._query
+        url = _parsed(self._base_url + path + query)
         if (common := self._common_headers.get(accept)) is None:
             common = self._common_headers[accept] = self._made_headers(accept, url)
         request = httpx.Request(method, url, headers=common, stream=_NO_BODY)
         self._pass_on(request.headers, is_whole=accept != _EVENT_STREAM)
         if payload is not None:
-            content = self._encoded(payload)
+            content = self._content(payload, request)
             request.headers["Content-Length"] = str(len(content))
             request.stream = httpx.ByteStream(content)
         request.read()
-        return await self._pool(method).handle_async_request(request)
+        return await self._pool(probe=probe).handle_async_request(request)
+
+    def _pool(self, *, probe: bool) -> Transport:
+        return self._pools.probes(self.provider) if probe else self._pools.calls(self.provider)
+
+    def _content(self, payload: object, request: httpx.Request) -> bytes:
+        if not isinstance(payload, Content):
+            return self.encoded(payload)
+        request.headers["Content-Type"] = payload.type
+        return payload.body
 
     def _pass_on(self, headers: httpx.Headers, *, is_whole: bool) -> None:
         """Send the ids of the request and, with a whole answer, the time that is left for it.
@@ -261,12 +316,7 @@ class ProviderHTTP:
         accepted = [("Accept", accept), ("Accept-Encoding", encodings)]
         return httpx.Request("GET", url, headers=[*self._headers, *accepted]).headers  # with `Host`
 
-    def _pool(self, method: str) -> Transport:
-        """Only probes are GET requests."""
-        is_probe = method == "GET"
-        return self._pools.probes(self.provider) if is_probe else self._pools.calls(self.provider)
-
-    def _encoded(self, payload: object) -> bytes:
+    def encoded(self, payload: object) -> bytes:
         try:
             return orjson.dumps(payload)
         except TypeError as error:  # half a surrogate pair in a text

@@ -34,6 +34,8 @@ class HTTPPolicy:
     # The longest answers have 128,000 tokens, and each arrives in some 350 bytes of JSON.
     max_stream_bytes: int = 128 * 1024 * 1024
     max_stream_s: float = 3600.0
+    # The upload or the download of a file of 200 MB, as batches have them.
+    transfer_timeout_s: float = 600.0
     # A connection takes one round trip, or the host is not there.
     connect_timeout_s: float = 5.0
     # The body of an error was ready before its status was sent: what is not there by now never

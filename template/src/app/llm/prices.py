@@ -19,17 +19,19 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 from pydantic import (
     AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Field,
     ValidationError,
     with_config,
 )
 from typing_extensions import TypedDict  # pydantic requires this one before Python 3.12
 
+from app.llm.batch import BATCH_TIER
 from app.llm.providers.policy import vendor
 from app.llm.types import Usage
 from app.validation import lines
@@ -53,6 +55,7 @@ def _per_token(dollars_per_million: object) -> object:
     return dollars_per_million * 1_000_000
 
 
+_Share = Annotated[Decimal, Ge(0), Le(1)]
 _Amount = Annotated[int, Ge(0), BeforeValidator(_per_token)]
 
 
@@ -87,11 +90,15 @@ class Price(Rates, total=False):
 
 
 class PriceList(BaseModel):
-    """Prices by provider and model, valid on a date."""
+    """Prices by provider and model, valid on a date.
+
+    `batch` is the share of all rates that a request in a batch of a provider costs.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     as_of: date
+    batch: dict[str, _Share] = Field(default_factory=dict)
     models: dict[str, dict[str, Price]]
 
     @classmethod
@@ -124,12 +131,13 @@ class PriceList(BaseModel):
             provider: shipped.models.get(provider, {}) | own.models.get(provider, {})
             for provider in shipped.models | own.models
         }
-        return own.model_copy(update={"models": models})
+        return own.model_copy(update={"models": models, "batch": shipped.batch | own.batch})
 
     def cost_usd(self, provider: str, model: str, usage: Usage) -> float | None:
         """The cost of this usage, or None if the usage or a price in it is unknown."""
         price = self._price(provider, model)
-        if price is None or not usage.is_known or usage.service_tier is not None:
+        share = self._share(provider, usage.service_tier)
+        if price is None or share is None or not usage.is_known:
             return None
         rates = _rates(price, usage.prompt_tokens)
         total = 0
@@ -138,7 +146,13 @@ class PriceList(BaseModel):
                 if rate is None:
                     return None
                 total += tokens * rate
-        return total / _PICODOLLARS
+        return float(total * share) / _PICODOLLARS
+
+    def _share(self, provider: str, service_tier: str | None) -> Decimal | int | None:
+        """The share of the standard rates that a service tier costs, if it is known."""
+        if service_tier is None:
+            return 1
+        return self.batch.get(vendor(provider)) if service_tier == BATCH_TIER else None
 
     def _price(self, provider: str, model: str) -> Price | None:
         name = vendor(provider)

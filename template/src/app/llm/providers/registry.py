@@ -3,10 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from app.llm.batch import BatchAPI
 from app.llm.http import Connections
 from app.llm.model import Provider
+from app.llm.providers.anthropic.batch import AnthropicBatches
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.anthropic.policy import FACTS as ANTHROPIC
+from app.llm.providers.openai.batch import OpenAIBatches
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import Facts, ProviderPolicy
 from app.llm.providers.sdk import anthropic_sdk, openai_sdk
@@ -34,7 +37,7 @@ class API:
     """A language: its client, what its vendor's server is like, and the settings that it reads.
 
     `paths` are parts of the address that the client adds itself: vendors' pages show addresses with
-    them, and they are taken off. `package` has to be installed.
+    them, and they are taken off. `package` has to be installed. `batches` are those of the same vendor.
     """
 
     client: Callable[[ProviderPolicy, Connections], Provider]
@@ -42,11 +45,24 @@ class API:
     settings: frozenset[str] = _COMMON
     paths: tuple[str, ...] = ()
     package: str | None = None
+    batches: Callable[[ProviderPolicy, Connections], BatchAPI] | None = None
 
 
 APIS: Mapping[str, API] = {
-    "openai": API(OpenAI, settings=_OPENAI, paths=_OPENAI_PATHS),
-    "anthropic": API(AnthropicChat, ANTHROPIC, paths=_ANTHROPIC_PATHS),
-    "openai-sdk": API(openai_sdk, settings=_OPENAI, paths=_OPENAI_PATHS, package="openai"),
-    "anthropic-sdk": API(anthropic_sdk, ANTHROPIC, paths=_ANTHROPIC_PATHS, package="anthropic"),
+    "openai": API(OpenAI, settings=_OPENAI, paths=_OPENAI_PATHS, batches=OpenAIBatches),
+    "anthropic": API(AnthropicChat, ANTHROPIC, paths=_ANTHROPIC_PATHS, batches=AnthropicBatches),
+    "openai-sdk": API(
+        openai_sdk,
+        settings=_OPENAI,
+        paths=_OPENAI_PATHS,
+        package="openai",
+        batches=OpenAIBatches,
+    ),
+    "anthropic-sdk": API(
+        anthropic_sdk,
+        ANTHROPIC,
+        paths=_ANTHROPIC_PATHS,
+        package="anthropic",
+        batches=AnthropicBatches,
+    ),
 }

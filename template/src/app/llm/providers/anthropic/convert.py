@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import cast
 
+from pydantic import JsonValue
+
 from app.llm.providers import reported
 from app.llm.providers.answer import (
     answer_id,
@@ -104,7 +106,11 @@ read_error = reported.read_error
 
 def read_answer(body: bytes, *, model: str) -> LLMResponse:
     """The answer in a body, or the error in it. `model` is the one that was asked."""
-    value = parsed(body, PROVIDER)
+    return read_value(parsed(body, PROVIDER), model=model)
+
+
+def read_value(value: JsonValue, *, model: str) -> LLMResponse:
+    """The same of a body that is parsed already."""
     if (error := reported.error_in(value)) is not None:
         raise reported_error(error, provider=PROVIDER)
     return response_from_wire(validated(wire.MESSAGE, value, PROVIDER), model=model)

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pydantic import JsonValue
+
 from app.errors import MalformedAnswerError
 from app.llm.providers import reported
 from app.llm.providers.answer import (
@@ -166,7 +168,11 @@ read_error = reported.read_error
 
 def read_answer(body: bytes, *, model: str) -> LLMResponse:
     """The answer in a body, or the error in it. `model` is the one that was asked."""
-    value = parsed(body, PROVIDER)
+    return read_value(parsed(body, PROVIDER), model=model)
+
+
+def read_value(value: JsonValue, *, model: str) -> LLMResponse:
+    """The same of a body that is parsed already."""
     if (error := reported.error_in(value)) is not None:
         raise reported_error(error, provider=PROVIDER)
     return response_from_wire(validated(wire.COMPLETION, value, PROVIDER), model=model)

@@ -111,7 +111,7 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
         self._pass_on(request.headers, is_whole=not is_stream)
         self._carry_the_key(request)
         with self._as_llm_errors():
-            response = await self._pool(request.method).handle_async_request(request)
+            response = await self._pool(probe=request.method == "GET").handle_async_request(request)
             await self._check_status(response, exchange)
         chunks = self._streamed(response) if is_stream else self._decompressed(response)
         headers = [(k, v) for k, v in response.headers.multi_items() if k not in _OUTDATED]

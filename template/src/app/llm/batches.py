@@ -1,0 +1,296 @@
+"""Sends requests in batches, waits for them, and hands out the results.
+
+A batch is saved before it is sent, without an id, and afterwards with its id. So a restart knows three
+cases: not saved, nothing was sent; saved with an id, the batch is continued; saved without an id, the
+provider is asked whether it has the batch, and only if not, its requests are sent again.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from uuid import uuid4
+
+import structlog
+
+from app.errors import LLMError, ModelNotFoundError, RequestRefusedError
+from app.llm.attempt_errors import is_worth_another_try
+from app.llm.batch import BatchAPI, BatchEntry, BatchStatus, EncodedRequest, Outcome
+from app.llm.batch_polling import BatchPolicy, until_ended
+from app.llm.batch_results import Results, priced, read_results
+from app.llm.batch_split import size_of, split
+from app.llm.batch_store import BatchStore, Sent, Submission
+from app.llm.prices import NO_PRICES, PriceList
+from app.llm.types import ChatRequest, LLMResponse
+from app.resilience.retry import Retry, RetryPolicy
+
+_log = structlog.get_logger(__name__)
+
+_CLOCK_SKEW = timedelta(minutes=5)
+_MAX_ASKED_PAUSE_S = 300.0
+_REFUSED = range(400, 500)
+
+Encoded = dict[str, EncodedRequest]
+Deliver = Callable[[Mapping[str, Outcome]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A submission, and those of its requests that are wanted: by position, the caller's id."""
+
+    submission: Submission
+    wanted: Mapping[int, str]
+    encoded: Encoded
+
+
+class Batches:
+    """The batches of one provider."""
+
+    def __init__(
+        self,
+        api: BatchAPI,
+        store: BatchStore,
+        *,
+        policy: BatchPolicy | None = None,
+        prices: PriceList = NO_PRICES,
+        vendor: str = "",
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        new_key: Callable[[], str] = lambda: uuid4().hex,
+    ) -> None:
+        self.name = api.name
+        self._api = api
+        self._store = store
+        self._policy = policy or BatchPolicy()
+        self._prices = prices
+        self._vendor = vendor or api.name
+        self._sleep = sleep
+        self._new_key = new_key
+        self._retry = _retry(self._policy, sleep)
+
+    async def run(self, requests: Mapping[str, ChatRequest], deliver: Deliver) -> None:
+        """Answer all requests: `deliver` gets each outcome once, those of a batch together.
+
+        The keys are the caller's ids. A caller that asks again under the same ids, after a restart, gets
+        the results of the batches that were sent before, unless it asks something else.
+        """
+        encoded, refused = self._encoded(requests)
+        if refused:
+            deliver(refused)
+        parts = self._sent_before(encoded)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for part in parts:
+                    tasks.create_task(self._continue(part, deliver))
+                for chunk in split(encoded, self._api.limits):
+                    tasks.create_task(self._send(chunk, deliver))
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def cancel(self) -> int:
+        """Cancel the saved batches that still run; return how many these were.
+
+        What the provider has answered by then can still be collected, and is paid for.
+        """
+        saved = [each for each in self._store.load() if each.provider == self.name]
+        ids = [each.batch_id for each in saved if each.batch_id and not each.is_over]
+        running = [batch_id for batch_id in ids if not (await self._api.status(batch_id)).ended]
+        for batch_id in running:
+            await self._api.cancel(batch_id)
+        return len(running)
+
+    def _encoded(self, requests: Mapping[str, ChatRequest]) -> tuple[Encoded, dict[str, Outcome]]:
+        encoded: Encoded = {}
+        refused: dict[str, Outcome] = {}
+        for name, request in requests.items():
+            try:
+                encoded[name] = self._encode(request)
+            except LLMError as error:
+                refused[name] = error
+        return encoded, refused
+
+    def _encode(self, request: ChatRequest) -> EncodedRequest:
+        encoded = self._api.encode(request)
+        if (size := size_of(encoded)) > (limit := self._api.limits.bytes):
+            message = f"{self.name} takes {limit} bytes in a batch, and this request has {size}"
+            raise RequestRefusedError(message, provider=self.name)
+        return encoded
+
+    def _sent_before(self, encoded: Encoded) -> list[_Part]:
+        """Take the requests out of `encoded` that a saved submission has sent."""
+        parts: list[_Part] = []
+        for submission in self._store.load():
+            if submission.provider != self.name:
+                continue
+            wanted = {
+                position: sent.id
+                for position, sent in enumerate(submission.sent)
+                if position not in submission.released
+                and sent.id in encoded
+                and sent.digest == _digest(encoded[sent.id])
+            }
+            if wanted:
+                taken = {name: encoded.pop(name) for name in wanted.values()}
+                parts.append(_Part(submission, wanted, taken))
+        return parts
+
+    async def _continue(self, part: _Part, deliver: Deliver) -> None:
+        try:
+            batch_id = part.submission.batch_id or await self._retry(
+                lambda: self._find(part.submission)
+            )
+            if batch_id is not None:
+                await self._collect(part, self._saved_as(part.submission, batch_id), deliver)
+                return
+        except ModelNotFoundError:  # 404: the provider no longer has it, or never had
+            _log.warning("llm.batch_lost", provider=self.name, batch_id=part.submission.batch_id)
+        except LLMError as error:
+            deliver(dict.fromkeys(part.wanted.values(), error))
+            return
+        self._store.save(part.submission.release([*part.wanted]))
+        await self._send(part.encoded, deliver)
+
+    async def _send(self, chunk: Encoded, deliver: Deliver) -> None:
+        sent = tuple(Sent(name, _digest(request)) for name, request in chunk.items())
+        submission = Submission(
+            key=self._new_key(), provider=self.name, created_at=datetime.now(UTC), sent=sent
+        )
+        self._store.save(submission)
+        part = _Part(submission, dict(enumerate(chunk)), chunk)
+        try:
+            submission = self._saved_as(submission, await self._accepted(part))
+            await self._collect(part, submission, deliver)
+        except LLMError as error:
+            if submission.batch_id is None and _was_refused(error):
+                self._store.save(submission.release(range(len(sent))))
+            deliver(dict.fromkeys(chunk, error))
+
+    async def _accepted(self, part: _Part) -> str:
+        """The id of the batch. After a failure it may exist, so it is looked for before a second attempt."""
+        submission, was_tried = part.submission, False
+        entries = [
+            BatchEntry(submission.custom_id(position), part.encoded[name].body)
+            for position, name in part.wanted.items()
+        ]
+
+        async def attempt() -> str:
+            nonlocal was_tried
+            if was_tried and (found := await self._find(submission)) is not None:
+                return found
+            was_tried = True
+            return await self._api.submit(submission.key, entries)
+
+        batch_id = await self._retry(attempt)
+        size = sum(map(size_of, part.encoded.values()))
+        _log.info(
+            "llm.batch_sent",
+            provider=self.name,
+            batch_id=batch_id,
+            requests=len(entries),
+            bytes=size,
+        )
+        return batch_id
+
+    def _saved_as(self, submission: Submission, batch_id: str) -> Submission:
+        if submission.batch_id == batch_id:
+            return submission
+        saved = submission.model_copy(update={"batch_id": batch_id})
+        self._store.save(saved)
+        return saved
+
+    async def _find(self, submission: Submission) -> str | None:
+        """The provider's batch of a submission without an id, if the provider has it."""
+        known = {other.batch_id for other in self._store.load()}
+        since = submission.created_at - _CLOCK_SKEW
+        for candidate in await self._api.find(submission.key, len(submission.sent), since):
+            if candidate.batch_id not in known and (
+                candidate.certain or await self._is_of(submission, candidate.batch_id)
+            ):
+                return candidate.batch_id
+        return None
+
+    async def _is_of(self, submission: Submission, batch_id: str) -> bool:
+        """Whether a batch has the requests of a submission. Its first result shows it, so it has to end."""
+        status = await self._until_ended(batch_id)
+        async with aclosing(self._api.results(status)) as results:
+            async for result in results:
+                if result.custom_id is not None:
+                    return submission.position(result.custom_id) is not None
+        return False
+
+    async def _collect(self, part: _Part, submission: Submission, deliver: Deliver) -> None:
+        status = await self._until_ended(submission.batch_id or "")
+        results = await self._retry(lambda: self._read(status, submission))
+        if unpaid := results.unpaid:
+            self._store.save(submission.release(unpaid))
+        outcomes = {
+            name: self._priced(results.outcomes[position], part.encoded[name].model)
+            for position, name in part.wanted.items()
+        }
+        self._log_end(status, results, outcomes)
+        deliver(outcomes)
+
+    async def _read(self, status: BatchStatus, submission: Submission) -> Results:
+        if status.failure is not None:
+            return Results(dict.fromkeys(range(len(submission.sent)), status.failure))
+        return await read_results(self._api, status, submission)
+
+    async def _until_ended(self, batch_id: str) -> BatchStatus:
+        return await until_ended(self._api, batch_id, self._policy, self._sleep)
+
+    def _priced(self, outcome: Outcome, model: str) -> Outcome:
+        if isinstance(outcome, LLMError):
+            return outcome
+        return priced(
+            outcome, provider=self.name, vendor=self._vendor, model=model, prices=self._prices
+        )
+
+    def _log_end(
+        self, status: BatchStatus, results: Results, outcomes: Mapping[str, Outcome]
+    ) -> None:
+        answers = [each for each in outcomes.values() if isinstance(each, LLMResponse)]
+        costs = [answer.cost_usd for answer in answers if answer.cost_usd is not None]
+        _log.info(
+            "llm.batch",
+            provider=self.name,
+            batch_id=status.batch_id,
+            requests=len(outcomes),
+            answered=len(answers),
+            cost_usd=sum(costs),
+        )
+        if (flaws := results.flaws).any:
+            _log.warning(
+                "llm.batch_flaws",
+                provider=self.name,
+                batch_id=status.batch_id,
+                unknown=flaws.unknown,
+                duplicate=flaws.duplicate,
+                malformed=flaws.malformed,
+                missing=flaws.missing,
+            )
+
+
+def _digest(request: EncodedRequest) -> str:
+    return sha256(request.body).hexdigest()[:32]
+
+
+def _was_refused(error: LLMError) -> bool:
+    """Whether the provider has certainly not created the batch."""
+    return error.nothing_sent or (error.status or 0) in _REFUSED
+
+
+def _retry(policy: BatchPolicy, sleep: Callable[[float], Awaitable[None]]) -> Retry[LLMError]:
+    retries = RetryPolicy(
+        max_attempts=policy.attempts,
+        base_delay_s=policy.first_pause_s,
+        max_delay_s=policy.max_pause_s,
+        max_wait_s=_MAX_ASKED_PAUSE_S,
+    )
+    return Retry(
+        retries,
+        on=LLMError,
+        worth=is_worth_another_try,
+        pause_s=lambda error: error.retry_after_s,
+        sleep=sleep,
+    )
