@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.errors import UnsupportedRequestError
+from app.errors import LLMError
 from app.llm.batch_store import UnusableBatchStoreError
 from app.settings import load
 from evals import exports, report, terminal
@@ -30,7 +30,7 @@ _UNUSABLE = (
     UnusableRunError,
     UnanswerableError,
     UnusableBatchStoreError,
-    UnsupportedRequestError,
+    LLMError,
 )
 
 
@@ -47,6 +47,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         gates=Gates(wanted.min_pass, wanted.max_worse),
     )
     try:
+        if wanted.cancel:
+            number = session.cancel(load(), wanted.cancel)
+            sys.stdout.write(f"{wanted.cancel}: batches cancelled: {number}\n")
+            return 0
         ended = session.saved(wanted.saved) if wanted.saved else session.run(load())
         return _told(ended, wanted.export)
     except _UNUSABLE as error:
@@ -63,8 +67,8 @@ def _checked(
     wanted = parser.parse_args(arguments)
     if wanted.batch and wanted.concurrency is not None:
         parser.error("--concurrency: with --batch all questions are asked at the same time")
-    if wanted.batch and wanted.saved is not None:
-        parser.error("--batch: --saved asks nothing")
+    if wanted.batch and (wanted.saved or wanted.cancel):
+        parser.error("--batch: with --saved or --cancel nothing is asked")
     return wanted
 
 
@@ -93,6 +97,7 @@ def _arguments() -> argparse.ArgumentParser:
     which = parser.add_mutually_exclusive_group().add_argument
     which("--name", type=_name, help="of the run; one that exists is continued (default: the time)")
     which("--saved", type=_name, help="show, compare and export this earlier run; ask nothing")
+    which("--cancel", type=_name, help="cancel the batches of this run that was broken off")
     add("--against", type=_name, help="the run to compare with (default: the one before)")
     add("--runs", type=Path, default=HERE / "runs", help="directory of the runs")
     add("--concurrency", type=_positive, help=f"questions at a time ({_CONCURRENCY})")

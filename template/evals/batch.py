@@ -35,6 +35,12 @@ async def open_batched_model(
         yield model
 
 
+async def cancel_batches(settings: Settings, run: Path) -> int:
+    """Cancel the batches of a run that the provider still works on; return how many these were."""
+    async with open_batches(settings, FileBatchStore(run.with_suffix(SUFFIX))) as batches:
+        return await batches.cancel()
+
+
 def together(model: BatchedModel, answer: AnswerCase, trials: int) -> AnswerCase:
     """Ask so many trials at the same time. Each is known to the model by its case and number."""
     model.expect(trials)

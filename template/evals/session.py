@@ -9,7 +9,7 @@ from pathlib import Path
 from app.settings import Settings
 from app.telemetry.logging import configure
 from evals.answers import Interview
-from evals.batch import AnswerCase, together
+from evals.batch import AnswerCase, cancel_batches, together
 from evals.cases import Case, read_cases
 from evals.evaluation import evaluate
 from evals.gates import Gates
@@ -71,6 +71,15 @@ class Session:
         earlier = runs[: runs.index(run)]
         against = self._against(runs, earlier, run.beginning.conditions)
         return outcome(run, cases, earlier, against, self.gates)
+
+    def cancel(self, settings: Settings, name: str) -> int:
+        """Cancel the batches of a run that was broken off, and return their number."""
+        conditions = self._named(runs_of(self.runs, self.data_set.name), name).beginning.conditions
+        if conditions.mock or not conditions.batch:
+            raise UnanswerableError(f"{name} has no batches at a provider")
+        if conditions.asked_of != (now := asked_of(settings, batch=True)):
+            raise UnanswerableError(f"{name} was asked of {conditions.asked_of[0]}, not {now[0]}")
+        return asyncio.run(cancel_batches(settings, self.runs / f"{name}{SUFFIX}"))
 
     async def _ask(self, cases: Sequence[Case], repeat: int, run: Run, settings: Settings) -> None:
         total = len(cases) * repeat

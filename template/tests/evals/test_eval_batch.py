@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from app.llm.batch_store import FileBatchStore
 from app.tls import ssl_context
 from evals.__main__ import HERE, main
 from evals.runs import read_run
@@ -48,6 +49,16 @@ def mock(monkeypatch: pytest.MonkeyPatch) -> Iterator[httpx2.Client]:
         with httpx2.Client(base_url=url, verify=ssl_context(), trust_env=False) as client:
             client.put("/_mock/batches", json={"item_ms": 0}).raise_for_status()
             yield client
+
+
+KEY = {"authorization": "Bearer sk-1234"}
+BATCH = {"endpoint": "/v1/chat/completions", "completion_window": "24h"}
+
+
+def uploaded(mock: httpx2.Client) -> str:
+    """The file of the last batch."""
+    listed: str = mock.get("/v1/batches", headers=KEY).json()["data"][0]["input_file_id"]
+    return listed
 
 
 def created(mock: httpx2.Client) -> int:
@@ -120,7 +131,7 @@ def test_a_run_in_batches_is_not_continued_by_calls(
     ("arguments", "reason"),
     [
         (["--batch", "--concurrency", "4"], "with --batch all questions are asked at the same"),
-        (["--batch", "--saved", "monday"], "--saved asks nothing"),
+        (["--batch", "--saved", "monday"], "with --saved or --cancel nothing is asked"),
     ],
     ids=["concurrency", "saved"],
 )
@@ -140,6 +151,51 @@ def test_a_bad_file_of_batches_is_refused_with_its_line(
     (tmp_path / "runs/monday.batches").write_text("{}\n")
     assert evaluate("--batch", "--name", "monday") == 2
     assert "monday.batches:1: not a submission" in capsys.readouterr().err
+
+
+def test_the_batch_of_an_interrupted_run_can_be_cancelled(
+    evaluate: Evaluate, mock: httpx2.Client, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("--batch", "--name", "monday") == 0
+    [saved] = FileBatchStore(tmp_path / "runs/monday.batches").load()
+    mock.put("/_mock/batches", json={"item_ms": 3_600_000}).raise_for_status()
+    running = mock.post("/v1/batches", json=BATCH | {"input_file_id": uploaded(mock)}, headers=KEY)
+    other = saved.model_copy(update={"key": "other", "batch_id": running.json()["id"]})
+    FileBatchStore(tmp_path / "runs/monday.batches").save(other)
+    capsys.readouterr()
+    assert evaluate("--cancel", "monday") == 0
+    assert capsys.readouterr().out == "monday: batches cancelled: 1\n"
+    shown = mock.get(f"/v1/batches/{other.batch_id}", headers=KEY).json()
+    assert shown["status"] == "cancelling"
+
+
+@pytest.mark.parametrize(
+    ("begun", "name", "reason"),
+    [
+        pytest.param(["--batch"], "monday", "monday has no batches at a provider", id="mock"),
+        pytest.param([], "monday", "monday has no batches at a provider", id="calls"),
+        pytest.param([], "sunday", "no run sunday of some.jsonl", id="unknown"),
+    ],
+)
+def test_a_run_without_batches_at_a_provider_cannot_be_cancelled(
+    evaluate: Evaluate, begun: list[str], name: str, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("--name", "monday", *begun) == 0
+    assert evaluate("--cancel", name) == 2
+    assert reason in capsys.readouterr().err
+
+
+def test_the_batches_of_another_model_are_not_cancelled(
+    evaluate: Evaluate,
+    mock: httpx2.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert evaluate("--batch", "--name", "monday") == 0
+    monkeypatch.setenv("OPENAI_MODEL", "gpt-5-nano")
+    assert evaluate("--cancel", "monday") == 2
+    assert "monday was asked of openai/gpt-5-mini, not openai/gpt-5-nano" in capsys.readouterr().err
+    assert created(mock) == 1
 
 
 @pytest.mark.slow

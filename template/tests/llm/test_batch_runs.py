@@ -280,6 +280,16 @@ async def test_unusable_results_are_counted_and_harm_no_other_request(
     assert line["level"] == "warning"
 
 
+async def test_a_batch_that_is_known_already_is_not_waited_for_in_search_of_a_lost_one() -> None:
+    asker = Asker(api := FakeBatchAPI(certain=False))
+    await asker.ask("x")
+    api.after.append(Crashed())
+    with pytest.raises(Crashed):
+        await asker.ask("a")
+    await asker.ask("a")
+    assert api.looked["batch_1"] == 1
+
+
 async def test_a_running_batch_is_cancelled_and_an_ended_one_is_not() -> None:
     asker = Asker(api := FakeBatchAPI(looks=10**9))
     await asker.ask("a")
@@ -287,6 +297,13 @@ async def test_a_running_batch_is_cancelled_and_an_ended_one_is_not() -> None:
     api.looked["batch_1"] = 10**9
     assert await asker.batches().cancel() == 1
     assert api.cancelled == ["batch_2"]
+
+
+async def test_a_batch_that_the_provider_has_lost_need_not_be_cancelled() -> None:
+    asker = Asker(api := FakeBatchAPI())
+    await asker.ask("a")
+    api.submitted.clear()
+    assert await asker.batches().cancel() == 0
 
 
 async def test_an_unexpected_error_is_raised() -> None:

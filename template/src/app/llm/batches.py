@@ -95,10 +95,16 @@ class Batches:
         """
         saved = [each for each in self._store.load() if each.provider == self.name]
         ids = [each.batch_id for each in saved if each.batch_id and not each.is_over]
-        running = [batch_id for batch_id in ids if not (await self._api.status(batch_id)).ended]
+        running = [batch_id for batch_id in ids if await self._runs(batch_id)]
         for batch_id in running:
             await self._api.cancel(batch_id)
         return len(running)
+
+    async def _runs(self, batch_id: str) -> bool:
+        try:
+            return not (await self._api.status(batch_id)).ended
+        except ModelNotFoundError:  # 404: the provider no longer has it
+            return False
 
     def _encoded(self, requests: Mapping[str, ChatRequest]) -> tuple[Encoded, dict[str, Outcome]]:
         encoded: Encoded = {}
