@@ -246,6 +246,14 @@ async def test_a_request_without_an_answer_is_sent_again_by_the_next_run() -> No
     assert api.questions == ["a?", "b?", "b?"]
 
 
+async def test_an_answer_that_cannot_be_read_was_paid_for_and_is_not_asked_again() -> None:
+    odd = MalformedAnswerError("fake sent a malformed answer")
+    asker = Asker(api := FakeBatchAPI(results_of=[BatchResult("key1-0", odd)]))
+    for _ in range(2):
+        assert texts(await asker.ask("a")) == {"a": "MalformedAnswerError"}
+    assert api.questions == ["a?"]
+
+
 UNREADABLE = BatchResult(None, MalformedAnswerError("not JSON"))
 
 

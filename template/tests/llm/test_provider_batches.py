@@ -212,12 +212,16 @@ async def test_a_lost_id_is_found_by_the_next_process(
     language: Language, mock_url: str, mock: httpx.AsyncClient, connections: Connections
 ) -> None:
     store, api = MemoryBatchStore(), language.api(mock_url, connections)
-    await answers(api, {"another": question("?")})  # which is not ours
     first = await answers(api, QUESTIONS, store)
-    [submission] = store.load()
+    foreign = MemoryBatchStore()
+    await answers(api, {"another": question("?")}, foreign)  # newer, and not ours
+    [submission], [other] = store.load(), foreign.load()
     store.save(submission.model_copy(update={"batch_id": None}))
+    await mock.delete("/requests")
     assert await answers(api, QUESTIONS, store) == first
-    assert await created(mock, language) == 2
+    assert await created(mock, language) == 0
+    listed = (await mock.get("/requests")).json()
+    assert not [each for each in listed if f"{other.batch_id}" in each["path"]]
 
 
 @LANGUAGES
