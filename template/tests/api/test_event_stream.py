@@ -1,6 +1,7 @@
 import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from functools import partial
 
 import httpx2
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from app.api.event_stream import EventStream
 from app.errors import ProviderTimeoutError, StreamInterruptedError
 from app.features.chat.router import _frames
+from app.llm.model import open_stream
+from app.llm.opened_stream import StreamToOpen
 from app.llm.types import ChatRequest
 from app.testing import CapturedLogs, FakeChatModel
 from tests.running_service import (
@@ -108,7 +111,8 @@ async def test_a_callers_disconnect_closes_the_upstream(
 
 async def test_closing_the_frames_closes_the_upstream_at_once() -> None:
     model = FakeChatModel(["Hel", "lo"])
-    frames = _frames(model.stream(ChatRequest(())), [], debug=False)
+    events = StreamToOpen(partial(open_stream, model, ChatRequest(())))
+    frames = _frames(events, [], debug=False)
     await anext(frames)
     await frames.aclose()
     assert model.open_streams == 0

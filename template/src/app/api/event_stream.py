@@ -17,9 +17,13 @@ from app.api.disconnect import disconnected
 
 KEEP_ALIVE_S = 15.0
 
+# Frames that are ready at the same time, because the client is slower than the provider, are sent as
+# one write of about this size: a write costs as much as four frames.
+MAX_WRITE_BYTES = 4096
+
 # If a provider always has the next event ready, this task never waits. Then no other task runs, not
 # even the one that notices a disconnected client. A turn of the loop costs a fifth of a frame.
-_FRAMES_IN_A_ROW = 16
+_WRITES_IN_A_ROW = 16
 
 _HEADERS = {
     "X-Accel-Buffering": "no",  # otherwise nginx would buffer the whole answer
@@ -71,7 +75,7 @@ class EventStream(StreamingResponse):
                 await send({"type": "http.response.body", "body": data, "more_body": True})
                 self._quiet_since = asyncio.get_running_loop().time()
                 sent += 1
-                if sent % _FRAMES_IN_A_ROW == 0:
+                if sent % _WRITES_IN_A_ROW == 0 or len(data) >= MAX_WRITE_BYTES:
                     await asyncio.sleep(0)
         if self._quiet_since is None:
             await self._start(send)

@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from types import TracebackType
 from typing import Self
 
@@ -135,13 +134,26 @@ _FAILURES: dict[type[BaseException], tuple[type[LLMError], str]] = {
 _UNSENT = (httpx.ConnectTimeout, httpx.ConnectError, httpx.ProxyError, httpx.InvalidURL)
 
 
-@contextmanager
-def as_llm_errors(provider: str) -> Iterator[None]:
+class as_llm_errors:  # noqa: N801 - reads as a statement, like `suppress` and `closing`
     """Raise failures of the block as errors of `app.errors` with the provider's name."""
-    try:
-        yield
-    except (*_FAILURES,) as failure:
+
+    __slots__ = ("_provider",)
+
+    def __init__(self, provider: str) -> None:
+        self._provider = provider
+
+    def __enter__(self) -> None:
+        """Nothing: only the end of the block matters. A generator would take twice the calls."""
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        failure: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        if failure is None or not isinstance(failure, (*_FAILURES,)):
+            return
         kind, what = next(_FAILURES[c] for c in type(failure).__mro__ if c in _FAILURES)
-        error = kind(f"{provider} {what}", provider=provider)
+        error = kind(f"{self._provider} {what}", provider=self._provider)
         error.nothing_sent = error.nothing_sent or isinstance(failure, _UNSENT)
         raise error from failure

@@ -7,7 +7,7 @@ call, and hand the `OpenedStream` on.
 
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 from app.llm.types import Done, Embeddings, LLMResponse, StreamEvent, TextDelta
 from app.telemetry.correlation import traceparent, under
@@ -42,6 +42,19 @@ class Events(Protocol):
     def aclose(self) -> Coroutine[Any, Any, None]: ...
 
 
+@runtime_checkable
+class Peekable(Protocol):
+    """Events that may have arrived before they are read."""
+
+    def peek(self) -> StreamEvent | None:
+        """The next event, if reading it does not wait."""
+        ...
+
+
+def _nothing() -> None:
+    """No event is known before it is read."""
+
+
 class OpenedStream:
     """Iterate it for `TextDelta`s and one `Done`, and close it (`contextlib.aclosing`).
 
@@ -56,8 +69,10 @@ class OpenedStream:
         self._first: StreamEvent | None = first
         self._rest = rest
         self._next = aiter(rest)
+        self._peek = rest.peek if isinstance(rest, Peekable) else _nothing
         self._parent = traceparent.get()
         self._observers: deque[tuple[Observer, str | None]] = deque()
+        self._deltas: list[Callable[[TextDelta], None]] = []  # of the observers that have one
 
     async def observe(self, observer: Observer) -> Self:
         """Show `observer` each event from the first one on, which counts as arrived now."""
@@ -66,12 +81,18 @@ class OpenedStream:
                 self._first = Done(await observer.finished(self._first.response))
             else:
                 self._observers.append((observer, traceparent.get()))
+                if type(observer).delta is not Observer.delta:
+                    self._deltas.append(observer.delta)
                 if self._first is not None:
                     observer.delta(self._first)
         except BaseException:
             await self.aclose()
             raise
         return self
+
+    def has_text_ready(self) -> bool:
+        """Whether the next event is text that has arrived, because the reader is slower."""
+        return isinstance(self._first or self._peek(), TextDelta)
 
     def __aiter__(self) -> Self:
         return self
@@ -81,12 +102,15 @@ class OpenedStream:
         if event is not None:
             return event
         try:
-            with under(self._parent):
+            if traceparent.get() == self._parent:  # without spans, always
                 event = await anext(self._next)
+            else:
+                with under(self._parent):
+                    event = await anext(self._next)
             if isinstance(event, Done):
                 return Done(await self._finished(event.response))
-            for observer, _ in self._observers:
-                observer.delta(event)
+            for delta in self._deltas:
+                delta(event)
         except StopAsyncIteration:  # without a `Done`
             await self._failed(GeneratorExit())
             raise
@@ -142,6 +166,9 @@ class StreamToOpen:
             self._opened = await self._open_it()
         return await anext(self._opened)
 
+    def has_text_ready(self) -> bool:
+        return self._opened is not None and self._opened.has_text_ready()
+
     async def aclose(self) -> None:
         if self._opened is not None:
             await self._opened.aclose()
@@ -151,18 +178,21 @@ class ReadyEvents:
     """Events that are known already, such as those of a cached answer."""
 
     def __init__(self, events: Sequence[StreamEvent]) -> None:
-        self._events = iter(events)
+        self._events = deque(events)
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> StreamEvent:
-        for event in self._events:
-            return event
-        raise StopAsyncIteration
+        if not self._events:
+            raise StopAsyncIteration
+        return self._events.popleft()
+
+    def peek(self) -> StreamEvent | None:
+        return self._events[0] if self._events else None
 
     async def aclose(self) -> None:
-        self._events = iter(())
+        self._events.clear()
 
 
 def replayed(response: LLMResponse) -> OpenedStream:

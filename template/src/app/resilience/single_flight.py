@@ -5,9 +5,9 @@ one piece is a series of one), because streams are shared too.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import aclosing
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from app.resilience.race import cancel_and_wait
 
@@ -28,7 +28,7 @@ Series = Callable[[], Values[T]]
 
 
 # Values that a call may be ahead of its fastest reader. Without a bound the call of a client that does
-# not read would fill the memory with its whole answer.
+# not read would fill the memory with its whole answer. It goes on when half of them are read.
 _MAX_AHEAD = 256
 
 
@@ -47,74 +47,131 @@ class SingleFlight(Generic[T]):
     def __contains__(self, key: str) -> bool:
         return key in self._flights
 
-    async def join(self, key: str, call: Series[T]) -> AsyncGenerator[T, None]:
-        """Yield the values of `call()`, or of an identical call in flight, and raise its error."""
-        flight = self._flights.get(key) or self._begin(key, call)
-        flight.passengers += 1
-        seen = 0
+    def join(self, key: str, call: Series[T]) -> "Joined[T]":
+        """The values of `call()`, or of an identical call in flight; read first, it begins the call."""
+        return Joined(self._flights, key, call)
+
+
+class Joined(Generic[T]):
+    """The values of a call, for one of its callers. The caller closes it (`contextlib.aclosing`)."""
+
+    def __init__(self, flights: dict[str, "_Flight[T]"], key: str, call: Series[T]) -> None:
+        self._flights = flights
+        self._key = key
+        self._call = call
+        self._flight: _Flight[T] | None = None
+        self._seen = 0
+        self._is_closed = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        """The next value. Raises the error of the call."""
+        if self._is_closed:
+            raise StopAsyncIteration
+        flight = self._flight
+        if flight is None:
+            flight = self._flight = self._boarded()
         try:
-            while values := await flight.after(seen):
-                seen += len(values)
-                for value in values:
-                    yield value
-        finally:
-            flight.passengers -= 1
-            if not flight.passengers:
-                self._forget(key, flight)
-                if not flight.task.done():
-                    await cancel_and_wait([flight.task])
+            if self._seen > flight.furthest:
+                flight.read(self._seen)
+            while len(flight.values) == self._seen:
+                await flight.news()
+        except BaseException:
+            await self.aclose()
+            raise
+        value = flight.values[self._seen]
+        self._seen += 1
+        return value
 
-    def _begin(self, key: str, call: Series[T]) -> "_Flight[T]":
-        flight = self._flights[key] = _Flight(call)
-
-        def over(task: asyncio.Task[None]) -> None:
-            self._forget(key, flight)
-            flight.tell()
-            if not task.cancelled():
-                task.exception()  # retrieved, or asyncio logs that it never was
-
-        flight.task.add_done_callback(over)
+    def _boarded(self) -> "_Flight[T]":
+        flight = self._flights.get(self._key)
+        if flight is None:
+            flight = self._flights[self._key] = _Flight(self._flights, self._key, self._call)
+        flight.passengers += 1
         return flight
 
-    def _forget(self, key: str, flight: "_Flight[T]") -> None:
-        if self._flights.get(key) is flight:  # or the next one, when this ended slowly
-            del self._flights[key]
+    def peek(self) -> T | None:
+        """The next value if it has been produced already: reading it does not wait."""
+        flight = self._flight
+        if flight is None or len(flight.values) == self._seen:
+            return None
+        return flight.values[self._seen]
+
+    async def aclose(self) -> None:
+        self._is_closed = True
+        flight, self._flight = self._flight, None
+        if flight is None:
+            return
+        flight.passengers -= 1
+        if not flight.passengers:
+            flight.forget()
+            if not flight.task.done():
+                await cancel_and_wait([flight.task])
 
 
 class _Flight(Generic[T]):
     """A call in flight, with the values that it has produced."""
 
-    def __init__(self, call: Series[T]) -> None:
+    def __init__(self, flights: dict[str, "_Flight[T]"], key: str, call: Series[T]) -> None:
         self.passengers = 0
+        self.values: list[T] = []
+        self.furthest = 0  # how many values the fastest caller has read
+        self._flights = flights
+        self._key = key
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._is_read: asyncio.Future[None] | None = None
         self.task = asyncio.create_task(self._fly(call))
-        self._values: list[T] = []
-        self._news = asyncio.Event()
-        self._furthest = 0  # how many values the fastest caller has read
-        self._is_read = asyncio.Event()
+        self.task.add_done_callback(self._end)
 
-    async def after(self, seen: int) -> Sequence[T]:
-        """Wait for the values after the first `seen` ones; empty when the call has ended."""
-        if seen > self._furthest:
-            self._furthest = seen
-            self._is_read.set()
-        while len(self._values) == seen and not self.task.done():
-            await self._news.wait()
-        if len(self._values) == seen and (error := self.task.exception()) is not None:
+    def read(self, count: int) -> None:
+        """The fastest caller has read so many values."""
+        self.furthest = count
+        if self._is_read is not None and len(self.values) - count <= _MAX_AHEAD // 2:
+            if not self._is_read.done():  # cancelled
+                self._is_read.set_result(None)
+            self._is_read = None
+
+    def forget(self) -> None:
+        """Let the next caller begin a call of its own."""
+        if self._flights.get(self._key) is self:  # or the next one, when this ended slowly
+            del self._flights[self._key]
+
+    async def news(self) -> None:
+        """Wait for a value. Raises the error of the call, or `StopAsyncIteration` at its end."""
+        if not self.task.done():
+            waiting = self._loop.create_future()
+            self._waiting.append(waiting)
+            await waiting
+        elif (error := self.task.exception()) is not None:
             raise _own(error)
-        return self._values[seen:]
+        else:
+            raise StopAsyncIteration
 
-    def tell(self) -> None:
-        self._news.set()
-        self._news = asyncio.Event()
+    def _tell(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for one in waiting:
+            if not one.done():  # cancelled
+                one.set_result(None)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self.forget()
+        if self._waiting:
+            self._tell()
+        if not task.cancelled():
+            task.exception()  # retrieved, or asyncio logs that it never was
 
     async def _fly(self, call: Series[T]) -> None:
         async with aclosing(call()) as values:
             async for value in values:
-                self._values.append(value)
-                self.tell()
-                while len(self._values) - self._furthest >= _MAX_AHEAD:
-                    self._is_read.clear()
-                    await self._is_read.wait()
+                self.values.append(value)
+                if self._waiting:
+                    self._tell()
+                if len(self.values) - self.furthest >= _MAX_AHEAD:
+                    self._is_read = self._loop.create_future()
+                    await self._is_read
 
 
 def _own(error: E) -> E:

@@ -6,12 +6,13 @@ from contextlib import aclosing
 
 import orjson
 
+from app.api.event_stream import MAX_WRITE_BYTES
 from app.api.events import Event, described
 from app.api.openai.answers import ChatCompletionChunk, Delta, FinishOut
 from app.api.openai.convert import calls_of, finish_of, usage_of
 from app.api.openai.errors import ErrorBody, error_of
 from app.api.problems import describe, stopped
-from app.llm.opened_stream import Events
+from app.llm.opened_stream import StreamToOpen
 from app.llm.types import LLMResponse, TextDelta
 from app.telemetry.known_secrets import StreamedText
 
@@ -68,26 +69,34 @@ class Chunks:
         return chunk
 
 
-async def frames(events: Events, chunks: Chunks, *, debug: bool) -> AsyncGenerator[bytes, None]:
+async def frames(
+    events: StreamToOpen, chunks: Chunks, *, debug: bool
+) -> AsyncGenerator[bytes, None]:
     """Encode the events. An error before the first one is raised, and keeps its status."""
     masked = StreamedText()
     started = False
+    ready = b""
     async with aclosing(events):
         try:
             async for event in events:
                 if not started:
-                    yield chunks.delta({"role": "assistant", "content": ""})
+                    ready = chunks.delta({"role": "assistant", "content": ""})
                     started = True
                 done = None if isinstance(event, TextDelta) else event.response
                 text = masked.feed(event.text) if isinstance(event, TextDelta) else masked.finish()
                 if text:
-                    yield chunks.delta({"content": text})
+                    ready += chunks.delta({"content": text})
+                if len(ready) < MAX_WRITE_BYTES and events.has_text_ready():
+                    continue
+                if ready:
+                    yield ready
+                    ready = b""
                 for frame in () if done is None else chunks.end(done):
                     yield frame
         except Exception as error:
             if not started:
                 raise
-            yield ERROR.frame(error_of(describe(error, debug=debug)))
+            yield ready + ERROR.frame(error_of(describe(error, debug=debug)))
 
 
 def cut_off() -> bytes:

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic needs this one before Python
 
 from app.api.conversation import checked, message_of, tool_choice_of, tool_of
 from app.api.disconnect import client_closed, until_disconnect
-from app.api.event_stream import EventStream
+from app.api.event_stream import MAX_WRITE_BYTES, EventStream
 from app.api.events import Event, as_json, described
 from app.api.inputs import WHOLE, RequestBody, Tenant
 from app.api.json_route import JSONRoute
@@ -21,7 +21,7 @@ from app.api.openapi import problems
 from app.api.problems import Problem, describe, stopped
 from app.api.services import services_of
 from app.llm.model import open_stream
-from app.llm.opened_stream import Events, StreamToOpen
+from app.llm.opened_stream import StreamToOpen
 from app.llm.types import ChatRequest, LLMResponse, TextDelta, ToolCall
 from app.telemetry.known_secrets import StreamedText
 
@@ -158,9 +158,12 @@ async def chat(body: ChatBody, request: Request, tenant: Tenant) -> LLMResponse 
     return await until_disconnect(request, services.chat.complete(question)) or client_closed()
 
 
-async def _frames(events: Events, text: list[str], *, debug: bool) -> AsyncGenerator[bytes, None]:
+async def _frames(
+    events: StreamToOpen, text: list[str], *, debug: bool
+) -> AsyncGenerator[bytes, None]:
     """Encode the events as frames, and collect the text that was sent, for a final error event."""
     masked = StreamedText()
+    ready = b""
     async with aclosing(events):
         try:
             async for event in events:
@@ -168,7 +171,12 @@ async def _frames(events: Events, text: list[str], *, debug: bool) -> AsyncGener
                 piece = masked.feed(event.text) if isinstance(event, TextDelta) else masked.finish()
                 if piece:
                     text.append(piece)
-                    yield DELTA.frame({"text": piece})
+                    ready += DELTA.frame({"text": piece})
+                if len(ready) < MAX_WRITE_BYTES and events.has_text_ready():
+                    continue
+                if ready:
+                    yield ready
+                    ready = b""
                 if done is not None:
                     for call in done.tool_calls:
                         yield TOOL_CALL.frame(call)
@@ -177,7 +185,7 @@ async def _frames(events: Events, text: list[str], *, debug: bool) -> AsyncGener
             if not text:
                 raise  # nothing was sent yet, so the answer can still have the status of the error
             problem = describe(error, debug=debug).model_copy(update={"text": "".join(text)})
-            yield ERROR.frame(problem)
+            yield ready + ERROR.frame(problem)
 
 
 def _cut_off(text: list[str]) -> bytes:

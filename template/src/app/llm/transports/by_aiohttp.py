@@ -123,7 +123,8 @@ class _Body(httpx.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         try:
-            async for piece in self._response.content.iter_chunked(_PIECE_BYTES):
+            content = self._response.content
+            while piece := await content.read(_PIECE_BYTES):  # an iterator takes two calls for each
                 yield piece
         except _CAUGHT as error:
             raise _failure_of_httpx2(error) from error
