@@ -19,8 +19,8 @@ unexport VIRTUAL_ENV CONDA_PREFIX CONDA_DEFAULT_ENV PYTHONHOME PYTHONPATH PYTHON
 # One environment with two locks: the packages of `make new`, and the tools of this repository, which include them.
 COPIER := .venv/copier.installed
 TOOLS := .venv/tools.installed
-# A wrong answer prints one line, without a traceback.
-RUN_COPIER := $(BIN)/python -c 'import runpy, sys; sys.tracebacklimit = 0; runpy.run_module("copier", run_name="__main__", alter_sys=True)'
+# Without the work that Copier repeats for every file; a wrong answer prints one line.
+RUN_COPIER := $(BIN)/python -m tools.run_copier
 ONCE_MORE := $(BIN)/python -m tools.once_more
 MAKE_NEW := PYTHONPATH=hooks $(BIN)/python -m tools.make_new
 
@@ -131,6 +131,10 @@ endef
 .PHONY: figures
 figures: $(TOOLS) ## Measure and print builds, image size, start, reload and stop (needs Docker)
 	@$(BIN)/python -m tests.figures
+
+.PHONY: generation
+generation: $(TOOLS) ## Measure the template's share of a generation beside the engines' start
+	@$(BIN)/python -m tests.generation
 
 .PHONY: clean
 clean: ## Remove the files that the other targets made here

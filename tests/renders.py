@@ -7,13 +7,14 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jinja2
 import pytest
+from copier._main import Worker
 
 from tests.engines import with_cookiecutter, with_copier
 from tests.questions import Answers
+from tools.run_copier import INDEX_STEP, compiling_each_text_once
 
 
 def once(directory: Path, name: str, make: Callable[[Path], object]) -> Path:
@@ -57,32 +58,6 @@ def shared_by_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def spare_copier_two_thirds_of_its_time(patch: pytest.MonkeyPatch) -> None:
-    """Of every run in this process; its command, which tests run too, does all of it."""
-    compile_each_text_once(patch)
-    # A process of Git for each file, to learn whether this is a system without executable files.
-    patch.setattr("copier._main.Worker._sync_git_index_executable_bit", lambda *_: None)
-
-
-def compile_each_text_once(patch: pytest.MonkeyPatch) -> None:
-    """Copier lets Jinja compile the path of every file several times in every run."""
-    compiled: dict[tuple[object, ...], Any] = {}
-    compile_anew = jinja2.Environment.compile
-
-    def compile_or_remember(jinja: jinja2.Environment, *source: Any, **how: Any) -> Any:
-        key = (type(jinja), syntax_of(jinja), source, *how.items())
-        if key not in compiled:
-            compiled[key] = compile_anew(jinja, *source, **how)
-        return compiled[key]
-
-    patch.setattr(jinja2.Environment, "compile", compile_or_remember)
-
-
-def syntax_of(jinja: jinja2.Environment) -> tuple[object, ...]:
-    """The input of its compiler; the names of filters are looked up when a template runs."""
-    return (
-        *(jinja.block_start_string, jinja.block_end_string),
-        *(jinja.variable_start_string, jinja.variable_end_string),
-        *(jinja.comment_start_string, jinja.comment_end_string),
-        *(jinja.trim_blocks, jinja.lstrip_blocks, jinja.keep_trailing_newline),
-        *(jinja.undefined, *sorted(jinja.extensions)),
-    )
+    """Of every run in this process, as `make new` does; Copier's own command, which tests run too, does all of it."""
+    patch.setattr(jinja2.Environment, "compile", compiling_each_text_once())
+    patch.setattr(Worker, INDEX_STEP, lambda *_: None)
