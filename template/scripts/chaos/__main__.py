@@ -11,7 +11,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
-from scripts.chaos import edge, load, neighbours, rolling, stop
+from scripts.chaos import edge, load, neighbours, replicas, rolling, stop
 from scripts.chaos.engine import Engine, EngineError, running_engine, why_not
 from scripts.chaos.row import HEADER, Row
 
@@ -25,6 +25,7 @@ GROUPS: dict[str, Callable[[Engine], AsyncIterator[Row]]] = {
     "isolation": neighbours.isolation,
     "stop": stop.stop,
     "rolling": rolling.rolling,
+    "replicas": replicas.replicas,
     "redis": neighbours.redis,
 }
 _INTERRUPTED = 130

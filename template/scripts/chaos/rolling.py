@@ -6,7 +6,7 @@ and its closed port refuses connections at once.
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -23,6 +23,13 @@ _SETTINGS = {"LLM_PROVIDERS": "openai", "SHUTDOWN_DELAY_S": "1", "SHUTDOWN_GRACE
 _NGINX = "nginx:alpine"
 
 
+# The servers of nginx.conf, up to the number of replicas.
+_START_NGINX = (
+    "sed '/replica-[{first_unused}-9]:/d' /nginx.conf > /etc/nginx/conf.d/default.conf"
+    " && exec nginx -g 'daemon off;'"
+)
+
+
 class Replica(NamedTuple):
     """The container with the address, and the one with the service."""
 
@@ -32,16 +39,19 @@ class Replica(NamedTuple):
 
 async def rolling(engine: Engine) -> AsyncIterator[Row]:
     statuses: Counter[int] = Counter()
-    async with _balanced(engine) as (balancer, replicas):
-        callers = [_ask_on(balancer, caller, statuses) for caller in range(_CALLERS)]
-        load = [asyncio.create_task(caller) for caller in callers]
+    async with (
+        balanced(engine, _REPLICAS, _SETTINGS) as (balancer, replicas),
+        asking(balancer, statuses),
+    ):
         for number in range(engine.replacements):
-            await _replace(engine, replicas, number % _REPLICAS)
-        for task in load:
-            task.cancel()
+            await replace(engine, replicas, number % _REPLICAS, _SETTINGS)
+    yield none_failed(statuses, f"{engine.replacements} replacements of {_REPLICAS} replicas")
+
+
+def none_failed(statuses: Counter[int], events: str) -> Row:
     failed = {status: count for status, count in statuses.items() if status != _OK}
-    yield Row(
-        f"{statuses.total():,} questions, {engine.replacements} replacements of {_REPLICAS} replicas",
+    return Row(
+        f"{statuses.total():,} questions, {events}",
         "none failed behind nginx",
         f"{sum(failed.values())} failed {failed or ''}".strip(),
         statuses[_OK] > 0 and not failed,
@@ -49,15 +59,30 @@ async def rolling(engine: Engine) -> AsyncIterator[Row]:
 
 
 @asynccontextmanager
-async def _balanced(engine: Engine) -> AsyncIterator[tuple[Client, list[Replica]]]:
+async def asking(balancer: Client, statuses: Counter[int]) -> AsyncIterator[None]:
+    """Ask questions for the time of the block, and count their statuses."""
+    load = [asyncio.create_task(_ask_on(balancer, caller, statuses)) for caller in range(_CALLERS)]
+    try:
+        yield
+    finally:
+        for task in load:
+            task.cancel()
+
+
+@asynccontextmanager
+async def balanced(
+    engine: Engine, count: int, settings: Mapping[str, str]
+) -> AsyncIterator[tuple[Client, list[Replica]]]:
+    """So many replicas behind nginx, with the mock API as their provider."""
     api = await engine.mock_api()
     replicas = []
-    for number in range(1, _REPLICAS + 1):
+    for number in range(1, count + 1):
         alias = f"--network-alias=replica-{number}"
         place = await engine.start(alias, published(8000), engine.image, "sleep", "infinity")
-        replicas.append(await _served(engine, place))
-    conf = f"--volume={SCRIPTS / 'chaos/nginx.conf'}:/etc/nginx/conf.d/default.conf:ro"
-    nginx = await engine.start(published(80), conf, _NGINX)
+        replicas.append(await _served(engine, place, settings))
+    conf = f"--volume={SCRIPTS / 'chaos/nginx.conf'}:/nginx.conf:ro"
+    command = _START_NGINX.format(first_unused=count + 1)
+    nginx = await engine.start(published(80), conf, _NGINX, "sh", "-c", command)
     try:
         balancer = await nginx.client(80)
         await answering(balancer)
@@ -67,18 +92,20 @@ async def _balanced(engine: Engine) -> AsyncIterator[tuple[Client, list[Replica]
         await docker("rm", "--force", "--volumes", *(each.id for each in ended))
 
 
-async def _served(engine: Engine, place: Container) -> Replica:
-    service = await engine.start_service(_SETTINGS, f"--network=container:{place.id}")
+async def _served(engine: Engine, place: Container, settings: Mapping[str, str]) -> Replica:
+    service = await engine.start_service(settings, f"--network=container:{place.id}")
     await answering(await place.client(8000))
     return Replica(place, service)
 
 
-async def _replace(engine: Engine, replicas: list[Replica], number: int) -> None:
+async def replace(
+    engine: Engine, replicas: list[Replica], number: int, settings: Mapping[str, str]
+) -> None:
     old = replicas[number]
     await docker("kill", "--signal=TERM", old.service.id)
     await docker("wait", old.service.id)
     await docker("rm", old.service.id)
-    replicas[number] = await _served(engine, old.place)
+    replicas[number] = await _served(engine, old.place, settings)
 
 
 async def _ask_on(balancer: Client, caller: int, statuses: Counter[int]) -> None:
