@@ -100,11 +100,12 @@ def test_ports_of_containers_that_run_already_are_no_mistake(
 
 
 @pytest.mark.parametrize("target", ["build", "scan-image", "rules", "observe"])
-def test_without_docker_a_target_that_needs_it_prints_one_line(place: Path, target: str) -> None:
+def test_without_docker_a_target_that_needs_it_says_so(place: Path, target: str) -> None:
     executable(place / "bin/docker", "exit 1")
     done = shell(place, "make", target, PATH=f"{place}/bin:/usr/bin:/bin")
     ours = [line for line in done.stderr.splitlines() if not line.startswith("make: ***")]
     assert ours == [
-        f"make {target}: needs a Docker engine, and none answers; 'make doctor' may know why"
+        f"make {target}: needs a Docker engine, and none answers.",
+        "'make doctor' may know why",
     ]
     assert (done.returncode, done.stdout) == (2, "")

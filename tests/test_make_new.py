@@ -141,15 +141,17 @@ def test_without_a_terminal_it_asks_for_dest(checkout: Path) -> None:
         pytest.param("case $2 in *ensurepip*) exit 1;; esac", "python3-venv", id="no-venv"),
     ],
 )
-def test_an_unusable_python_is_an_error_of_one_line(checkout: Path, body: str, found: str) -> None:
+def test_an_unusable_python_is_an_error_of_a_line_or_two(
+    checkout: Path, body: str, found: str
+) -> None:
     python = checkout.parent / "python"
     python.write_text(f"#!/bin/sh\n{body}\n")
     python.chmod(0o755)
     arguments = ["DEST=../made", f"PYTHON={python}", "ARGS=--defaults"]
     output = run("make", "new", *arguments, cwd=checkout, check=False)
     ours = [line for line in output.splitlines() if "***" not in line]
-    assert len(ours) == 1, output
-    assert found in ours[0]
+    assert len(ours) <= 2, output
+    assert found in ours[-1]
 
 
 @pytest.mark.slow

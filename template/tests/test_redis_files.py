@@ -8,7 +8,7 @@ from app.settings import load
 from tests.certificates import self_signed
 from tests.refused_settings import refusal
 
-ANY_PEM = "-----BEGIN PRIVATE KEY-----\nnone\n-----END PRIVATE KEY-----\n"
+ANY_PEM = "-----BEGIN PRIVATE KEY-----\nnone\n-----END PRIVATE KEY-----\n"  # gitleaks:allow
 
 
 @pytest.fixture

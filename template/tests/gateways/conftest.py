@@ -172,7 +172,7 @@ class _TooLong(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base's
         """The tests' output is enough."""
 
 

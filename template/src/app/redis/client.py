@@ -17,6 +17,7 @@ from contextlib import aclosing, asynccontextmanager
 from hashlib import sha256
 from typing import TypeVar
 
+import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
@@ -24,6 +25,8 @@ from app.redis.address import parsed
 from app.redis.failures import reason
 from app.redis.topology import key_on_each_node, open_client
 from app.resilience.outage import Outage
+
+_log = structlog.get_logger(__name__)
 
 TIMEOUT_S = 0.5
 _PROBE_TTL_MS = 60_000
@@ -46,6 +49,14 @@ async def open_redis(
 def provider_tag(provider: str, address: str) -> str:
     """The tag of the keys of a provider at an address. It is hashed: it may contain a password."""
     return f"{provider}-{sha256(address.encode()).hexdigest()[:12]}"
+
+
+def _log_outage(error: Exception) -> None:
+    _log.warning("redis.unavailable", error=type(error).__name__, reason=reason(error))
+
+
+def _log_end(lasted_s: float) -> None:
+    _log.info("redis.recovered", lasted_s=lasted_s)
 
 
 class SharedRedis:
@@ -72,7 +83,9 @@ class SharedRedis:
         self._prefix = prefix
         # The connections of a cluster's node do not wait for each other: one too many is an error.
         self._places = asyncio.Semaphore(max_calls)
-        self._outage = Outage("redis", self._probe, reason, clock=clock, sleep=sleep)
+        self._outage = Outage(
+            self._probe, on_begin=_log_outage, on_end=_log_end, clock=clock, sleep=sleep
+        )
         self._can_be_read = True  # each failure of the last outage was an error from Redis
 
     def key(self, *parts: str) -> str:

@@ -1,15 +1,11 @@
-"""Whether a server is out of use: found once, logged once, and ended by one task that probes it."""
+"""Whether a server is out of use: found once, reported once, and ended by one task that probes it."""
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 
-import structlog
-
 from app.resilience.race import cancel_and_wait
-
-_log = structlog.get_logger(__name__)
 
 _PROBE_INTERVAL_S = 1.0
 # An outage ends when no probe failed for this time. A full Redis accepts a write when a key has just
@@ -21,25 +17,26 @@ _RELAPSE_S = 60.0
 
 
 class Outage:
-    """The outages of one server, `name` in the log. Its users skip their calls while it `is_on`.
+    """The outages of one server. Its users skip their calls while it `is_on`.
 
-    `probe` asks the server, and reports a failure to `failed` as every call does. `reason` is a word
-    for the log. Close it, or the task that probes goes on.
+    `probe` asks the server, and reports a failure to `failed` as every call does. `on_begin` gets the
+    first error of an outage, `on_end` its length in seconds: for the log. Close it, or the task that
+    probes goes on.
     """
 
     def __init__(
         self,
-        name: str,
         probe: Callable[[], Awaitable[None]],
-        reason: Callable[[Exception], str],
         *,
+        on_begin: Callable[[Exception], None],
+        on_end: Callable[[float], None],
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.is_on = False
-        self._name = name
         self._probe = probe
-        self._reason = reason
+        self._on_begin = on_begin
+        self._on_end = on_end
         self._clock = clock
         self._sleep = sleep
         self._began_at = self._failed_at = self._ended_at = float("-inf")
@@ -70,9 +67,7 @@ class Outage:
         self._began_at = self._failed_at
         is_relapse = self._began_at < self._ended_at + _RELAPSE_S
         self._steady_s = min(2 * self._steady_s, _RELAPSE_S) if is_relapse else _STEADY_S
-        _log.warning(
-            f"{self._name}.unavailable", error=type(error).__name__, reason=self._reason(error)
-        )
+        self._on_begin(error)
         # In a context of its own: the end of the outage is not part of the request that found it.
         self._prober = asyncio.create_task(self._probe_until_steady(), context=Context())
 
@@ -85,4 +80,4 @@ class Outage:
                 self.failed(error)
         self.is_on = False
         self._ended_at = self._clock()
-        _log.info(f"{self._name}.recovered", lasted_s=round(self._ended_at - self._began_at, 3))
+        self._on_end(round(self._ended_at - self._began_at, 3))

@@ -104,7 +104,9 @@ class Postgres:
         self._pool = pool
         self._limit_s = 2 * timeout_s
         self._refused = refused
-        self._outage = Outage("postgres", self._probe, self._reason, clock=clock, sleep=sleep)
+        self._outage = Outage(
+            self._probe, on_begin=self._log_outage, on_end=_log_end, clock=clock, sleep=sleep
+        )
         self._abandoned: set[asyncio.Task[Any]] = set()
 
     async def is_available(self) -> bool:
@@ -157,6 +159,10 @@ class Postgres:
         if not task.cancelled():
             task.exception()  # retrieved, or asyncio logs that it never was
 
+    def _log_outage(self, error: Exception) -> None:
+        why = self._reason(error)
+        _log.warning("postgres.unavailable", error=type(error).__name__, reason=why)
+
     def _reason(self, error: Exception) -> str:
         if isinstance(error, PoolTimeout) and self._refused.error is not None:
             error = self._refused.error
@@ -167,6 +173,10 @@ class Postgres:
             await self._try(_select_1, self._limit_s)
         except DocumentsNotReadyError:
             return  # reported
+
+
+def _log_end(lasted_s: float) -> None:
+    _log.info("postgres.recovered", lasted_s=lasted_s)
 
 
 async def _select_1(connection: Connection) -> None:
