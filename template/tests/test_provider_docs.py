@@ -15,7 +15,7 @@ TEXT = (Path(__file__).parents[1] / "docs/providers.md").read_text()
 BLOCKS = re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)
 ROWS = {
     cells[0]: cells[1:]
-    for row in TEXT.partition("## Presets")[2].splitlines()
+    for row in TEXT.partition("## Presets")[2].partition("\n## ")[0].splitlines()
     if row.startswith("| ") and (cells := [cell.strip() for cell in row.strip("|").split("|")])
 }
 
