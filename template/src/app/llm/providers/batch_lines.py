@@ -1,6 +1,8 @@
-"""A line of a batch's results, whichever provider wrote it."""
+"""The providers' pages of batches, and the lines of a batch's results."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import datetime
+from typing import TypeVar
 
 from pydantic import JsonValue
 
@@ -12,6 +14,33 @@ from app.errors import (
 )
 from app.llm.batch import BatchResult
 from app.llm.providers.boundary import parsed
+
+Batch = TypeVar("Batch")
+
+# The batches of a page, and of the pages that are searched.
+PAGE = 100
+_PAGES = 10
+
+
+async def newest_since(
+    since: datetime,
+    page_after: Callable[[Batch | None], Awaitable[tuple[Sequence[Batch], bool]]],
+    created: Callable[[Batch], datetime],
+) -> AsyncIterator[Batch]:
+    """The batches from the newest to those of that time, at most a thousand.
+
+    `page_after` gets the last batch so far, and returns the next ones and whether there are more.
+    """
+    last: Batch | None = None
+    for _ in range(_PAGES):
+        batches, has_more = await page_after(last)
+        for batch in batches:
+            if created(batch) < since:
+                return
+            yield batch
+        if not (has_more and batches):
+            return
+        last = batches[-1]
 
 
 def read_line(line: bytes, read: Callable[[JsonValue], BatchResult], provider: str) -> BatchResult:

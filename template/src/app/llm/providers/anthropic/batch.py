@@ -1,4 +1,4 @@
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 
@@ -20,7 +20,7 @@ from app.llm.http import Connections
 from app.llm.providers import reported
 from app.llm.providers.anthropic import batch_wire, convert
 from app.llm.providers.anthropic.client import VERSION
-from app.llm.providers.batch_lines import not_run, read_line
+from app.llm.providers.batch_lines import PAGE, newest_since, not_run, read_line
 from app.llm.providers.boundary import malformed, parsed, validated
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.providers.refused_fields import reporting_refused_fields
@@ -28,8 +28,6 @@ from app.llm.status import ErrorDetail, reported_error
 from app.llm.types import ChatRequest
 
 _PATH = "/v1/messages/batches"
-_PAGE = 100
-_PAGES = 10
 
 
 class AnthropicBatches:
@@ -62,7 +60,7 @@ class AnthropicBatches:
         """The batches of that size. The API has no metadata: only the ids in their results are proof."""
         return [
             Candidate(batch["id"], certain=False)
-            async for batch in self._since(since)
+            async for batch in newest_since(since, self._page_after, _created)
             if _total(batch) == requests
         ]
 
@@ -87,20 +85,13 @@ class AnthropicBatches:
     async def cancel(self, batch_id: str) -> None:
         await self._http.post(f"{_PATH}/{batch_id}/cancel", {})
 
-    async def _since(self, since: datetime) -> AsyncIterator[batch_wire.Batch]:
-        """The batches from the newest to those of that time."""
-        after = ""
-        for _ in range(_PAGES):
-            body = await self._http.fetch(f"{_PATH}?limit={_PAGE}{after}")
-            page = validated(batch_wire.BATCH_LIST, parsed(body, self.name), self.name)
-            batches = page.get("data") or []
-            for batch in batches:
-                if _created(batch) < since:
-                    return
-                yield batch
-            if not (page.get("has_more") and batches):
-                return
-            after = f"&after_id={batches[-1]['id']}"
+    async def _page_after(
+        self, last: batch_wire.Batch | None
+    ) -> tuple[Sequence[batch_wire.Batch], bool]:
+        after = "" if last is None else f"&after_id={last['id']}"
+        body = await self._http.fetch(f"{_PATH}?limit={PAGE}{after}")
+        page = validated(batch_wire.BATCH_LIST, parsed(body, self.name), self.name)
+        return page.get("data") or [], bool(page.get("has_more"))
 
     def _batch(self, body: bytes) -> batch_wire.Batch:
         return validated(batch_wire.BATCH, parsed(body, self.name), self.name)

@@ -1,4 +1,4 @@
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from uuid import uuid4
@@ -19,7 +19,7 @@ from app.llm.batch import (
 from app.llm.bodies import Content
 from app.llm.http import Connections
 from app.llm.providers import reported
-from app.llm.providers.batch_lines import not_run, read_line
+from app.llm.providers.batch_lines import PAGE, newest_since, not_run, read_line
 from app.llm.providers.boundary import malformed, parsed, validated
 from app.llm.providers.openai import batch_wire, convert
 from app.llm.providers.policy import ProviderPolicy
@@ -30,8 +30,6 @@ from app.llm.types import ChatRequest
 _ENDPOINT = "/v1/chat/completions"
 _KEY = "submission"  # the field of a batch's metadata
 _ENDED = {"completed", "failed", "expired", "cancelled"}
-_PAGE = 100
-_PAGES = 10
 _OK = 200
 _NOT_RUN = {"batch_expired", "batch_cancelled"}
 
@@ -73,7 +71,7 @@ class OpenAIBatches:
     async def find(self, key: str, _requests: int, since: datetime) -> Sequence[Candidate]:
         return [
             Candidate(batch["id"], certain=True)
-            async for batch in self._since(since)
+            async for batch in newest_since(since, self._page_after, _created)
             if (batch.get("metadata") or {}).get(_KEY) == key
         ]
 
@@ -89,20 +87,13 @@ class OpenAIBatches:
     async def cancel(self, batch_id: str) -> None:
         await self._http.post(f"/batches/{batch_id}/cancel", {})
 
-    async def _since(self, since: datetime) -> AsyncIterator[batch_wire.Batch]:
-        """The batches from the newest to those of that time."""
-        after = ""
-        for _ in range(_PAGES):
-            body = await self._http.fetch(f"/batches?limit={_PAGE}{after}")
-            page = validated(batch_wire.BATCH_LIST, parsed(body, self.name), self.name)
-            batches = page.get("data") or []
-            for batch in batches:
-                if _created(batch) < since:
-                    return
-                yield batch
-            if not (page.get("has_more") and batches):
-                return
-            after = f"&after={batches[-1]['id']}"
+    async def _page_after(
+        self, last: batch_wire.Batch | None
+    ) -> tuple[Sequence[batch_wire.Batch], bool]:
+        after = "" if last is None else f"&after={last['id']}"
+        body = await self._http.fetch(f"/batches?limit={PAGE}{after}")
+        page = validated(batch_wire.BATCH_LIST, parsed(body, self.name), self.name)
+        return page.get("data") or [], bool(page.get("has_more"))
 
     def _batch(self, body: bytes) -> batch_wire.Batch:
         return validated(batch_wire.BATCH, parsed(body, self.name), self.name)
