@@ -40,6 +40,17 @@ def docker(*arguments: str, timeout: float = 300) -> str:
     return done.stdout.strip()
 
 
+def needs_image(name: str) -> None:
+    """Skip where the engine has no such image and cannot pull it."""
+    try:
+        docker("image", "inspect", name)
+    except AssertionError:
+        try:
+            docker("pull", name)
+        except AssertionError as error:
+            pytest.skip(f"the image {name} is not here and cannot be pulled: {error}")
+
+
 def logs(name: str) -> str:
     """The output of a container, of both streams."""
     done = subprocess.run(

@@ -13,6 +13,7 @@ ONE_SERVICE = (
     "tests/test_output.py",
     "tests/test_chaos.py",
     "tests/test_containers.py",
+    "tests/test_documents_elsewhere.py",
     "tests/test_judge.py",
     "tests/test_recipes.py",
     "tests/test_replicas.py",

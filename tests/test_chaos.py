@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.docker import docker, needs_docker
+from tests.docker import docker, needs_docker, needs_image
 from tests.service import Service, generate
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
@@ -51,22 +51,12 @@ def test_a_limit_that_a_setting_switches_off_breaks_a_row(service: Service, argu
 
 
 def test_replicas_behind_nginx_are_replaced_without_a_failed_request(service: Service) -> None:
-    needs_nginx()
+    needs_image("nginx:alpine")
     try:
         (line,) = chaos(service, "rolling")
     except AssertionError:  # a process that stands still between its last accept and its close
         (line,) = chaos(service, "rolling")
     assert "0 failed" in line
-
-
-def needs_nginx() -> None:
-    try:
-        docker("image", "inspect", "nginx:alpine")
-    except AssertionError:
-        try:
-            docker("pull", "nginx:alpine")
-        except AssertionError as error:
-            pytest.skip(f"the image nginx:alpine is not here and cannot be pulled: {error}")
 
 
 def test_without_an_engine_it_says_what_to_install(service: Service) -> None:
