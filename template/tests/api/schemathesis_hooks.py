@@ -8,7 +8,7 @@ from typing import Any
 
 import schemathesis
 
-_CONVERSATIONS = {"/v1/chat", "/openai/v1/chat/completions"}
+_CONVERSATIONS = {"/v1/chat", "/openai/v1/chat/completions", "/v1/jobs"}
 _REFUSED = {400, 422}
 _RULES = re.compile(
     "the last message must"

@@ -15,10 +15,10 @@ from app.features.chat.router import ERROR
 from app.llm.fallback import Fallback
 from app.llm.guards import deduplicated, retrying
 from app.llm.pace import Pace
-from app.redis.client import SharedRedis
 from app.resilience.bulkhead import Bulkhead
 from app.resilience.circuit_breaker import CircuitBreaker
 from app.resilience.hedge import Hedge
+from app.resilience.outage import Outage
 from app.resilience.retry import RetryBudget
 
 Function = Callable[..., Any]
@@ -113,10 +113,10 @@ BROKEN = {
     "cut": BrokenGuard(ERROR, "frame", _returning(value=b"")),
     "pings": BrokenGuard(Pace, "resumed", _endless_silence),
     "malformed": BrokenGuard(MalformedAnswerError, "__init__", _unclear_error),
-    "redis": BrokenGuard(SharedRedis, "_begin_outage", _returning(value=None)),
+    "redis": BrokenGuard(Outage, "_begin", _returning(value=None)),
     "key": BrokenGuard(retrying, "is_worth_another_try", _retries_refused_keys),
     "client": BrokenGuard(ledger, "_standing", _returning(value=Standing())),
     "hang": BrokenGuard(CircuitBreaker, "_open", _returning(value=None)),
     "overload": BrokenGuard(Bulkhead, "_enqueue", _endless_queue),
-    "stampede": BrokenGuard(deduplicated, "request_key", _each_its_own_key),
+    "stampede": BrokenGuard(deduplicated, "flight_key", _each_its_own_key),
 }

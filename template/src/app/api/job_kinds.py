@@ -18,7 +18,7 @@ I = TypeVar("I")  # noqa: E741 - an input
 ItemResult = dict[str, Any] | LLMError
 
 
-async def _is_valid(_item: object, _tenant: str | None) -> None:
+async def _is_valid(_item: object, _tenant: str | None, _services: Services) -> None:
     """Most inputs have no rules beyond those of their type."""
 
 
@@ -43,7 +43,7 @@ class JobKind(Generic[I]):
     run: Callable[[Sequence[I], Services, str | None], Awaitable[Sequence[ItemResult]]]
     items_per_call: int = 1
     calls_per_batch: int = 8
-    check: Callable[[I, str | None], Awaitable[None]] = _is_valid
+    check: Callable[[I, str | None, Services], Awaitable[None]] = _is_valid
     shown: Callable[[dict[str, Any]], dict[str, Any]] = _unchanged
 
     @property

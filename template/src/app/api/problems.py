@@ -18,6 +18,7 @@ from pydantic_core import PydanticSerializationError, from_json, to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from app.api.allowed import with_all_methods
 from app.api.disconnect import CLIENT_CLOSED
 from app.clients.account import uncount_request
 from app.errors import (
@@ -151,13 +152,13 @@ async def on_llm_error(_request: Request, error: LLMError) -> Response:
     return ProblemResponse(describe(error), headers)
 
 
-async def _on_http_exception(_request: Request, error: HTTPException) -> Response:
+async def _on_http_exception(request: Request, error: HTTPException) -> Response:
     if isinstance(error.__cause__, ClientDisconnect):  # while its body was read
         return Response(status_code=CLIENT_CLOSED)
     if _is_undecodable_body(error):
         _log.info("request.refused", errors=[{"loc": ["body"], "type": "undecodable"}])
         return ProblemResponse(_INVALID.problem("The body is not JSON in UTF-8."))
-    headers = _header_safe(error.headers or {})
+    headers = with_all_methods(request, _header_safe(error.headers or {}))
     if error.status_code in _WITHOUT_BODY:
         return Response(status_code=error.status_code, headers=headers)
     return ProblemResponse(http_problem(error.status_code, error.detail), headers)

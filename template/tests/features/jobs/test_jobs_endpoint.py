@@ -123,6 +123,11 @@ async def test_pages_have_the_cursor_of_the_next_one() -> None:
             ["body", "chat", "color"],
             id="an-unknown-field",
         ),
+        pytest.param(
+            {"kind": "chat", "items": [QUESTIONS[0], {**QUESTIONS[0], "provider": "other"}]},
+            ["body", "chat", "items", 1, "provider"],
+            id="a-provider-that-is-not-configured",
+        ),
     ],
 )
 async def test_a_bad_job_is_refused_as_a_whole_and_the_place_is_named(
@@ -198,6 +203,12 @@ async def test_without_keys_a_job_of_another_tenant_does_not_exist() -> None:
         other = await service.http.get(address, headers={"X-Tenant-ID": "two"})
         own = await service.http.get(address, headers={"X-Tenant-ID": "one"})
     assert (other.status_code, own.status_code) == (404, 200)
+
+
+async def test_a_wrong_method_of_a_job_is_refused_with_all_methods_that_are_allowed() -> None:
+    async with opened(FakeChatModel("Hello.")) as service:
+        response = await service.http.put(f"/v1/jobs/job_{'0' * 32}")
+    assert (response.status_code, response.headers["allow"]) == (405, "DELETE, GET")
 
 
 async def test_an_id_that_no_job_can_have_is_refused() -> None:

@@ -12,12 +12,16 @@ from app.features.chat.router import ChatBody
 _NO_STREAM = "must be false: the answers of a job are not streamed"
 
 
-async def _check(body: ChatBody, tenant: str | None) -> None:
+async def _check(body: ChatBody, tenant: str | None, services: Services) -> None:
     if body.stream:
-        raise RequestValidationError(
-            [{"loc": ("body", "stream"), "msg": _NO_STREAM, "type": "value_error"}]
-        )
+        raise _refusal("stream", _NO_STREAM)
+    if body.provider is not None and body.provider not in services.providers:
+        raise _refusal("provider", f"must be one of: {', '.join(services.providers)}")
     await body.to_request(tenant)
+
+
+def _refusal(field: str, why: str) -> RequestValidationError:
+    return RequestValidationError([{"loc": ("body", field), "msg": why, "type": "value_error"}])
 
 
 async def _answer(

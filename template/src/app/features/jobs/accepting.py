@@ -10,6 +10,7 @@ import structlog
 from fastapi.exceptions import RequestValidationError
 
 from app.api.job_kinds import JobKind
+from app.api.services import Services
 from app.features.jobs.store import JobSpec, JobStore, Progress
 from app.telemetry.correlation import client, request_id, traceparent
 
@@ -25,10 +26,19 @@ def owner_of(tenant: str | None) -> str:
 
 
 async def accept(
-    items: Sequence[Any], kind: JobKind[Any], store: JobStore, tenant: str | None
+    items: Sequence[Any],
+    kind: JobKind[Any],
+    store: JobStore,
+    services: Services,
+    tenant: str | None,
 ) -> Progress:
     """Queue a job. Raises `RequestValidationError`, `TooManyJobsError` or `JobsUnavailableError`."""
-    encoded = [await _encoded(index, item, kind, tenant) for index, item in enumerate(items)]
+    encoded = []
+    for index, item in enumerate(items):
+        if index % _ITEMS_IN_A_ROW == 0:
+            await asyncio.sleep(0)
+        await _check(index, item, kind, services, tenant)
+        encoded.append(kind.item.dump_json(item, exclude_unset=True))
     spec = JobSpec(
         id=f"job_{uuid4().hex}",
         kind=kind.name,
@@ -46,16 +56,15 @@ async def accept(
     return Progress(spec, "queued")
 
 
-async def _encoded(index: int, item: object, kind: JobKind[Any], tenant: str | None) -> bytes:
-    if index % _ITEMS_IN_A_ROW == 0:
-        await asyncio.sleep(0)
+async def _check(
+    index: int, item: object, kind: JobKind[Any], services: Services, tenant: str | None
+) -> None:
     try:
-        await kind.check(item, tenant)
+        await kind.check(item, tenant, services)
     except RequestValidationError as error:
         raise RequestValidationError(
             [_of_item(kind, index, one) for one in error.errors()]
         ) from None
-    return kind.item.dump_json(item, exclude_unset=True)
 
 
 def _of_item(kind: JobKind[Any], index: int, error: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from app.api.event_stream import EventStream
 from app.api.inputs import Tenant
 from app.api.middleware.body_limit import hold_for_answer
 from app.api.openapi import problems
+from app.api.services import ServicesDep
 from app.features.jobs.accepting import accept, owner_of
 from app.features.jobs.bodies import ID_PATTERN, Job, JobPage, body_of_any
 from app.features.jobs.events import EVENT_STREAM, frames
@@ -73,11 +74,12 @@ def _creating(kinds: Kinds, policy: JobsPolicy) -> Any:  # noqa: ANN401 - an end
     async def create(
         body: Any,  # noqa: ANN401 - see below
         store: Store,
+        services: ServicesDep,
         tenant: Tenant,
         response: Response,
     ) -> Job:
         """Accepts inputs that workers process in the background. `Location` has the job's address."""
-        progress = await accept(body.items, kinds[body.kind], store, tenant)
+        progress = await accept(body.items, kinds[body.kind], store, services, tenant)
         response.headers["Location"] = f"/v1/jobs/{progress.spec.id}"
         return Job.of(progress, store.runs_in)
 
