@@ -18,6 +18,8 @@ _RULES = re.compile(
     "|must name one of the tools"
     "|the names of tools must differ"
     "|'required' needs tools"
+    "|The body may have [0-9]+ JSON values"  # a job of many items
+    "|must be false: the answers of a job are not streamed"
     "|urn:problem:unsupported-request|unsupported_value"  # the provider has a narrower range, or no tools
 )
 
