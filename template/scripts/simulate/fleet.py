@@ -122,7 +122,11 @@ async def running(
 
 def settings_of(variables: Mapping[str, str]) -> Settings:
     """Read no file and no variable of this machine."""
-    common = {"LLM_PROVIDERS": "openai", "REDIS_URL": "redis://simulated"}
+    common = {
+        "LLM_PROVIDERS": "openai",
+        "REDIS_URL": "redis://simulated",
+        "REDIS_PREFIX": "ai-service:dev",  # by default the project's name: the bytes depend on it
+    }
     with replaced(os, "environ", common | dict(variables)):
         return Settings(_env_file=None)  # pyright: ignore[reportCallIssue]
 

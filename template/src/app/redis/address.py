@@ -12,7 +12,6 @@ One server has an address as redis-py knows it. A cluster and Sentinel have seve
 import re
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
-from urllib.parse import urlsplit
 
 from redis.asyncio.connection import parse_url
 
@@ -27,6 +26,8 @@ SCHEMES: Mapping[str, Kind] = {
     "redis+sentinel": "sentinel",
     "rediss+sentinel": "sentinel",
 }
+# Without `urlsplit`: since Python 3.13.5 it refuses a list of hosts with an IPv6 address.
+_URL = re.compile(r"[^:]*://([^/?#]*)([^?#]*)(?:\?([^#]*))?(?:#(.*))?", re.DOTALL)
 _PORTS: Mapping[Kind, int] = {"cluster": 6379, "sentinel": 26379}
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?")
 _MAX_PORT = 65535
@@ -37,6 +38,13 @@ _WRONG_HOSTS = (
 
 class AddressError(ValueError):
     """What is wrong with an address, without its parts: they may contain a password."""
+
+
+class _Parts(NamedTuple):
+    netloc: str
+    path: str
+    query: str
+    fragment: str
 
 
 class Host(NamedTuple):
@@ -66,14 +74,14 @@ def parsed(url: str) -> RedisAddress:
 
 def _cluster(url: str) -> RedisAddress:
     hosts, options = _hosts(url, "cluster"), _options(url)
-    if urlsplit(url).path not in {"", "/", "/0"} or options.pop("db", 0):
+    if _parts(url).path not in {"", "/", "/0"} or options.pop("db", 0):
         raise AddressError("must have no database: a cluster has only one")
     return RedisAddress("cluster", options, hosts)
 
 
 def _sentinel(url: str) -> RedisAddress:
     hosts = _hosts(url, "sentinel")
-    service, _, database = urlsplit(url).path.strip("/").partition("/")
+    service, _, database = _parts(url).path.strip("/").partition("/")
     if not service:
         raise AddressError(
             "must name the service after the Sentinels, like redis+sentinel://host1:26379,host2:26379/mymaster"
@@ -90,10 +98,15 @@ def _sentinel(url: str) -> RedisAddress:
 
 
 def _hosts(url: str, kind: Kind) -> tuple[Host, ...]:
-    netloc, rest = urlsplit(url)[1], urlsplit(url)[2:]
-    if any("@" in part for part in rest[:1] + rest[2:]):  # the host, after a / or # in the password
+    parts = _parts(url)
+    if "@" in parts.path + parts.fragment:  # the host, after a / or # in the password
         raise AddressError(_WRONG_HOSTS)
-    return tuple(_host(name, _PORTS[kind]) for name in netloc.rpartition("@")[2].split(","))
+    return tuple(_host(name, _PORTS[kind]) for name in parts.netloc.rpartition("@")[2].split(","))
+
+
+def _parts(url: str) -> _Parts:
+    found = _URL.fullmatch(url)
+    return _Parts("", "", "", "") if found is None else _Parts(*found.groups(""))
 
 
 def _host(named: str, port: int) -> Host:
@@ -107,7 +120,7 @@ def _options(url: str) -> dict[str, Any]:
     """The options and credentials, as redis-py reads them; for several hosts without a host."""
     scheme, _, _ = url.partition("://")
     if SCHEMES[scheme] != "server":
-        parts = urlsplit(url)
+        parts = _parts(url)
         credentials = "".join(parts.netloc.rpartition("@")[:2])
         url = f"{scheme.partition('+')[0]}://{credentials}host/?{parts.query}"
     options: dict[str, Any] = dict(parse_url(url))
