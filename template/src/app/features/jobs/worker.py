@@ -104,7 +104,7 @@ class Worker:
             await self._runner.fail(work.spec, list(work.items), detail)
             return True
         running = asyncio.create_task(self._runner.run(work))
-        reporting = asyncio.create_task(self._report(delivery))
+        reporting = asyncio.create_task(self._report(delivery, running))
         try:
             await asyncio.wait({running, reporting}, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
@@ -118,10 +118,14 @@ class Worker:
         """A batch of a cancelled job is done. One that another worker has taken is left to it."""
         return await _patiently(lambda: self._queue.load(delivery)) is None
 
-    async def _report(self, delivery: Delivery) -> None:
-        """Report until the batch is no longer ours. An outage of Redis is no reason to stop."""
+    async def _report(self, delivery: Delivery, running: asyncio.Task[None]) -> None:
+        """Report until the batch is no longer ours. An outage of Redis is no reason to stop.
+
+        A call of Redis may lose a cancellation: `asyncio.wait_for` does, before Python 3.12. So the
+        end of the batch ends this loop too.
+        """
         is_ours = True
-        while is_ours:
+        while is_ours and not running.done():
             await asyncio.sleep(self._report_s)
             with suppress(JobsUnavailableError):
                 is_ours = await self._queue.keep(delivery)
@@ -132,7 +136,7 @@ class Worker:
             _log.info("job.completed", job=job)
 
     async def _measure(self) -> None:
-        while True:
+        while not self._stopping.is_set():  # a lost cancellation: see `_report`
             with suppress(JobsUnavailableError):
                 depth = await self._queue.depth()
                 self._metrics.jobs_queue(depth.batches, depth.oldest_s)
