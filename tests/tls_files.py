@@ -13,7 +13,11 @@ _Key = ec.EllipticCurvePrivateKey
 
 
 def write_tls_files(directory: Path) -> None:
-    """Write `ca.pem`, and `server` and `client` with the ends `.pem` and `.key`."""
+    """Write `ca.pem`, and `server` and `client` with the ends `.pem` and `.key`.
+
+    The directory becomes readable for all: the server in the container is another user.
+    """
+    directory.chmod(0o755)
     ca_key = ec.generate_private_key(ec.SECP256R1())
     _write(directory / "ca.pem", _certificate("ca", "ca", ca_key, ca_key).public_bytes(_PEM))
     for name in ("server", "client"):
@@ -31,7 +35,7 @@ _PEM = serialization.Encoding.PEM
 
 def _write(file: Path, content: bytes) -> None:
     file.write_bytes(content)
-    file.chmod(0o644)  # the server in the container is another user
+    file.chmod(0o644)
 
 
 def _certificate(name: str, issuer: str, key: _Key, issuer_key: _Key) -> x509.Certificate:
