@@ -6,19 +6,22 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.api.events import SCHEMAS
+from app.api.events import SCHEMAS, media_type_of
 from app.api.middleware.admin_pages import is_open
 from app.api.problems import Problem
+
+_CONTENT = {"application/problem+json": media_type_of(Problem)}
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     return {
-        status: {"model": Problem, "description": HTTPStatus(status).phrase} for status in statuses
+        status: {"content": _CONTENT, "description": HTTPStatus(status).phrase}
+        for status in statuses
     }
 
 
 class DocumentedAPI(FastAPI):
-    """Adds to FastAPI's schema the media type of problems, the data of events, and the `providers`.
+    """Adds to FastAPI's schema the form of problems, the data of events, and the `providers`.
 
     FastAPI documents its own 422 for each endpoint that documents none. That is replaced by a
     problem, because the service sends problems. An endpoint with errors of another form documents
@@ -39,12 +42,13 @@ class DocumentedAPI(FastAPI):
     def openapi(self) -> dict[str, Any]:
         schema = super().openapi()
         for content in _contents(schema):
-            if content.get("application/json", {}).get("schema") in (_PROBLEM, _OF_FASTAPI):
+            if content.get("application/json", {}).get("schema") == _OF_FASTAPI:
                 del content["application/json"]
-                content["application/problem+json"] = {"schema": _PROBLEM}
+                content.update(_PROBLEM)
         models = schema["components"]["schemas"]
         for content in _contents(schema):
-            _add(models, content.get("text/event-stream", {}).pop(SCHEMAS, {}))
+            for media_type in content.values():
+                _add(models, media_type.pop(SCHEMAS, {}))
         for unused in ("HTTPValidationError", "ValidationError"):
             models.pop(unused, None)
         if "ChatBody" in models:
@@ -70,11 +74,11 @@ def _require_keys(schema: dict[str, Any]) -> None:
 
 
 def _problem_of(status: int) -> dict[str, Any]:
-    content = {"application/problem+json": {"schema": _PROBLEM}}
-    return {"description": HTTPStatus(status).phrase, "content": content}
+    return {"description": HTTPStatus(status).phrase, "content": _PROBLEM}
 
 
-_PROBLEM = {"$ref": "#/components/schemas/Problem"}
+# For responses that are added to the finished document, in which `/readyz` has brought the schema.
+_PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
 _OF_FASTAPI = {"$ref": "#/components/schemas/HTTPValidationError"}
 
 

@@ -9,6 +9,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
+from app.api.events import media_type_of
 from app.api.problems import Problem
 
 PREFIX = "/openai/"
@@ -62,13 +63,16 @@ class ErrorBody(TypedDict):
     error: Error
 
 
+_CONTENT = {"application/json": media_type_of(ErrorBody)}
+
+
 def openai_errors(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The documentation of the statuses, and of any other refusal."""
     found: dict[int | str, dict[str, Any]] = {
-        status: {"model": ErrorBody, "description": HTTPStatus(status).phrase}
+        status: {"content": _CONTENT, "description": HTTPStatus(status).phrase}
         for status in statuses
     }
-    return {**found, "4XX": {"model": ErrorBody, "description": "The request is refused"}}
+    return {**found, "4XX": {"content": _CONTENT, "description": "The request is refused"}}
 
 
 def error_body(problem: Mapping[str, Any]) -> tuple[int, ErrorBody]:
