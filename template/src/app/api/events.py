@@ -68,9 +68,9 @@ def media_type_of(kind: type[Any]) -> dict[str, Any]:
     status of each route then, twice: most of the time that making the application takes.
     """
     keyed, definitions = TypeAdapter.json_schemas(
-        [(kind, "serialization", TypeAdapter(kind))], ref_template=_COMPONENT
+        [("body", "serialization", TypeAdapter(kind))], ref_template=_COMPONENT
     )
-    return {"schema": keyed[kind, "serialization"], SCHEMAS: definitions.get("$defs", {})}
+    return {"schema": keyed["body", "serialization"], SCHEMAS: definitions.get("$defs", {})}
 
 
 def _event(name: str | None, schema: dict[str, Any]) -> dict[str, Any]:
