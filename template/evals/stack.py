@@ -7,7 +7,7 @@ from pathlib import Path
 
 from httpx2 import ASGITransport
 
-from app.configuration.rules import is_mock
+from app.configuration.provider_rules import is_mock
 from app.llm.batched import BatchedModel
 from app.llm.model import Model
 from app.settings import Settings

@@ -20,7 +20,7 @@ _AWAITED = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 # A file is one step of the way, except here: each attempt passes these again.
 _GUARDS = "llm/guards/"
 _BASE_OF_GUARDS = "llm/guards/guard.py"
-_EACH_ATTEMPT = (_GUARDS, "llm/providers/", "llm/http.py")
+_EACH_ATTEMPT = (_GUARDS, "llm/providers/", "llm/provider_http.py")
 _SHOWN_FIELDS = ("provider", "route", "outcome", "error", "status")
 
 

@@ -12,18 +12,12 @@ from typing import Any
 import httptools
 import structlog
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from app.api.middleware.access_log import PROBES
-from app.api.middleware.correlation import accept_or_make
-from app.api.problems import http_problem
 from app.connections import STOPPING, SharedState
+from app.http_refusal import refusal
 from app.send_deadline import SendDeadline
-from app.telemetry.correlation import request_id
 from app.telemetry.sampler import Sampler
 
 _log = structlog.get_logger(__name__)
@@ -188,7 +182,7 @@ class HTTPProtocol(HttpToolsProtocol):
         elif not self._names_one_host():
             self._refuse(400, "A request has exactly one Host header.")
         elif self._places.is_over(self) and self.url.partition(b"?")[0] not in _PROBES:
-            self._refuse(503, "The service has no connection free.", b"retry-after: 1\r\n")
+            self._refuse(503, "The service has no connection free.", (b"retry-after", b"1"))
         elif len(self.pipeline) >= _MAX_PIPELINED:
             self._close_after_responses()
         else:
@@ -255,7 +249,7 @@ class HTTPProtocol(HttpToolsProtocol):
 
     # --- The server's own answers -----------------------------------------------------------------
 
-    def _refuse(self, status: int, detail: str, headers: bytes = b"") -> None:
+    def _refuse(self, status: int, detail: str, *headers: tuple[bytes, bytes]) -> None:
         """Answer with a problem and close, after the answers to earlier requests."""
         if self._discarding:
             return
@@ -275,7 +269,9 @@ class HTTPProtocol(HttpToolsProtocol):
         if self._phase is _Phase.BODY and not self._gives_up_waiting_for_body():
             self.transport.close()
             return
-        self.transport.write(self._problem(status, detail, headers))
+        sent = dict(self.headers or ()).get(b"x-request-id", b"").decode("latin-1")
+        defaults = self.server_state.default_headers
+        self.transport.write(refusal(status, detail, [*defaults, *headers], sent or None))
         self._linger()
 
     def _hang_up(self) -> None:
@@ -298,25 +294,3 @@ class HTTPProtocol(HttpToolsProtocol):
         self.cycle.disconnected = True
         self.cycle.message_event.set()
         return is_free
-
-    def _problem(self, status: int, detail: str, headers: bytes) -> bytes:
-        sent = dict(self.headers or ()).get(b"x-request-id", b"").decode("latin-1")
-        token = request_id.set(accept_or_make(sent or None))
-        try:
-            problem = http_problem(status, detail)
-        finally:
-            request_id.reset(token)
-        body = problem.as_json()
-        defaults = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
-        return b"".join(
-            [
-                STATUS_LINE[status],
-                *defaults,
-                b"content-type: application/problem+json\r\n",
-                b"content-length: %d\r\n" % len(body),
-                b"x-request-id: %b\r\n" % (problem.request_id or "").encode(),
-                headers,
-                b"connection: close\r\n\r\n",
-                body,
-            ]
-        )

@@ -27,7 +27,7 @@ from pydantic_settings import (
 
 from app import network
 from app.clients.policy import ClientPolicy, OneClient
-from app.configuration import redis_rules, rules, sources
+from app.configuration import provider_rules, redis_rules, rules, sources
 from app.configuration.providers import BUILT_IN
 from app.configuration.refusal import problems, refuse
 from app.configuration.secrets.policy import AWSPolicy, GooglePolicy, SecretsPolicy, VaultPolicy
@@ -145,19 +145,25 @@ class Settings(BaseSettings):
     google: GooglePolicy = GooglePolicy()
     vault: VaultPolicy = VaultPolicy()
 
-    _split_at_commas = field_validator("llm_providers", mode="before")(rules.split_at_commas)
-    _validate_unique = field_validator("llm_providers")(rules.validate_unique)
-    _complete_providers = field_validator("providers", mode="before")(rules.complete_providers)
-    _validate_providers = field_validator("providers")(rules.validate_providers)
-    _validate_defined = field_validator("llm_providers")(rules.validate_defined)
-    _validate_packages = field_validator("llm_providers")(rules.validate_packages)
+    _split_at_commas = field_validator("llm_providers", mode="before")(
+        provider_rules.split_at_commas
+    )
+    _validate_unique = field_validator("llm_providers")(provider_rules.validate_unique)
+    _complete_providers = field_validator("providers", mode="before")(
+        provider_rules.complete_providers
+    )
+    _validate_providers = field_validator("providers")(provider_rules.validate_providers)
+    _validate_defined = field_validator("llm_providers")(provider_rules.validate_defined)
+    _validate_packages = field_validator("llm_providers")(provider_rules.validate_packages)
     _validate_tracing = field_validator("enable_tracing")(rules.validate_tracing)
     _validate_off_in_prod = field_validator("debug_mode")(rules.validate_off_in_prod)
     _validate_debug_port = field_validator("debug_port")(rules.validate_debug_port)
     _validate_redis_key = field_validator("redis_key_file")(redis_rules.validate_redis_key)
-    _validate_temperature = field_validator("temperature")(rules.validate_temperature)
-    _tidy_provider = field_validator("openai", "anthropic", mode="before")(rules.tidy_provider)
-    _validate_provider = field_validator("openai", "anthropic")(rules.validate_provider)
+    _validate_temperature = field_validator("temperature")(provider_rules.validate_temperature)
+    _tidy_provider = field_validator("openai", "anthropic", mode="before")(
+        provider_rules.tidy_provider
+    )
+    _validate_provider = field_validator("openai", "anthropic")(provider_rules.validate_provider)
     _validate_client_keys = field_validator("client")(rules.validate_client_keys)
     _tidy_clients = field_validator("clients", mode="before")(rules.tidy_clients)
     _validate_clients = field_validator("clients")(rules.validate_clients)

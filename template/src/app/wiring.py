@@ -30,8 +30,8 @@ from opentelemetry.trace import Tracer
 from app.backend import Backend, Check, LocalBackend, Shared
 from app.cache import Cache, NoCache
 from app.clients.account import Accounts
-from app.configuration import rules
 from app.configuration.confidential import secrets_masked
+from app.configuration.provider_rules import is_mock
 from app.errors import ProviderConnectionError
 from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.estimates import Estimator
@@ -196,7 +196,7 @@ def _mock_check(targets: Iterable[ProbeTarget], settings: Settings) -> Check | N
     a service without configuration would be ready, and never answer a request.
     """
     addresses = [settings.provider(name).base_url for name in settings.llm_providers]
-    if not all(map(rules.is_mock, addresses)):
+    if not all(map(is_mock, addresses)):
         return None
     pings = [target.ping for target in targets]
 

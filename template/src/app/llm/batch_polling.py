@@ -1,4 +1,4 @@
-"""Waits until a batch has ended, with pauses that grow."""
+"""Waits until a batch has ended, and repeats calls that fail, with pauses that grow."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,6 +17,9 @@ from tenacity import (
 from app.errors import LLMError, ProviderTimeoutError
 from app.llm.attempt_errors import is_worth_another_try
 from app.llm.batch import BatchAPI, BatchStatus
+from app.resilience.retry import Retry, RetryPolicy
+
+_MAX_ASKED_PAUSE_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +76,20 @@ def _wait(policy: BatchPolicy) -> Callable[[RetryCallState], float]:
         return max(doubling(state), asked or 0.0)
 
     return wait
+
+
+def retry_of(policy: BatchPolicy, sleep: Callable[[float], Awaitable[None]]) -> Retry[LLMError]:
+    """What repeats the calls of a batch that end at once, such as the download of the results."""
+    retries = RetryPolicy(
+        max_attempts=policy.attempts,
+        base_delay_s=policy.first_pause_s,
+        max_delay_s=policy.max_pause_s,
+        max_wait_s=_MAX_ASKED_PAUSE_S,
+    )
+    return Retry(
+        retries,
+        on=LLMError,
+        worth=is_worth_another_try,
+        pause_s=lambda error: error.retry_after_s,
+        sleep=sleep,
+    )

@@ -16,20 +16,17 @@ from uuid import uuid4
 import structlog
 
 from app.errors import LLMError, ModelNotFoundError, RequestRefusedError
-from app.llm.attempt_errors import is_worth_another_try
 from app.llm.batch import BatchAPI, BatchEntry, BatchStatus, EncodedRequest, Outcome
-from app.llm.batch_polling import BatchPolicy, until_ended
+from app.llm.batch_polling import BatchPolicy, retry_of, until_ended
 from app.llm.batch_results import Results, priced, read_results
 from app.llm.batch_split import size_of, split
 from app.llm.batch_store import BatchStore, Sent, Submission
 from app.llm.prices import NO_PRICES, PriceList
 from app.llm.types import ChatRequest, LLMResponse
-from app.resilience.retry import Retry, RetryPolicy
 
 _log = structlog.get_logger(__name__)
 
 _CLOCK_SKEW = timedelta(minutes=5)
-_MAX_ASKED_PAUSE_S = 300.0
 _REFUSED = range(400, 500)
 
 Encoded = dict[str, EncodedRequest]
@@ -67,7 +64,7 @@ class Batches:
         self._vendor = vendor or api.name
         self._sleep = sleep
         self._new_key = new_key
-        self._retry = _retry(self._policy, sleep)
+        self._retry = retry_of(self._policy, sleep)
 
     async def run(self, requests: Mapping[str, ChatRequest], deliver: Deliver) -> None:
         """Answer all requests: `deliver` gets each outcome once, those of a batch together.
@@ -284,19 +281,3 @@ def _digest(request: EncodedRequest) -> str:
 def _was_refused(error: LLMError) -> bool:
     """Whether the provider has certainly not created the batch."""
     return error.nothing_sent or (error.status or 0) in _REFUSED
-
-
-def _retry(policy: BatchPolicy, sleep: Callable[[float], Awaitable[None]]) -> Retry[LLMError]:
-    retries = RetryPolicy(
-        max_attempts=policy.attempts,
-        base_delay_s=policy.first_pause_s,
-        max_delay_s=policy.max_pause_s,
-        max_wait_s=_MAX_ASKED_PAUSE_S,
-    )
-    return Retry(
-        retries,
-        on=LLMError,
-        worth=is_worth_another_try,
-        pause_s=lambda error: error.retry_after_s,
-        sleep=sleep,
-    )

@@ -8,14 +8,18 @@ would fill the memory of Prometheus.
 from collections.abc import Callable
 from typing import Literal, get_args
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import choose_encoder
+from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.process_collector import ProcessCollector
 
 from app.resilience.circuit_breaker import CircuitState
 from app.telemetry import observed
+from app.telemetry.client_metrics import ClientMetrics
+from app.telemetry.job_metrics import JobMetrics
+from app.telemetry.queue_metrics import QueueMetrics
 from app.telemetry.recent import Recent
-from app.telemetry.series import Labelled, StateOf, counter, gauge, histogram
+from app.telemetry.registry import CALL_BUCKETS_S
+from app.telemetry.series import StateOf
+from app.telemetry.tool_metrics import ToolMetrics
 
 Operation = Literal["chat", "embeddings"]
 
@@ -36,9 +40,8 @@ _ENDS = {
     "TokenLimitError": "refused",
 }
 
-# Our own endpoints answer in milliseconds, models in seconds; single tokens take milliseconds.
+# Our own endpoints answer in milliseconds, and single tokens take milliseconds.
 _HTTP_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
-_LLM_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 _TOKEN_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1)
 
 
@@ -47,14 +50,14 @@ def method_label(method: str) -> str:
     return method if method in _METHODS else "OTHER"
 
 
-class Metrics:
-    """One registry per instance: two services in one process do not share counts.
+class Metrics(ClientMetrics, QueueMetrics, JobMetrics, ToolMetrics):
+    """All metrics of one service.
 
     `recent_http` and `recent_llm` hold the calls of the last minutes, for `/metrics/summary`.
     """
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:
-        self.registry = registry if registry is not None else CollectorRegistry()
+        super().__init__(registry)
         self.recent_http = Recent()
         self.recent_llm = Recent()
         ProcessCollector(registry=self.registry)
@@ -64,6 +67,7 @@ class Metrics:
         self._measure_llm()
         self._measure_streams()
         self._measure_guards()
+        self._measure_queues()
         self._measure_jobs()
         self._measure_tools()
 
@@ -93,29 +97,6 @@ class Metrics:
             "http_bytes_refusals", "Requests refused because others hold MAX_BYTES_IN_FLIGHT.", ()
         )
 
-    def _measure_clients(self) -> None:
-        self._client_requests = self._counter(
-            "client_requests", "Requests of each client, by status.", ("client", "status")
-        )
-        self._client_unauthorized = self._counter(
-            "client_unauthorized",
-            "Requests without a valid client key: missing, malformed, unknown, expired.",
-            ("reason",),
-        )
-        self._client_limited = self._counter(
-            "client_limited", "Requests refused by a limit of the client.", ("client", "limit")
-        )
-        self._client_tokens = self._counter(
-            "client_tokens",
-            "Tokens that each client used, estimated where the provider reported none.",
-            ("client",),
-        )
-        self._client_cost = self._counter(
-            "client_cost_usd",
-            "US dollars that each client spent, as far as the prices are known.",
-            ("client",),
-        )
-
     def _measure_llm(self) -> None:
         self._llm_requests = self._counter(
             "llm_requests",
@@ -126,13 +107,13 @@ class Metrics:
             "llm_request_duration_seconds",
             "Time that the provider took for a call, in all attempts, until the answer or the failure.",
             ("provider", "operation"),
-            _LLM_BUCKETS_S,
+            CALL_BUCKETS_S,
         )
         self._llm_call_duration = self._histogram(
             "llm_call_duration_seconds",
             "Time from a call to its end: ok, cached, cancelled, refused, or failed.",
             ("provider", "operation", "end"),
-            _LLM_BUCKETS_S,
+            CALL_BUCKETS_S,
         )
         self._llm_in_flight = self._gauge(
             "llm_requests_in_flight", "Calls to a model that have not ended.", ("provider",)
@@ -158,7 +139,7 @@ class Metrics:
             "llm_stream_first_token_seconds",
             "Time from a call to the first text of its streamed answer.",
             ("provider",),
-            _LLM_BUCKETS_S,
+            CALL_BUCKETS_S,
         )
         self._per_token = self._histogram(
             "llm_stream_token_seconds",
@@ -184,35 +165,10 @@ class Metrics:
             "llm_limiter_wait_seconds",
             "Time that calls waited for their turn under our own limit.",
             ("provider",),
-            _LLM_BUCKETS_S,
+            CALL_BUCKETS_S,
         )
         self._limiter_refused = self._counter(
             "llm_limiter_refusals", "Calls refused by our own limit.", ("provider",)
-        )
-        self._queue_waiting = self._gauge(
-            "llm_queue_waiting", "Calls that wait for a free connection now.", ("provider",)
-        )
-        self._loads: dict[str, Callable[[], float]] = {}  # by provider
-        Gauge(
-            "llm_places_used_ratio",
-            "Share of MAX_CONCURRENCY that calls use or wait for, of the busiest provider.",
-            registry=self.registry,
-        ).set_function(lambda: max((load() for load in self._loads.values()), default=0.0))
-        self._queue_wait = self._histogram(
-            "llm_queue_wait_seconds",
-            "Time that calls waited for a free connection before they were sent.",
-            ("provider",),
-            _LLM_BUCKETS_S,
-        )
-        self._shed = self._counter(
-            "llm_shed",
-            "Calls refused because too many were waiting: full, displaced, timeout.",
-            ("provider", "reason"),
-        )
-        self._overflows = self._counter(
-            "llm_overflows",
-            "Calls sent to the next provider because all connections of this one were busy.",
-            ("provider",),
         )
         self._shared = self._counter(
             "llm_shared", "Requests that joined an identical one in progress.", ("stream",)
@@ -224,38 +180,6 @@ class Metrics:
             get_args(CircuitState),
         )
         self.registry.register(self._breakers)
-
-    def _measure_jobs(self) -> None:
-        self._job_items = self._counter(
-            "job_items", "Items of jobs that have ended, by kind and outcome.", ("kind", "outcome")
-        )
-        self._job_redeliveries = self._counter(
-            "job_redeliveries",
-            "Batches that were delivered again, because their worker had ended.",
-            (),
-        )
-        self._jobs_batches = self._gauge(
-            "jobs_queue_batches", "Batches of jobs that wait or are in progress.", ()
-        )
-        self._jobs_oldest = self._gauge(
-            "jobs_queue_oldest_seconds", "Age of the oldest batch that has not ended.", ()
-        )
-
-    def _measure_tools(self) -> None:
-        self._tool_calls = self._counter(
-            "tool_calls", "Tool calls of models, by tool and outcome.", ("tool", "outcome")
-        )
-        self._tool_duration = self._histogram(
-            "tool_call_duration_seconds", "Duration of tool calls.", ("tool",), _LLM_BUCKETS_S
-        )
-        self._tool_rounds = self._counter(
-            "tool_rounds", "Rounds of tool calls: answers that call tools, and the results.", ()
-        )
-        self._tool_loops = self._counter(
-            "tool_loops",
-            "Requests with a tool loop, by their end: answered, a bound, failed or cancelled.",
-            ("end",),
-        )
 
     def http_started(self) -> None:
         self._http_in_flight += 1
@@ -274,21 +198,6 @@ class Metrics:
 
     def bytes_refused(self) -> None:
         self._bytes_refused[()].inc()
-
-    def client_request(self, client: str, status: int) -> None:
-        self._client_requests[client, str(status)].inc()
-
-    def client_unauthorized(self, reason: str) -> None:
-        self._client_unauthorized[reason].inc()
-
-    def client_limited(self, client: str, limit: str) -> None:
-        self._client_limited[client, limit].inc()
-
-    def client_used(self, client: str, tokens: int, nanousd: int) -> None:
-        if tokens:
-            self._client_tokens[client].inc(tokens)
-        if nanousd:
-            self._client_cost[client].inc(nanousd / 1_000_000_000)
 
     def llm_started(self, provider: str) -> None:
         self._llm_in_flight[provider].inc()
@@ -352,61 +261,8 @@ class Metrics:
     def limiter_refused(self, provider: str) -> None:
         self._limiter_refused[provider].inc()
 
-    def queue(self, provider: str, waiting: Callable[[], int], load: Callable[[], float]) -> None:
-        self._queue_waiting[provider].set_function(waiting)
-        self._loads[provider] = load
-
-    def queue_wait(self, provider: str, seconds: float) -> None:
-        self._queue_wait[provider].observe(seconds)
-
-    def shed(self, provider: str, reason: str) -> None:
-        self._shed[provider, reason].inc()
-
-    def overflow(self, provider: str) -> None:
-        self._overflows[provider].inc()
-
     def shared(self, *, stream: bool) -> None:
         self._shared["true" if stream else "false"].inc()
 
-    def tool_call(self, tool: str, outcome: str, duration_s: float) -> None:
-        self._tool_calls[tool, outcome].inc()
-        self._tool_duration[tool].observe(duration_s)
-
-    def tool_loop(self, end: str, rounds: int) -> None:
-        self._tool_loops[end].inc()
-        self._tool_rounds[()].inc(rounds)
-
-    def job_item(self, kind: str, *, succeeded: bool) -> None:
-        self._job_items[kind, "succeeded" if succeeded else "failed"].inc()
-
-    def job_redelivered(self) -> None:
-        self._job_redeliveries[()].inc()
-
-    def jobs_queue(self, batches: int, oldest_s: float) -> None:
-        self._jobs_batches[()].set(batches)
-        self._jobs_oldest[()].set(oldest_s)
-
     def breaker(self, provider: str, state: Callable[[], CircuitState]) -> None:
         self._breakers.watch(provider, state)
-
-    def exposition(self, accept: str = "") -> tuple[bytes, str]:
-        """Render the metrics in the scraper's preferred format; also return the media type."""
-        encode, media_type = choose_encoder(accept)
-        return encode(self.registry), media_type
-
-    def _counter(self, name: str, what: str, labels: tuple[str, ...]) -> Labelled[Counter]:
-        series = counter(name, what, labels)
-        self.registry.register(series.metric)
-        return series
-
-    def _gauge(self, name: str, what: str, labels: tuple[str, ...]) -> Labelled[Gauge]:
-        series = gauge(name, what, labels)
-        self.registry.register(series.metric)
-        return series
-
-    def _histogram(
-        self, name: str, what: str, labels: tuple[str, ...], buckets_s: tuple[float, ...]
-    ) -> Labelled[Histogram]:
-        series = histogram(name, what, labels, buckets_s=buckets_s)
-        self.registry.register(series.metric)
-        return series

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar, get_args
 import httpx2 as httpx
 
 from app.errors import LLMError, MalformedAnswerError, RequestRefusedError
-from app.llm.bodies import limited_body
+from app.llm.bodies import limited_body, whole_body
 from app.llm.exchange import Exchange
 from app.llm.http import Connections, ErrorReader, ProviderHTTP
 from app.llm.providers.policy import KeyHeader
@@ -62,7 +62,8 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
         deadline_header: str | None = None,
     ) -> None:
         super().__init__(
-            connections,
+            connections.pools,
+            connections.policy,
             provider=provider,
             base_url="",  # the SDK knows where, and with which headers
             headers={},
@@ -100,7 +101,7 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
         """The events of a stream that the SDK opens and passes on unread."""
         async with AsyncExitStack() as stack:
             raw = await self.as_part_of(exchange, stack.enter_async_context(call))
-            events = self._checked_events(raw.http_response)
+            events = self._read_events(raw.http_response)
             await stack.enter_async_context(aclosing(events))
             async for event in events:
                 yield event
@@ -125,7 +126,7 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
 
     async def _decompressed(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         with self._as_llm_errors():
-            yield await self._whole_body(response)
+            yield await whole_body(response, self._policy.max_response_bytes, self.provider)
 
     async def _streamed(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         body = limited_body(response, self._policy.max_stream_bytes, self.provider)
