@@ -8,13 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import clone_of_this_checkout, git, release
-from tests.renders import (
-    Renders,
-    once,
-    shared_by_all_workers,
-    spare_copier_two_thirds_of_its_time,
-)
+from tests.engines import clone_of, clone_of_this_checkout, git, release, run
+from tests.renders import Renders, once, shared_by_all_workers, spare_copier_two_thirds_of_its_time
 
 pytest_plugins = ["tests.proof", "tests.schedule"]
 
@@ -99,3 +94,14 @@ def more_than_one_of_a_kind(source: Path) -> Iterator[str]:
 def copier_template_paths() -> list[str]:
     """For pytest-copier, which here only answers questions; by itself it would copy .venv too."""
     return ["copier.yml", "hooks"]
+
+
+@pytest.fixture
+def remote(lean_template: Path, tmp_path: Path) -> Path:
+    run("git", "clone", "--quiet", "--bare", str(lean_template), str(tmp_path / "remote.git"))
+    return tmp_path / "remote.git"
+
+
+@pytest.fixture
+def clone(remote: Path, tmp_path: Path) -> Path:
+    return clone_of(f"file://{remote}", tmp_path / "clone")

@@ -15,6 +15,11 @@ REPOSITORY = Path(__file__).parent.parent
 Tree = dict[str, tuple[int, bytes]]
 
 
+def clone_of(remote: str, directory: Path) -> Path:
+    run("git", "clone", "--quiet", remote, str(directory))
+    return directory
+
+
 def clone_of_this_checkout(destination: Path) -> Path:
     """The files that Git would commit of the working tree, committed and tagged v0.1.0."""
     copy_working_tree(destination)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.machines import executable, shell
 from tests.service import free_port
-from tests.test_machines import executable, shell
 
 EX_CONFIG = 78
 

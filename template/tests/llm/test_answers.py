@@ -1,44 +1,20 @@
 """A provider's answer becomes an `LLMResponse`; a malformed answer is an error."""
 
-import copy
-import json
 import re
 import traceback
 from collections.abc import Callable
-from typing import Any
 
 import httpx2 as httpx
 import pytest
 
-from app.errors import MalformedAnswerError, ProviderUnavailableError
+from app.errors import MalformedAnswerError
 from app.llm.http import HTTPPolicy, open_connections
-from app.llm.types import LLMResponse, Usage
+from app.llm.types import Usage
 from app.testing import captured_logs
+from tests.llm.changed_answers import GONE, answered, changed
 from tests.llm.samples import ANTHROPIC, OPENAI, REQUEST, SAMPLES, TEXT, JSONObject, Sample
 
 SECRET = "the target's name"
-GONE = object()
-
-
-async def answered(sample: Sample, answer: object) -> LLMResponse:
-    body = json.dumps(answer).encode()
-    transport = httpx.MockTransport(lambda _: httpx.Response(200, content=body))
-    async with open_connections(HTTPPolicy(), transport) as connections:
-        return await sample.model(connections).complete(REQUEST)
-
-
-def changed(sample: Sample, path: str, value: object) -> JSONObject:
-    """The sample's answer with one place set to something else, or taken away."""
-    answer = copy.deepcopy(sample.answer)
-    place: Any = answer
-    *way, last = [int(part) if part.isdigit() else part for part in path.split(".")]
-    for part in way:
-        place = place[part]
-    if value is GONE:
-        del place[last]
-    else:
-        place[last] = value
-    return answer
 
 
 @pytest.mark.parametrize("sample", SAMPLES, ids=lambda sample: sample.name)
@@ -141,39 +117,6 @@ async def test_an_answer_without_a_name_gets_an_id_and_the_model_that_was_asked(
     assert first.id != second.id
 
 
-@pytest.mark.parametrize("reason", [GONE, None, "", 7], ids=["gone", "null", "empty", "number"])
-@pytest.mark.parametrize(
-    ("sample", "field"),
-    [(OPENAI, "choices.0.finish_reason"), (ANTHROPIC, "stop_reason")],
-    ids=["openai", "anthropic"],
-)
-async def test_a_whole_answer_without_a_finish_is_whole(
-    sample: Sample, field: str, reason: object
-) -> None:
-    response = await answered(sample, changed(sample, field, reason))
-    assert (response.content, response.finish_reason) == (TEXT, "stop")
-
-
-@pytest.mark.parametrize("word", ["error", "ERROR"])
-async def test_a_finish_that_is_an_error_is_one(word: str) -> None:
-    with pytest.raises(ProviderUnavailableError, match="failed while it answered"):
-        await answered(OPENAI, changed(OPENAI, "choices.0.finish_reason", word))
-
-
-@pytest.mark.parametrize(
-    ("word", "reason"),
-    [
-        ("STOP", "stop"),
-        ("eos_token", "stop"),
-        ("MAX_TOKENS", "length"),
-        ("SAFETY", "content_filter"),
-    ],
-)
-async def test_other_words_for_a_finish_are_understood(word: str, reason: str) -> None:
-    response = await answered(OPENAI, changed(OPENAI, "choices.0.finish_reason", word))
-    assert response.finish_reason == reason
-
-
 @pytest.mark.parametrize(
     ("content", "text"),
     [
@@ -232,69 +175,3 @@ async def test_an_answer_that_is_not_an_object_is_malformed(sample: Sample, answ
 async def test_an_answer_without_choices_is_malformed() -> None:
     with pytest.raises(MalformedAnswerError, match="choices: is empty"):
         await answered(OPENAI, changed(OPENAI, "choices", []))
-
-
-@pytest.mark.parametrize(
-    ("message", "reason", "content", "finish_reason"),
-    [
-        ({"content": "Hi"}, "length", "Hi", "length"),
-        ({"content": None}, "content_filter", "", "content_filter"),
-        ({"content": None, "refusal": "I won't."}, "stop", "I won't.", "refusal"),
-        ({"content": None, "tool_calls": None}, "function_call", "", "tool_calls"),
-        (
-            {
-                "content": None,
-                "tool_calls": [
-                    {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-                ],
-            },
-            "tool_calls",
-            "",
-            "tool_calls",
-        ),
-        ({"content": "Hi"}, "reason_of_the_future", "Hi", "length"),
-    ],
-    ids=["length", "filter", "refusal", "function", "tools", "unknown"],
-)
-async def test_each_finish_reason_of_openai_is_mapped(
-    message: JSONObject, reason: str, content: str, finish_reason: str
-) -> None:
-    choice = {"index": 0, "message": {"role": "assistant", **message}, "finish_reason": reason}
-    response = await answered(OPENAI, changed(OPENAI, "choices", [choice]))
-    assert (response.content, response.finish_reason) == (content, finish_reason)
-
-
-@pytest.mark.parametrize(
-    ("reason", "finish_reason"),
-    [
-        ("end_turn", "stop"),
-        ("stop_sequence", "stop"),
-        ("max_tokens", "length"),
-        ("model_context_window_exceeded", "length"),
-        ("pause_turn", "length"),
-        ("tool_use", "tool_calls"),
-        ("refusal", "refusal"),
-        ("reason_of_the_future", "length"),
-    ],
-)
-async def test_each_stop_reason_of_anthropic_is_mapped(reason: str, finish_reason: str) -> None:
-    response = await answered(ANTHROPIC, changed(ANTHROPIC, "stop_reason", reason))
-    assert response.finish_reason == finish_reason
-
-
-async def test_an_anthropic_answer_may_be_a_tool_call_and_no_text() -> None:
-    block = {"type": "tool_use", "id": "1", "name": "f", "input": {"city": "Berlin"}}
-    answer = {**changed(ANTHROPIC, "content", [block]), "stop_reason": "tool_use"}
-    response = await answered(ANTHROPIC, answer)
-    assert (response.content, response.finish_reason) == ("", "tool_calls")
-
-
-@pytest.mark.parametrize(
-    ("sample", "field"),
-    [(OPENAI, "choices.0.finish_reason"), (ANTHROPIC, "stop_reason")],
-    ids=["openai", "anthropic"],
-)
-async def test_an_unknown_finish_reason_is_logged(sample: Sample, field: str) -> None:
-    with captured_logs() as logs:
-        await answered(sample, changed(sample, field, "new"))
-    assert logs.events("llm.unknown_finish_reason")[0]["reason"] == "new"

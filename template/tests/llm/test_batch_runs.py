@@ -1,10 +1,6 @@
 """Batches: what is sent, what is sent once only, and what becomes of each request."""
 
 import asyncio
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from itertools import count
-from pathlib import Path
 
 import pytest
 
@@ -12,69 +8,15 @@ from app.errors import (
     AuthenticationError,
     MalformedAnswerError,
     ProviderConnectionError,
-    ProviderTimeoutError,
     ProviderUnavailableError,
     RateLimitError,
     RequestRefusedError,
 )
 from app.llm.batch import BatchLimits, BatchResult, Outcome
-from app.llm.batch_polling import BatchPolicy
-from app.llm.batch_store import BatchStore, FileBatchStore, MemoryBatchStore, Sent, Submission
-from app.llm.batches import Batches
-from app.llm.prices import PriceList
 from app.llm.types import LLMResponse
-from app.testing import FakeClock, captured_logs
+from app.testing import captured_logs
+from tests.llm.batch_asker import Asker, texts
 from tests.llm.fake_batches import Crashed, FakeBatchAPI, answer, request
-
-PRICES = PriceList.parse(
-    "as_of = 2026-11-29\n[batch]\nfake = 0.5\n"
-    "[models.fake]\nm = { prompt = 1, completion = 10 }\n"
-)
-
-
-class Asker:
-    """Asks by batches, as a process that can be started again with the same store."""
-
-    def __init__(
-        self, api: FakeBatchAPI, store: BatchStore | None = None, first_key: int = 1
-    ) -> None:
-        self.api = api
-        self.store = store or MemoryBatchStore()
-        self.clock = FakeClock()
-        self.deliveries: list[Mapping[str, Outcome]] = []
-        self._keys = count(first_key)
-
-    def batches(self, policy: BatchPolicy | None = None) -> Batches:
-        """A process's batches. No two processes have a key in common."""
-        return Batches(
-            self.api,
-            self.store,
-            policy=policy or BatchPolicy(first_pause_s=5, max_pause_s=60),
-            prices=PRICES,
-            sleep=self.clock.sleep,
-            new_key=lambda: f"key{next(self._keys)}",
-        )
-
-    async def ask(self, *names: str, **questions: str) -> dict[str, Outcome]:
-        asked = {name: request(f"{name}?") for name in names}
-        asked |= {name: request(text) for name, text in questions.items()}
-        got: dict[str, Outcome] = {}
-
-        def deliver(outcomes: Mapping[str, Outcome]) -> None:
-            assert not got.keys() & outcomes.keys()
-            got.update(outcomes)
-            self.deliveries.append(outcomes)
-
-        await self.batches().run(asked, deliver)
-        assert got.keys() == asked.keys()
-        return got
-
-
-def texts(outcomes: Mapping[str, Outcome]) -> dict[str, str]:
-    return {
-        name: each.content if isinstance(each, LLMResponse) else type(each).__name__
-        for name, each in outcomes.items()
-    }
 
 
 async def test_each_request_gets_its_own_answer() -> None:
@@ -169,91 +111,6 @@ async def test_a_batch_that_the_provider_refuses_fails_all_of_its_requests() -> 
     assert texts(await asker.ask("a", "b")) == {"a": "a?", "b": "b?"}
 
 
-LOST = ProviderTimeoutError("no answer in time")
-
-
-@pytest.mark.parametrize("certain", [True, False], ids=["by-key", "by-results"])
-async def test_a_submission_without_an_answer_is_found_and_not_repeated(*, certain: bool) -> None:
-    api = FakeBatchAPI(certain=certain, after=[LOST])
-    assert texts(await Asker(api).ask("a", "b")) == {"a": "a?", "b": "b?"}
-    assert api.questions == ["a?", "b?"]
-
-
-async def test_a_submission_that_did_not_arrive_is_repeated() -> None:
-    api = FakeBatchAPI(before=[LOST, ProviderUnavailableError("503")])
-    assert texts(await Asker(api).ask("a")) == {"a": "a?"}
-    assert api.questions == ["a?"]
-
-
-CRASHES = {
-    "before-it-was-sent": "before",
-    "between-sent-and-saved": "after",
-    "while-it-runs": "polls",
-    "in-the-download": "downloads",
-}
-
-
-@pytest.mark.parametrize("certain", [True, False], ids=["by-key", "by-results"])
-@pytest.mark.parametrize("moment", CRASHES.values(), ids=CRASHES)
-async def test_after_a_crash_each_request_has_been_sent_once(
-    tmp_path: Path, moment: str, *, certain: bool
-) -> None:
-    api = FakeBatchAPI(certain=certain)
-    getattr(api, moment).append(Crashed())
-    path = tmp_path / "batches.jsonl"
-    with pytest.raises(Crashed):
-        await Asker(api, FileBatchStore(path)).ask("a", "b")
-    restarted = Asker(api, FileBatchStore(path), first_key=100)
-    assert texts(await restarted.ask("a", "b")) == {"a": "a?", "b": "b?"}
-    assert api.questions == ["a?", "b?"]
-
-
-async def test_batches_of_others_are_not_taken_for_the_lost_one() -> None:
-    api = FakeBatchAPI(certain=False, before=[None, Crashed()])
-    asker = Asker(api)
-    await Asker(api).ask("x", "y")  # of another process, with as many requests
-    foreign = api.submitted["batch_1"]
-    api.submitted["batch_1"] = [each._replace(custom_id=f"z{each.custom_id}") for each in foreign]
-    with pytest.raises(Crashed):
-        await asker.ask("a", "b")
-    assert texts(await asker.ask("a", "b")) == {"a": "a?", "b": "b?"}
-    assert api.questions == ["x?", "y?", "a?", "b?"]
-
-
-async def test_a_batch_that_the_provider_has_lost_is_sent_again_with_a_warning() -> None:
-    asker = Asker(api := FakeBatchAPI())
-    await asker.ask("a")
-    api.submitted.clear()
-    with captured_logs() as logs:
-        assert texts(await asker.ask("a")) == {"a": "a?"}
-    assert [each["level"] for each in logs.events("llm.batch_lost")] == ["warning"]
-
-
-async def test_a_changed_question_is_sent_and_an_unchanged_one_is_not() -> None:
-    asker = Asker(api := FakeBatchAPI())
-    await asker.ask("a", "b")
-    assert texts(await asker.ask("a", b="another?")) == {"a": "a?", "b": "another?"}
-    assert api.questions == ["a?", "b?", "another?"]
-
-
-async def test_a_request_without_an_answer_is_sent_again_by_the_next_run() -> None:
-    expired = ProviderTimeoutError("its batch expired")
-    results = [BatchResult("key1-0", answer("a?")), BatchResult("key1-1", expired)]
-    asker = Asker(api := FakeBatchAPI(results_of=results))
-    assert texts(await asker.ask("a", "b")) == {"a": "a?", "b": "ProviderTimeoutError"}
-    api.results_of = None
-    assert texts(await asker.ask("a", "b")) == {"a": "a?", "b": "b?"}
-    assert api.questions == ["a?", "b?", "b?"]
-
-
-async def test_an_answer_that_cannot_be_read_was_paid_for_and_is_not_asked_again() -> None:
-    odd = MalformedAnswerError("fake sent a malformed answer")
-    asker = Asker(api := FakeBatchAPI(results_of=[BatchResult("key1-0", odd)]))
-    for _ in range(2):
-        assert texts(await asker.ask("a")) == {"a": "MalformedAnswerError"}
-    assert api.questions == ["a?"]
-
-
 UNREADABLE = BatchResult(None, MalformedAnswerError("not JSON"))
 
 
@@ -325,43 +182,3 @@ def test_the_log_of_a_batch_has_its_cost() -> None:
     [sent], [ended] = logs.events("llm.batch_sent"), logs.events("llm.batch")
     assert (sent["batch_id"], sent["requests"]) == ("batch_1", 2)
     assert (ended["answered"], ended["cost_usd"]) == (2, 0.00003)
-
-
-SUBMISSION = Submission(
-    key="k",
-    provider="fake",
-    created_at=datetime(2026, 11, 29, tzinfo=UTC),
-    sent=(Sent("a", "1"), Sent("b", "2")),
-)
-
-
-@pytest.fixture(params=["memory", "file"])
-def reopen(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], BatchStore]:
-    if request.param == "file":
-        return lambda: FileBatchStore(tmp_path / "deep/batches")
-    memory = MemoryBatchStore()
-    return lambda: memory
-
-
-def test_a_store_has_the_last_state_of_each_submission(reopen: Callable[[], BatchStore]) -> None:
-    assert [*reopen().load()] == []
-    other = SUBMISSION.model_copy(update={"key": "l"})
-    for state in (SUBMISSION, other, SUBMISSION.release([1])):
-        reopen().save(state)
-    assert [*reopen().load()] == [SUBMISSION.release([1]), other]
-
-
-def test_half_a_line_of_a_lost_power_is_dropped(tmp_path: Path) -> None:
-    path = tmp_path / "batches"
-    FileBatchStore(path).save(SUBMISSION)
-    path.write_bytes(path.read_bytes() + b'{"key": "l')
-    assert [*FileBatchStore(path).load()] == [SUBMISSION]
-    FileBatchStore(path).save(SUBMISSION.release([0]))
-    assert [*FileBatchStore(path).load()] == [SUBMISSION.release([0])]
-
-
-def test_a_file_of_something_else_is_refused_with_its_line(tmp_path: Path) -> None:
-    path = tmp_path / "batches"
-    path.write_text(SUBMISSION.model_dump_json() + "\n{}\n")
-    with pytest.raises(Exception, match=f"{path}:2: not a submission: Field required"):
-        FileBatchStore(path).load()

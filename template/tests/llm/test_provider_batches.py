@@ -1,59 +1,25 @@
 """The batches of both providers: against the mock API on a real socket, and line by line."""
 
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
 
 import httpx2 as httpx
 import pytest
-from pydantic import SecretStr
 
-from app.errors import LLMError, MalformedAnswerError
-from app.llm.batch import BatchAPI, BatchEntry, BatchResult, BatchStatus, Outcome
+from app.errors import LLMError
+from app.llm.batch import BatchAPI, BatchEntry, Outcome
 from app.llm.batch_polling import BatchPolicy
 from app.llm.batch_store import MemoryBatchStore
 from app.llm.batches import Batches
 from app.llm.http import Connections, HTTPPolicy, open_connections
 from app.llm.prices import PriceList
-from app.llm.providers.anthropic.batch import AnthropicBatches
-from app.llm.providers.openai.batch import OpenAIBatches
-from app.llm.providers.policy import ProviderPolicy
-from app.llm.providers.registry import APIS
-from app.llm.types import AnswerSchema, ChatRequest, LLMResponse, Message
+from app.llm.types import AnswerSchema, ChatRequest, LLMResponse
 from app.tls import ssl_context
 from mock_api.testing import running_server
+from tests.llm.batch_languages import LANGUAGES, OPENAI, Language, question
 
 POLICY = BatchPolicy(first_pause_s=0.01, max_pause_s=0.05, deadline_s=60)
 NEVER_MS = 3_600_000
-
-
-@dataclass(frozen=True)
-class Language:
-    make: Callable[[ProviderPolicy, Connections], BatchAPI]
-    name: str
-    model: str
-    root: str  # in the mock API
-    path: str  # of its batches
-
-    def api(self, url: str, connections: Connections, key: str = "sk-1234") -> BatchAPI:
-        facts, name = APIS[self.name].facts, self.name
-        policy = ProviderPolicy(
-            url + self.root, self.model, SecretStr(key), api=name, name=name, facts=facts
-        )
-        return self.make(policy, connections)
-
-
-OPENAI = Language(OpenAIBatches, "openai", "gpt-5-mini", "/v1", "/v1/batches")
-ANTHROPIC = Language(AnthropicBatches, "anthropic", "claude-haiku-4-5", "", "/v1/messages/batches")
-LANGUAGES = pytest.mark.parametrize(
-    "language", [OPENAI, ANTHROPIC], ids=lambda language: language.name
-)
-
-
-def question(text: str, **fields: Any) -> ChatRequest:
-    return ChatRequest((Message("system", "Be brief."), Message("user", text)), **fields)
 
 
 QUESTIONS = {f"id {number}": question(f"Number {number}, “ß”?") for number in range(12)}
@@ -257,102 +223,3 @@ async def test_a_bad_file_fails_every_request_with_the_providers_words(
         failure.message
         == "openai answered 400: Invalid 'body': Input should be a valid dictionary."
     )
-
-
-def replying(status: int, body: bytes) -> httpx.MockTransport:
-    return httpx.MockTransport(lambda _: httpx.Response(status, content=body))
-
-
-async def results_of(
-    language: Language,
-    body: bytes,
-) -> list[BatchResult]:
-    async with open_connections(HTTPPolicy(), replying(200, body)) as connections:
-        results: AsyncGenerator[BatchResult, None] = language.api(
-            "http://provider.test", connections
-        ).results(ENDED)
-        return [result async for result in results]
-
-
-ENDED = BatchStatus("b", ended=True, files=("f",))
-
-
-def openai_line(**fields: object) -> dict[str, object]:
-    return {"custom_id": "k-0", "response": None, "error": None, **fields}
-
-
-def anthropic_line(**result: object) -> dict[str, object]:
-    return {"custom_id": "k-0", "result": result}
-
-
-NO_CHOICES = {"status_code": 200, "body": {"choices": []}}
-LINES: list[Any] = [
-    ("no-id", OPENAI, {"response": NO_CHOICES}, None, "custom_id: Field required"),
-    ("number", OPENAI, openai_line(custom_id=7), None, "custom_id: "),
-    ("empty", OPENAI, openai_line(), "k-0", "response: is missing"),
-    ("no-choices", OPENAI, openai_line(response=NO_CHOICES), "k-0", "openai sent"),
-    ("text", OPENAI, openai_line(response="x"), None, "response"),
-    ("no-status", OPENAI, openai_line(response={"body": {}}), None, "status_code"),
-    ("list", OPENAI, [1], None, "openai sent a malformed answer"),
-    ("odd-error", OPENAI, openai_line(error={"code": "odd", "message": "Odd."}), "k-0", "Odd."),
-    ("no-result", ANTHROPIC, {"custom_id": "k-0"}, None, "result: Field required"),
-    ("no-type", ANTHROPIC, anthropic_line(), None, "result.type: Field required"),
-    ("new-type", ANTHROPIC, anthropic_line(type="new"), "k-0", "result.type: is not known"),
-    ("no-message", ANTHROPIC, anthropic_line(type="succeeded"), "k-0", "anthropic sent"),
-    ("no-error", ANTHROPIC, anthropic_line(type="errored"), "k-0", "anthropic reported"),
-]
-
-
-@pytest.mark.parametrize(
-    ("language", "line", "custom_id", "words"),
-    [pytest.param(*case, id=f"{case[0].name}-{name}") for name, *case in LINES],
-)
-async def test_an_odd_line_is_one_error(
-    language: Language, line: object, custom_id: str | None, words: str
-) -> None:
-    [result] = await results_of(language, json.dumps(line).encode())
-    assert result.custom_id == custom_id
-    assert isinstance(result.outcome, LLMError)
-    assert words in result.outcome.message
-
-
-@LANGUAGES
-async def test_empty_lines_and_a_missing_last_line_end_are_no_results(language: Language) -> None:
-    line = openai_line() if language is OPENAI else anthropic_line(type="expired")
-    body = json.dumps(line).encode()
-    assert len(await results_of(language, b"\r\n" + body + b"\n\n" + body)) == 2
-
-
-@LANGUAGES
-async def test_a_line_without_an_end_is_refused(language: Language) -> None:
-    policy = HTTPPolicy(max_response_bytes=1000)
-    async with open_connections(policy, replying(200, b"x" * 1001)) as connections:
-        results = language.api("http://provider.test", connections).results(
-            BatchStatus("b", ended=True, files=("f",))
-        )
-        with pytest.raises(MalformedAnswerError, match="a line of more than 1000 bytes"):
-            await anext(results)
-
-
-@LANGUAGES
-@pytest.mark.parametrize("name", ["../models", "a/b", "", "a?b", "x" * 201, 7], ids=repr)
-async def test_an_id_that_would_change_the_path_is_refused(
-    language: Language, name: object
-) -> None:
-    batch = {"id": name, "status": "completed", "processing_status": "ended"}
-    async with open_connections(HTTPPolicy(), replying(200, json.dumps(batch).encode())) as opened:
-        with pytest.raises(MalformedAnswerError, match="id: "):
-            await language.api("http://provider.test", opened).status("b")
-
-
-async def test_a_query_of_the_address_goes_with_every_call() -> None:
-    seen: list[str] = []
-
-    def reply(request: httpx.Request) -> httpx.Response:
-        seen.append(str(request.url))
-        return httpx.Response(200, json={"data": []})
-
-    async with open_connections(HTTPPolicy(), httpx.MockTransport(reply)) as connections:
-        policy = ProviderPolicy("http://provider.test/v1?api-version=1", "m")
-        await OpenAIBatches(policy, connections).find("k", 1, datetime.now(UTC))
-    assert seen == ["http://provider.test/v1/batches?limit=100&api-version=1"]

@@ -9,21 +9,8 @@ from app.errors import MalformedAnswerError
 from app.llm.providers.anthropic.convert import StreamedMessage
 from app.llm.providers.openai.convert import read_answer
 from app.llm.providers.openai.streaming import StreamedCompletion
-from tests.llm.samples import (
-    ANTHROPIC_STOP,
-    OPENAI_DONE,
-    JSONObject,
-    anthropic_end,
-    openai_delta,
-)
-from tests.llm.test_kinds_of_answers import (
-    Event,
-    block,
-    completion,
-    json_delta,
-    streamed,
-    tool_use,
-)
+from tests.llm.answer_kinds import Event, block, completion, json_delta, streamed, tool_use
+from tests.llm.samples import ANTHROPIC_STOP, OPENAI_DONE, JSONObject, anthropic_end, openai_delta
 
 Calls = list[tuple[str, str]]
 F, G = ("f", '{"x":1}'), ("g", '{"y":2}')
