@@ -5,7 +5,6 @@ The checks hold for every request, whichever interface it came through.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from operator import is_
 from typing import Literal
 
 from fastapi.exceptions import RequestValidationError
@@ -69,12 +68,13 @@ async def checked(request: ChatRequest) -> ChatRequest:
     if (fault := fault_in(request)) is not None:
         raise _refused(("body", *fault.field), fault.reason)
     texts = [text for message in request.messages for text in _texts(message)]
-    normalized = iter(await normalize_texts(texts))
-    messages = [
-        _with_texts(index, message, normalized) for index, message in enumerate(request.messages)
-    ]
-    if all(map(is_, messages, request.messages)):
+    normalized = await normalize_texts(texts)
+    if normalized == texts:
         return request
+    following = iter(normalized)
+    messages = [
+        _with_texts(index, message, following) for index, message in enumerate(request.messages)
+    ]
     return replace(request, messages=tuple(messages))
 
 
@@ -91,8 +91,7 @@ def _with_texts(index: int, message: Message, texts: Iterator[str | None]) -> Me
         return text
 
     if isinstance(message.content, str):
-        text = following()
-        return message if text == message.content else replace(message, content=text)
+        return replace(message, content=following())
     parts = (
         TextPart(following()) if isinstance(part, TextPart) else part for part in message.content
     )

@@ -91,6 +91,11 @@ class Exchange:
         if isinstance(error, LLMError) and error.provider_request_id is None:
             error.provider_request_id = self.request_id
 
+    def within(self, seconds: float) -> asyncio.Timeout:
+        """A time limit for a block (a context manager)."""
+        self._timeout = asyncio.timeout(seconds)
+        return self._timeout
+
     def until(self, when: float) -> asyncio.Timeout:
         """The deadline for a block (a context manager)."""
         self._timeout = asyncio.timeout_at(when)
@@ -100,9 +105,6 @@ class Exchange:
         """Move the deadline of the running block; `None` removes it."""
         if self._timeout is not None and not self._timeout.expired():
             self._timeout.reschedule(when)
-
-    def answered(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        self.request_id = provider_request_id(headers)
 
     def signed(self, response: LLMResponse) -> LLMResponse:
         """A copy of the response, with the provider's id of the call."""

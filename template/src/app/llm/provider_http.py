@@ -12,7 +12,7 @@ import orjson
 from app.errors import RequestRefusedError
 from app.llm.bodies import Content, error_body, lines_of, whole_body
 from app.llm.event_response import read_events
-from app.llm.exchange import Exchange, as_llm_errors
+from app.llm.exchange import Exchange, as_llm_errors, provider_request_id
 from app.llm.http_policy import HTTPPolicy
 from app.llm.pace import Pace
 from app.llm.pauses import retry_after_s
@@ -89,7 +89,7 @@ class ProviderHTTP:
 
     async def lines(self, path: str) -> AsyncGenerator[bytes, None]:
         """The lines of a file, with a deadline for the whole file and a limit for each line."""
-        deadline = _now() + self._policy.transfer_timeout_s
+        deadline = asyncio.get_running_loop().time() + self._policy.transfer_timeout_s
         async with aclosing(self._lines(path)) as lines:
             while (line := await self._next_line(lines, deadline)) is not None:
                 yield line
@@ -127,7 +127,7 @@ class ProviderHTTP:
         within_s: float | None = None,
     ) -> bytes:
         with self._as_llm_errors():
-            async with exchange.until(_now() + (within_s or self._policy.request_timeout_s)):
+            async with exchange.within(within_s or self._policy.request_timeout_s):
                 response = await self._send(method, path, payload, accept=_JSON, probe=probe)
                 async with aclosing(response):
                     await self._check_status(response, exchange)
@@ -238,7 +238,7 @@ class ProviderHTTP:
 
     async def _check_status(self, response: httpx.Response, exchange: Exchange) -> None:
         """Raise the error of the status. It is known now, so the call's deadline no longer decides."""
-        exchange.answered(response.headers.raw)
+        exchange.request_id = provider_request_id(response.headers.raw)
         if response.status_code in _SUCCESS:
             return
         exchange.move_deadline(None)  # `error_body` has its own
@@ -265,7 +265,3 @@ def _time_left(header: str, seconds: float) -> str:
     """The value of a header with a time: milliseconds if its name says so, seconds otherwise."""
     milliseconds = max(1, int(seconds * 1000))
     return str(milliseconds) if header.endswith("-ms") else f"{milliseconds / 1000:g}"
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

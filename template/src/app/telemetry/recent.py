@@ -45,7 +45,13 @@ class Recent:
         self._rings: dict[str, list[_Slice]] = {}
 
     def add(self, name: str, duration_s: float, *, failed: bool) -> None:
-        current = self._current(name)
+        ring = self._rings.get(name)
+        if ring is None:
+            ring = self._rings[name] = [_Slice() for _ in range(_SLICES)]
+        number = int(self._clock() // self._slice_s)
+        current = ring[number % _SLICES]
+        if current.number != number:
+            current = ring[number % _SLICES] = _Slice(number)
         current.durations.add(duration_s)
         current.errors += failed
 
@@ -59,16 +65,6 @@ class Recent:
             if slices:
                 found[name] = _statistics(slices)
         return found
-
-    def _current(self, name: str) -> _Slice:
-        ring = self._rings.get(name)
-        if ring is None:
-            ring = self._rings[name] = [_Slice() for _ in range(_SLICES)]
-        number = int(self._clock() // self._slice_s)
-        current = ring[number % _SLICES]
-        if current.number != number:
-            current = ring[number % _SLICES] = _Slice(number)
-        return current
 
 
 def _statistics(slices: list[_Slice]) -> Statistics:

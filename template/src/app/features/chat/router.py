@@ -122,12 +122,12 @@ class ChatBody(RequestBody):
 
     async def to_request(self, tenant: str | None) -> ChatRequest:
         request = ChatRequest(
-            messages=tuple(message_of(message) for message in self.messages),
+            messages=tuple(map(message_of, self.messages)),
             provider=self.provider,
             model=self.model,
             temperature=self.temperature,
             max_tokens=self.max_tokens,
-            tools=tuple(tool_of(tool) for tool in self.tools or ()),
+            tools=tuple(map(tool_of, self.tools or ())),
             tool_choice=None if self.tool_choice is None else tool_choice_of(self.tool_choice),
             parallel_tool_calls=self.parallel_tool_calls,
             tenant=tenant,

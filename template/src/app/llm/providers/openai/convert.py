@@ -1,7 +1,5 @@
 """Requests and whole answers between OpenAI's words and ours. No I/O."""
 
-from collections.abc import Sequence
-
 from pydantic import JsonValue
 
 from app.errors import MalformedAnswerError
@@ -59,7 +57,7 @@ def request_to_wire(
     """Only fields that the server knows: a strict one refuses others, a lax one ignores them."""
     payload: wire.CompletionRequest = {
         "model": model,
-        "messages": messages_to_wire(_messages(request, facts)),
+        "messages": [_message(message) for message in _messages(request, facts)],
     }
     if request.max_tokens is not None:
         payload[facts.max_tokens_field] = request.max_tokens
@@ -111,10 +109,6 @@ def _response_format(schema: AnswerSchema, facts: Facts) -> wire.ResponseFormat:
             "strict": schema.strict,
         },
     }
-
-
-def messages_to_wire(messages: Sequence[Message]) -> list[wire.RequestMessage]:
-    return [_message(message) for message in messages]
 
 
 def _message(message: Message) -> wire.RequestMessage:

@@ -8,7 +8,6 @@ The SDKs build and send requests. Answers are taken raw and read where those of 
 the same bytes mean the same, and an SDK's reader would lose answers that a tolerant one keeps.
 """
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
@@ -84,7 +83,7 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
     async def within_deadline(self, call: Awaitable[T], exchange: Exchange) -> T:
         """An SDK's timeout is one for each read, which is no limit at all."""
         with self._as_llm_errors():
-            async with exchange.until(_now() + self._policy.request_timeout_s):
+            async with exchange.within(self._policy.request_timeout_s):
                 return await self.as_part_of(exchange, call)
 
     async def as_part_of(self, exchange: Exchange, call: Awaitable[T]) -> T:
@@ -168,7 +167,3 @@ class _Body(httpx.AsyncByteStream):
     async def aclose(self) -> None:
         await self._chunks.aclose()
         await self._response.aclose()
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
