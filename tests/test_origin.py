@@ -8,8 +8,8 @@ import pytest
 from bridge.remote import NotPublishedError, published, warnings
 from copier import run_update
 
-from tests.engines import differences, git, run, tree, with_cookiecutter
-from tests.origins import answers_of, by_make_new, clone_of, next_version, no_remote, unpushed
+from tests.engines import clone_of, differences, git, run, tree, with_cookiecutter
+from tests.origins import answers_of, by_make_new, next_version, no_remote, unpushed
 from tests.test_update import publish, under_git
 
 ADDRESS = "https://git.example.com/team/template.git"

@@ -1,4 +1,4 @@
-"""A service whose providers have no place free."""
+"""A service with providers that have no place free, for tests."""
 
 import asyncio
 from collections.abc import AsyncIterator
