@@ -169,6 +169,7 @@ def _assemble(
                 previews=settings.previews,
                 debug=settings.debug_mode,
                 shared=service.shared,
+                batches=service.batches,
             )
             app.state.accounts = service.accounts
             overload.watch(service.gates, service.health, embeddings=service.embeddings.provider)

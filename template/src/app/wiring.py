@@ -28,6 +28,7 @@ import structlog
 from opentelemetry.trace import Tracer
 
 from app.backend import Backend, Check, LocalBackend, Shared
+from app.batching import provider_batches
 from app.cache import Cache, NoCache
 from app.clients.account import Accounts
 from app.configuration import rules
@@ -49,6 +50,7 @@ from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model, Provider
 from app.llm.pools import Gate
 from app.llm.prices import PriceList
+from app.llm.provider_batches import ProviderBatches
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.providers.registry import APIS
 from app.llm.providers.renamed import Renamed
@@ -78,6 +80,7 @@ class Service:
     mock: Check | None = None  # whether the mock API answers, if no real provider is configured
     shared: Shared | None = None  # the Redis of all processes, if one is configured
     gates: Mapping[str, Gate] = field(default_factory=dict)  # the queues of the providers
+    batches: ProviderBatches | None = None  # of the first provider, if it has batches
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -140,6 +143,7 @@ async def open_service(
                 mock=_mock_check(targets.values(), settings),
                 shared=backend.shared,
                 gates=connections.gates(settings.llm_providers),
+                batches=provider_batches(settings, connections, prices, _ceilings(settings)),
             )
 
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from app.features.jobs.memory_parts import MemoryParts
 from app.features.jobs.policy import JobsPolicy
 from app.features.jobs.store import (
     Delivery,
@@ -55,6 +56,7 @@ class MemoryJobs:
         self._queue: deque[tuple[float, Delivery]] = deque()
         self._taken: dict[str, float] = {}
         self._has_work = asyncio.Event()
+        self.parts = MemoryParts(clock)
 
     async def add(self, spec: JobSpec, batches: Sequence[Sequence[bytes]]) -> None:
         self._expire()
@@ -70,9 +72,15 @@ class MemoryJobs:
             start = sum(map(len, by_start.values()))
             by_start[start] = items
             delivery = Delivery(f"{spec.id}/{start}", spec.id, start, start + len(items))
+            self._enqueue(spec, delivery)
+        self._jobs[spec.id] = _Job(spec, by_start, self._clock() + self._policy.results_ttl_s)
+
+    def _enqueue(self, spec: JobSpec, delivery: Delivery) -> None:
+        if spec.mode == "batch":
+            self.parts.add(delivery)
+        else:
             self._queue.append((self._clock(), delivery))
             self._has_work.set()
-        self._jobs[spec.id] = _Job(spec, by_start, self._clock() + self._policy.results_ttl_s)
 
     async def progress(self, job: str) -> Progress | None:
         self._expire()
@@ -137,7 +145,8 @@ class MemoryJobs:
 
     async def depth(self) -> Depth:
         since = [*self._taken.values(), *(since for since, _ in self._queue)]
-        return Depth(len(since), self._clock() - min(since, default=self._clock()))
+        oldest_s = self._clock() - min(since, default=self._clock())
+        return Depth(len(since), oldest_s, len(self.parts))
 
     def _expire(self) -> None:
         now = self._clock()

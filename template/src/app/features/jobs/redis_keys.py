@@ -21,6 +21,8 @@ class JobKeys:
         self._shared = shared
         self.client = shared.client
         self.queue = shared.key("{jobs}", "queue")
+        self.parts = shared.key("{jobs}", "parts")
+        self.claims = shared.key("{jobs}", "claims")
 
     def of(self, job: str, part: str) -> str:
         return self._shared.key("job", f"{{{job}}}", part)
@@ -39,6 +41,11 @@ class JobKeys:
 
     async def write(self, ask: Callable[[], Awaitable[T]]) -> T:
         return _known(await self._shared.write(_boxed(ask), otherwise=None))
+
+
+def part_name(job: str, start: int, stop: int) -> str:
+    """The member of a sorted set: a part of a job with the mode `batch`."""
+    return f"{job}:{start}:{stop}"
 
 
 def progress_of(facts: Mapping[bytes, bytes]) -> Progress | None:

@@ -132,11 +132,12 @@ class RedisQueue:
                 pipe.time()
                 pipe.xlen(self._keys.queue)
                 pipe.xrange(self._keys.queue, count=1)
-                (seconds, micros), batches, oldest = await pipe.execute()
+                pipe.zcard(self._keys.parts)
+                (seconds, micros), batches, oldest, parts = await pipe.execute()
             if not oldest:
-                return Depth(0, 0.0)
+                return Depth(0, 0.0, parts)
             since_ms = int(oldest[0][0].partition(b"-")[0])
-            return Depth(batches, max(0.0, seconds + micros / 1e6 - since_ms / 1000))
+            return Depth(batches, max(0.0, seconds + micros / 1e6 - since_ms / 1000), parts)
 
         return await self._keys.read(ask)
 

@@ -15,7 +15,7 @@ import orjson
 
 from app.backend import Shared
 from app.features.jobs.policy import JobsPolicy
-from app.features.jobs.redis_keys import JobKeys
+from app.features.jobs.redis_keys import JobKeys, part_name
 from app.features.jobs.store import (
     JobSpec,
     JobsUnavailableError,
@@ -24,7 +24,7 @@ from app.features.jobs.store import (
     TooManyJobsError,
 )
 
-PARTS = ("facts", "inputs", "finished", "results")
+PARTS = ("facts", "inputs", "finished", "results", "sent")
 
 # A call must end within half a second, also on a busy machine.
 _BATCHES_AT_ONCE = 500
@@ -74,7 +74,7 @@ class RedisJobs:
             await self._write_facts(spec)
             for inputs in _by_size(_by_start(batches)):
                 await self._write_inputs(spec.id, inputs)
-            await self._enqueue(spec.id, batches)
+            await self._enqueue(spec, batches)
             await self._make_ready(spec.id)
         except BaseException:
             await self._withdraw(spec)
@@ -148,12 +148,14 @@ class RedisJobs:
 
         await self._keys.write(ask)
 
-    async def _enqueue(self, job: str, batches: Sequence[Sequence[bytes]]) -> None:
+    async def _enqueue(self, spec: JobSpec, batches: Sequence[Sequence[bytes]]) -> None:
         stops = list(accumulate(map(len, batches)))
-        messages = [
-            {"job": job, "start": start, "stop": stop}
-            for start, stop in zip([0, *stops], stops, strict=False)
-        ]
+        ranges = list(zip([0, *stops], stops, strict=False))
+        if spec.mode == "batch":
+            due_at_once = {part_name(spec.id, *each): 0 for each in ranges}
+            await self._keys.write(lambda: self._client.zadd(self._keys.parts, due_at_once))
+            return
+        messages = [{"job": spec.id, "start": start, "stop": stop} for start, stop in ranges]
         for first in range(0, len(messages), _BATCHES_AT_ONCE):
             some = messages[first : first + _BATCHES_AT_ONCE]
             await self._keys.write(partial(self._enqueue_some, some))
