@@ -89,9 +89,8 @@ class AtProvider:
 
     async def _cancel_one(self, submission: Submission) -> float | None:
         try:
-            batch_id, is_certain = submission.batch_id, True
-            if batch_id is None:
-                batch_id, is_certain = await found(self.batches.api, submission)
+            # A batch that only its results identify has ended when it is found: see `batch_search`.
+            batch_id = submission.batch_id or (await found(self.batches.api, submission))[0]
             if batch_id is not None and not (await self.batches.api.status(batch_id)).ended:
                 await self.batches.api.cancel(batch_id)
                 self.runner.services.metrics.job_batch("cancelled")
@@ -100,7 +99,7 @@ class AtProvider:
             return None
         except LLMError as error:
             return self._pause_after(error)
-        return None if is_certain else self._poll_s
+        return None
 
     async def _look(self, part: Delivery, work: Work, submission: Submission) -> float | None:
         """Look at a batch, and store its results if it has ended.
