@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -19,6 +18,7 @@ from app.features.jobs.store import (
     TooManyJobsError,
     Work,
 )
+from app.resilience.fair_queue import FairQueue
 
 # Results of ended jobs above it are removed before their time, the oldest first.
 _MAX_RESULT_BYTES = 128 * 1024 * 1024
@@ -53,8 +53,8 @@ class MemoryJobs:
         self._policy = policy
         self._clock = clock
         self._jobs: dict[str, _Job] = {}
-        self._queue: deque[tuple[float, Delivery]] = deque()
-        self._taken: dict[str, float] = {}
+        self._queue: FairQueue[Delivery] = FairQueue()
+        self._since: dict[str, float] = {}
         self._has_work = asyncio.Event()
         self.parts = MemoryParts(clock)
 
@@ -71,7 +71,8 @@ class MemoryJobs:
         for items in batches:
             start = sum(map(len, by_start.values()))
             by_start[start] = items
-            delivery = Delivery(f"{spec.id}/{start}", spec.id, start, start + len(items))
+            name, stop = f"{spec.id}/{start}", start + len(items)
+            delivery = Delivery(name, spec.id, start, stop, owner=spec.owner)
             self._enqueue(spec, delivery)
         self._jobs[spec.id] = _Job(spec, by_start, self._clock() + self._policy.results_ttl_s)
 
@@ -79,8 +80,12 @@ class MemoryJobs:
         if spec.mode == "batch":
             self.parts.add(delivery)
         else:
-            self._queue.append((self._clock(), delivery))
-            self._has_work.set()
+            self._since[delivery.id] = self._clock()
+            self._push(delivery)
+
+    def _push(self, delivery: Delivery) -> None:
+        self._queue.push(delivery.owner, delivery)
+        self._has_work.set()
 
     async def progress(self, job: str) -> Progress | None:
         self._expire()
@@ -98,11 +103,10 @@ class MemoryJobs:
             found.batches.clear()
 
     async def take(self) -> Delivery | None:
-        if not self._queue:
+        if (found := self._queue.pop()) is None:
             self._has_work.clear()
             return None
-        since, delivery = self._queue.popleft()
-        self._taken[delivery.id] = since
+        _, delivery = found
         return delivery
 
     async def wait(self) -> None:
@@ -137,16 +141,14 @@ class MemoryJobs:
         return found.state == "completed"
 
     async def done(self, delivery: Delivery) -> None:
-        self._taken.pop(delivery.id, None)
+        self._since.pop(delivery.id, None)
 
     async def put_back(self, delivery: Delivery) -> None:
-        self._queue.append((self._taken.pop(delivery.id, self._clock()), delivery))
-        self._has_work.set()
+        self._push(delivery)
 
     async def depth(self) -> Depth:
-        since = [*self._taken.values(), *(since for since, _ in self._queue)]
-        oldest_s = self._clock() - min(since, default=self._clock())
-        return Depth(len(since), oldest_s, len(self.parts))
+        oldest_s = self._clock() - min(self._since.values(), default=self._clock())
+        return Depth(len(self._since), oldest_s, len(self.parts))
 
     def _expire(self) -> None:
         now = self._clock()

@@ -63,13 +63,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A batch that a worker has taken: items `start` to `stop - 1`. `number` counts its workers."""
+    """A batch that a worker has taken: items `start` to `stop - 1`. `number` counts its workers.
+
+    `owner` names the client whose turn it was.
+    """
 
     id: str
     job: str
     start: int
     stop: int
     number: int = 1
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,9 @@ class JobStore(Protocol):
 class WorkQueue(Protocol):
     """The side of a worker. Methods raise `JobsUnavailableError`."""
 
-    async def take(self) -> Delivery | None: ...
+    async def take(self) -> Delivery | None:
+        """The next batch. Owners take turns; the batches of one owner are in the order of arrival."""
+        ...
 
     async def wait(self) -> None:
         """Wait until it is worth another try to take a batch."""
