@@ -7,6 +7,7 @@ import pytest
 from redis.exceptions import ConnectionError as LostConnectionError
 
 from app.features.jobs.policy import JobsPolicy
+from app.features.jobs.redis_keys import owner_tag
 from app.features.jobs.redis_turns import RedisTurns
 from app.features.jobs.store import Delivery, JobsUnavailableError, Outcome
 from tests.features.jobs.conftest import JOB, Jobs, spec
@@ -93,6 +94,16 @@ async def test_the_turns_leave_nothing_in_redis_when_no_batch_waits(redis_jobs: 
     assert redis_jobs.shared is not None
     keys = [key async for key in redis_jobs.shared.client.scan_iter("app:{jobs}:queue:*")]
     assert keys == []
+
+
+async def test_an_owner_without_waiting_batches_is_forgotten(redis_jobs: Jobs) -> None:
+    await redis_jobs.store.add(spec(1, total=2, owner="one"), [[b"0"], [b"1"]])
+    await redis_jobs.store.add(spec(2, total=1, owner="two"), [[b"0"]])
+    for _ in range(2):
+        await redis_jobs.queue.take()
+    assert redis_jobs.shared is not None
+    rounds = await redis_jobs.shared.client.hgetall("app:{jobs}:queue:rounds")
+    assert sorted(rounds) == sorted([b"now", owner_tag("one").encode()])
 
 
 async def test_the_age_of_a_batch_counts_from_its_job_and_not_from_its_turn(

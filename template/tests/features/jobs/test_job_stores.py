@@ -183,6 +183,14 @@ async def test_a_small_job_takes_turns_with_a_large_one_that_came_before(jobs: J
     assert await took(jobs, 50) == ["big"] * 32
 
 
+async def test_an_owner_that_comes_late_does_not_hold_up_the_first_one(jobs: Jobs) -> None:
+    await jobs.store.add(BIG, [[b"0"]] * 40)
+    await took(jobs, 20)
+    await jobs.store.add(SMALL, [[b"0"]] * 10)
+    for _ in range(10):
+        assert sorted(await took(jobs, 2)) == ["big", "small"]
+
+
 async def test_each_owner_waits_for_one_batch_of_every_other_owner(jobs: Jobs) -> None:
     await jobs.store.add(BIG, [[b"0"]] * 40)
     await jobs.store.add(SMALL, [[b"0"]] * 3)
