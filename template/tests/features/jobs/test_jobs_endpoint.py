@@ -297,11 +297,17 @@ async def test_a_process_that_stops_does_not_wait_for_its_jobs() -> None:
         await created(service, "chat", QUESTIONS)
 
 
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
 @pytest.mark.parametrize(
-    "provider", [pytest.param("openai", id="openai"), pytest.param("anthropic", id="anthropic")]
+    ("kind", "items", "field"),
+    [
+        pytest.param("chat", QUESTIONS, "content", id="chat"),
+        pytest.param("extract", [INVOICE], "number", id="extract"),  # feature: extract
+    ],
 )
-async def test_a_job_goes_through_the_batches_of_the_mock_api(provider: str) -> None:
-    """The whole service: three chats and an invoice, each job in one batch."""
+async def test_a_job_goes_through_the_batches_of_the_mock_api(
+    provider: str, kind: str, items: list[Any], field: str
+) -> None:
     with running_server() as mock:
         app = create_app(
             Settings(
@@ -317,19 +323,33 @@ async def test_a_job_goes_through_the_batches_of_the_mock_api(provider: str) -> 
             httpx2.AsyncClient(transport=transport, base_url="http://service") as http,
         ):
             service = RunningService(app, http)
-            chats = await created(service, "chat", QUESTIONS, mode="batch")
-            invoices = await created(service, "extract", [INVOICE], mode="batch")
-            ended = [await at_the_end(service, each) for each in (chats, invoices)]
-            paths = [
-                each["path"]
-                for each in httpx2.get(f"{mock}/_mock/requests", verify=ssl_context()).json()
+            job = await at_the_end(service, await created(service, kind, items, mode="batch"))
+            metrics = (await http.get("/metrics")).text
+        received = httpx2.get(f"{mock}/_mock/requests", verify=ssl_context()).json()
+    assert (job["mode"], job["succeeded"], job["failed"]) == ("batch", len(items), 0)
+    assert all(each["result"][field] for each in job["results"])
+    assert 'job_batches_total{outcome="ended"} 1.0' in metrics
+    assert f'provider="{provider}"' in metrics
+    called = {each["path"] for each in received}
+    assert not {"/v1/chat/completions", "/v1/messages"} & called
+
+
+async def test_an_answer_of_a_batch_has_the_price_of_batches() -> None:
+    with running_server() as mock:
+        policy = OpenAIPolicy(base_url=f"{mock}/v1", model="gpt-5-mini")
+        settings = Settings(
+            llm_providers=("openai",), openai=policy, jobs=JobsPolicy(batch_poll_s=1)
+        )
+        app = create_app(settings)
+        transport = httpx2.ASGITransport(app)
+        async with (
+            app.router.lifespan_context(app),
+            httpx2.AsyncClient(transport=transport, base_url="http://service") as http,
+        ):
+            service = RunningService(app, http)
+            direct, batch = [
+                await at_the_end(service, await created(service, "chat", QUESTIONS[:1], mode=mode))
+                for mode in ("direct", "batch")
             ]
-    assert [(job["mode"], job["succeeded"], job["failed"]) for job in ended] == [
-        ("batch", 3, 0),
-        ("batch", 1, 0),
-    ]
-    answer = ended[0]["results"][0]["result"]
-    assert (answer["provider"], answer["usage"]["service_tier"]) == (provider, "batch")
-    assert answer["cost_usd"] > 0
-    assert ended[1]["results"][0]["result"]["number"]
-    assert not {"/v1/chat/completions", "/v1/messages"} & set(paths)
+    cost, halved = [job["results"][0]["result"]["cost_usd"] for job in (direct, batch)]
+    assert halved == pytest.approx(cost / 2)

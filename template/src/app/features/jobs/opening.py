@@ -22,7 +22,12 @@ from app.features.jobs.worker import Worker
 _log = structlog.get_logger(__name__)
 
 
-def jobs_router(policy: JobsPolicy) -> APIRouter:
+def jobs_router(policy: JobsPolicy, worker_grace_s: float | None = None) -> APIRouter:
+    """The part of jobs in a process of the API, or of a worker, if it has a `worker_grace_s`."""
+    return _of_api(policy) if worker_grace_s is None else _of_worker(policy, worker_grace_s)
+
+
+def _of_api(policy: JobsPolicy) -> APIRouter:
     """The endpoints. Without a Redis the worker is opened and closed with them."""
 
     @asynccontextmanager
@@ -51,7 +56,7 @@ def _endpoints(policy: JobsPolicy) -> APIRouter:
     return endpoints(installed(), policy)
 
 
-def jobs_worker(policy: JobsPolicy, grace_s: float) -> APIRouter:
+def _of_worker(policy: JobsPolicy, grace_s: float) -> APIRouter:
     """A router without endpoints. The worker is opened and closed with it.
 
     A batch in progress has `grace_s` to end when the process stops; then it goes to another worker.
