@@ -1,6 +1,6 @@
 """Opens a provider's batches from the settings, as `wiring` opens the service."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from app.configuration.confidential import secrets_masked
@@ -8,10 +8,8 @@ from app.errors import UnsupportedRequestError
 from app.llm.batch_polling import BatchPolicy
 from app.llm.batch_store import BatchStore
 from app.llm.batches import Batches
-from app.llm.guards.guard import Guard
-from app.llm.http import Connections, Transport, open_connections
+from app.llm.http import Transport, open_connections
 from app.llm.prices import PriceList
-from app.llm.provider_batches import ProviderBatches
 from app.llm.providers.registry import APIS
 from app.settings import Settings
 
@@ -44,18 +42,3 @@ async def open_batches(
             prices=PriceList.current(settings.prices_file),
             vendor=provider.vendor,
         )
-
-
-def provider_batches(
-    settings: Settings, connections: Connections, prices: PriceList, ceilings: Sequence[Guard]
-) -> ProviderBatches | None:
-    """The batches of the first provider of the chain, for jobs; `None` if it has none.
-
-    Only the ceilings guard them. A batch has rate limits of its own, and fails as a whole.
-    """
-    policy = settings.provider(settings.llm_providers[0])
-    make = APIS[policy.api].batches
-    if make is None:
-        return None
-    api = make(policy, connections)
-    return ProviderBatches(api, policy.vendor, prices, ceilings, policy.models)

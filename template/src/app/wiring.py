@@ -28,7 +28,6 @@ import structlog
 from opentelemetry.trace import Tracer
 
 from app.backend import Backend, Check, LocalBackend, Shared
-from app.batching import provider_batches
 from app.cache import Cache, NoCache
 from app.clients.account import Accounts
 from app.configuration import rules
@@ -143,7 +142,7 @@ async def open_service(
                 mock=_mock_check(targets.values(), settings),
                 shared=backend.shared,
                 gates=connections.gates(settings.llm_providers),
-                batches=provider_batches(settings, connections, prices, _ceilings(settings)),
+                batches=_provider_batches(common),
             )
 
 
@@ -298,6 +297,17 @@ def _batches(chat: Model, settings: Settings) -> EmbeddingBatches:
             provider, address = policy.name, policy.base_url
             return EmbeddingBatches(chat, limit=limit, provider=provider, address=address)
     return EmbeddingBatches(chat, limit=limit)
+
+
+def _provider_batches(common: _Common) -> ProviderBatches | None:
+    """Those of the first provider. A batch is not passed on, and only the ceilings guard it."""
+    settings = common.settings
+    policy = settings.provider(settings.llm_providers[0])
+    make = APIS[policy.api].batches
+    if make is None:
+        return None
+    api = make(policy, common.connections)
+    return ProviderBatches(api, policy.vendor, common.prices, _ceilings(settings), policy.models)
 
 
 def _log_probe_failure(provider: str, error: Exception, /) -> None:

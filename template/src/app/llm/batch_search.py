@@ -1,4 +1,4 @@
-"""Finds the batch of a submission whose outcome is unknown, without waiting for any batch."""
+"""Finds the batch of a submission with an unknown outcome, without waiting for any batch."""
 
 from contextlib import aclosing
 from datetime import timedelta
@@ -12,8 +12,8 @@ CLOCK_SKEW = timedelta(minutes=5)
 async def found(api: BatchAPI, submission: Submission) -> tuple[str | None, bool]:
     """The id of the provider's batch, if it has one, and whether the answer is certain.
 
-    A provider that does not store our key has candidates. The first result of one shows whose it is,
-    so the answer is not certain before all of them have ended.
+    A provider that does not store our key has candidates. The first result of one has the key, so
+    the answer is not certain before all of them have ended.
     """
     since, is_certain = submission.created_at - CLOCK_SKEW, True
     for candidate in await api.find(submission.key, len(submission.sent), since):

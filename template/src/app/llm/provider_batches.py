@@ -67,7 +67,7 @@ class ProviderBatches:
 
 
 class Answered:
-    """A chat model whose first call has been answered, by a batch. Later calls go to `otherwise`.
+    """A chat model that has the answer of its first call, from a batch. Later calls go to `otherwise`.
 
     `opened` is entered around these: they are calls of their own.
     """

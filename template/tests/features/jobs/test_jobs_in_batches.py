@@ -125,7 +125,7 @@ class Side:
             await self.look_at(part)
 
     async def killed(self) -> None:
-        """A worker whose process ends in the middle of a look."""
+        """A worker that is killed in the middle of a look."""
         with pytest.raises(Crashed):
             await self.look()
         if self.jobs.shared is not None:
@@ -313,7 +313,7 @@ async def test_a_job_that_is_cancelled_before_it_is_sent_costs_nothing(side: Sid
     assert side.api.submitted == {}
 
 
-async def test_a_batch_whose_id_was_lost_is_cancelled_too(redis_side: Side) -> None:
+async def test_a_batch_with_a_lost_id_is_cancelled_too(redis_side: Side) -> None:
     side = redis_side
     side.api.looks, side.api.after = 100, [Crashed()]
     await queued(side.jobs, "a")

@@ -1,7 +1,8 @@
 """The parts of jobs with the mode `batch` in Redis: a sorted set with the time of each next look.
 
 A worker that claims a part moves its time to the end of a lease, and again with each report. So the
-part of a worker that was killed is due when its lease ends, and the time is the proof of who has it.
+part of a worker that was killed is due when its lease ends, and a worker knows by the time that the
+part is still its own.
 """
 
 from typing import Any

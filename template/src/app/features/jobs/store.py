@@ -65,7 +65,7 @@ class Progress:
 class Delivery:
     """A batch that a worker has taken: items `start` to `stop - 1`. `number` counts its workers.
 
-    `owner` names the client whose turn it was.
+    `owner` names the client of the job: clients take turns.
     """
 
     id: str
@@ -163,7 +163,7 @@ class PartQueue(Protocol):
     """
 
     async def claim(self) -> Delivery | None:
-        """A part whose time has come. Its `number` counts the workers that ended with it."""
+        """A part that is due. Its `number` counts the workers that ended with it."""
         ...
 
     async def hold(self, part: Delivery) -> bool:
