@@ -59,6 +59,14 @@ for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
 return is_complete and 1 or 0
 """
 
+# A script, because a pipeline on a cluster takes no TIME.
+_DEPTH = """
+local clock = redis.call('TIME')
+local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local age = #oldest == 0 and 0 or clock[1] * 1000 + math.floor(clock[2] / 1000) - oldest[2]
+return {redis.call('ZCARD', KEYS[1]), age, redis.call('ZCARD', KEYS[2])}
+"""
+
 
 class RedisQueue:
     """A `WorkQueue`. Each process of workers has a name of its own."""
@@ -80,6 +88,7 @@ class RedisQueue:
         self._claim_at = float("-inf")
         self._beginning = self._client.register_script(_BEGIN)
         self._keeping = self._client.register_script(_KEEP)
+        self._measuring = self._client.register_script(_DEPTH)
         self._storing = self._client.register_script(_STORE)
 
     async def take(self) -> Delivery | None:
@@ -132,19 +141,9 @@ class RedisQueue:
         await self._keys.write(lambda: self._remove(delivery, put_back=True))
 
     async def depth(self) -> Depth:
-        async def ask() -> Depth:
-            async with self._client.pipeline(transaction=True) as pipe:
-                pipe.time()
-                pipe.zcard(self._keys.since)
-                pipe.zrange(self._keys.since, 0, 0, withscores=True)
-                pipe.zcard(self._keys.parts)
-                (seconds, micros), batches, oldest, parts = await pipe.execute()
-            if not oldest:
-                return Depth(0, 0.0, parts)
-            age_s = seconds + micros / 1e6 - oldest[0][1] / 1000
-            return Depth(batches, max(0.0, age_s), parts)
-
-        return await self._keys.read(ask)
+        keys = [self._keys.since, self._keys.parts]
+        batches, oldest_ms, parts = await self._keys.read(lambda: self._measuring(keys=keys))
+        return Depth(batches, max(0.0, oldest_ms / 1000), parts)
 
     async def _claim(self) -> Delivery | None:
         try:
