@@ -18,6 +18,7 @@ pytestmark = [
 
 CONTRACT = "tests/rag/contract"
 EACH_SCRIPT = "tests/redis/test_each_script.py"
+SCRIPTS_OF_JOBS = "tests/features/jobs/test_scripts_of_jobs.py"
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def passes(service: Service, url: str, tests: str, *variables: str) -> None:
 
 def test_each_script_runs_on_a_cluster_of_three(service: Service) -> None:
     with redis_servers.cluster() as url:
-        for tests in (EACH_SCRIPT, CONTRACT):
+        for tests in (EACH_SCRIPT, SCRIPTS_OF_JOBS, CONTRACT):
             passes(service, url, tests)
 
 

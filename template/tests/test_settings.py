@@ -104,6 +104,7 @@ BAD = {
     "JOBS_LEASE_S": "4",  # feature: jobs
     "JOBS_MAX_DELIVERIES": "0",  # feature: jobs
     "JOBS_MAX_WAIT_S": "-1",  # feature: jobs
+    "JOBS_BATCH_POLL_S": "0",  # feature: jobs
     "CONFIG_FILE": "nowhere.yaml",
     "SECRETS_MANAGER": "keepass",
     "SECRETS_NAME": "two words",

@@ -24,7 +24,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m app", description="Serve the API.")
     parser.add_argument("--reload", action="store_true", help="restart when the source changes")
     commands = parser.add_subparsers(dest="command")
-    commands.add_parser("worker", help="run the jobs of the queue")  # feature: jobs
+    commands.add_parser("worker", help="run the jobs of the queue")
     config = commands.add_parser(
         "config", help="show the effective settings and their sources, with secrets masked"
     )

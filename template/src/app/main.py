@@ -25,7 +25,7 @@ from app.features.ask.router import documents_router  # feature: ask
 from app.features.chat.router import router as chat  # feature: chat
 from app.features.embeddings.router import router as embeddings  # feature: embeddings
 from app.features.extract.router import router as extract  # feature: extract
-from app.features.jobs.opening import jobs_router, jobs_worker  # feature: jobs
+from app.features.jobs.opening import jobs_router  # feature: jobs
 from app.llm.http import Transport
 from app.llm.overload import Lookups, Overload
 from app.project import project
@@ -124,17 +124,25 @@ def _include_endpoints(app: FastAPI, settings: Settings) -> None:
     app.include_router(chat)  # feature: chat
     app.include_router(documents_router(settings.documents.of(settings.app_env)))  # feature: ask
     app.include_router(embeddings)  # feature: embeddings
-    app.include_router(jobs_router(settings.jobs))  # feature: jobs
     app.include_router(extract)  # feature: extract
     app.include_router(openai_router(_catalogue(settings)))
-    for own in (health, metrics, swagger_ui):
-        app.include_router(own.router)
+    _include_background(app, settings)
+    app.include_router(swagger_ui.router)
     app.routes.append(swagger_ui.assets())
 
 
 def _include_worker(app: FastAPI, settings: Settings) -> None:
-    """The probes, the metrics, and the work of features outside of requests."""
-    app.include_router(jobs_worker(settings.jobs, settings.shutdown_grace_s))  # feature: jobs
+    _include_background(app, settings, worker_grace_s=settings.shutdown_grace_s)
+
+
+def _include_background(
+    app: FastAPI, settings: Settings, *, worker_grace_s: float | None = None
+) -> None:
+    """The work of features outside of requests, the probes and the metrics: of the API and of workers.
+
+    `worker_grace_s`: this process is a worker, and its work has so many seconds when it stops.
+    """
+    app.include_router(jobs_router(settings.jobs, worker_grace_s))  # feature: jobs
     for own in (health, metrics):
         app.include_router(own.router)
 
@@ -169,6 +177,7 @@ def _assemble(
                 previews=settings.previews,
                 debug=settings.debug_mode,
                 shared=service.shared,
+                batches=service.batches,
             )
             app.state.accounts = service.accounts
             overload.watch(service.gates, service.health, embeddings=service.embeddings.provider)

@@ -49,6 +49,7 @@ from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model, Provider
 from app.llm.pools import Gate
 from app.llm.prices import PriceList
+from app.llm.provider_batches import ProviderBatches
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.providers.registry import APIS
 from app.llm.providers.renamed import Renamed
@@ -78,6 +79,7 @@ class Service:
     mock: Check | None = None  # whether the mock API answers, if no real provider is configured
     shared: Shared | None = None  # the Redis of all processes, if one is configured
     gates: Mapping[str, Gate] = field(default_factory=dict)  # the queues of the providers
+    batches: ProviderBatches | None = None  # of the first provider, if it has batches
 
     @property
     def providers(self) -> tuple[str, ...]:
@@ -140,6 +142,7 @@ async def open_service(
                 mock=_mock_check(targets.values(), settings),
                 shared=backend.shared,
                 gates=connections.gates(settings.llm_providers),
+                batches=_provider_batches(common),
             )
 
 
@@ -294,6 +297,17 @@ def _batches(chat: Model, settings: Settings) -> EmbeddingBatches:
             provider, address = policy.name, policy.base_url
             return EmbeddingBatches(chat, limit=limit, provider=provider, address=address)
     return EmbeddingBatches(chat, limit=limit)
+
+
+def _provider_batches(common: _Common) -> ProviderBatches | None:
+    """Those of the first provider. A batch is not passed on, and only the ceilings guard it."""
+    settings = common.settings
+    policy = settings.provider(settings.llm_providers[0])
+    make = APIS[policy.api].batches
+    if make is None:
+        return None
+    api = make(policy, common.connections)
+    return ProviderBatches(api, policy.vendor, common.prices, _ceilings(settings), policy.models)
 
 
 def _log_probe_failure(provider: str, error: Exception, /) -> None:

@@ -198,10 +198,21 @@ def test_the_load_may_double_before_a_pod_at_its_target_refuses_calls() -> None:
 def test_the_adapter_of_the_readme_serves_the_metric_of_the_autoscaler() -> None:
     name = base("autoscaler")["spec"]["metrics"][1]["pods"]["metric"]["name"]
     readme = (MANIFESTS / "README.md").read_text()
-    (rules,) = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    rules, _ = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
     (rule,) = yaml.safe_load(rules)["rules"]
     assert rule["seriesQuery"].startswith(f"{name}{{")
     assert set(rule["resources"]["overrides"]) == {"namespace", "pod"}
+
+
+def test_the_scaler_of_the_readme_scales_the_workers_by_a_metric_that_they_export() -> None:
+    readme = (MANIFESTS / "README.md").read_text()
+    _, scaler = re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)
+    spec = yaml.safe_load(scaler)["spec"]
+    (trigger,) = spec["triggers"]
+    assert spec["scaleTargetRef"]["name"] == f"my-service-{base('worker')['metadata']['name']}"
+    assert spec["minReplicaCount"] == 1
+    (metric,) = re.findall(r"max\((\w+)", trigger["metadata"]["query"])
+    assert metric in {each.name for each in Metrics().registry.collect()}
 
 
 def test_without_the_metric_the_autoscaler_has_cpu() -> None:

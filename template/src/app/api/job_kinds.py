@@ -34,6 +34,9 @@ class JobKind(Generic[I]):
     `LLMError` for all of them. A worker takes `calls_per_batch` such calls at a time: more is more
     work that may be repeated when a worker is killed.
 
+    `in_batches`: the first call of an item to `services.chat` may go through a provider's batch (mode
+    `batch` of a job).
+
     `check` raises a `RequestValidationError`. `shown` turns a stored result into that of the answer.
     """
 
@@ -43,6 +46,7 @@ class JobKind(Generic[I]):
     run: Callable[[Sequence[I], Services, str | None], Awaitable[Sequence[ItemResult]]]
     items_per_call: int = 1
     calls_per_batch: int = 8
+    in_batches: bool = False
     check: Callable[[I, str | None, Services], Awaitable[None]] = _is_valid
     shown: Callable[[dict[str, Any]], dict[str, Any]] = _unchanged
 

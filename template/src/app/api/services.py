@@ -10,6 +10,7 @@ from opentelemetry.trace import Tracer
 from app.backend import Shared
 from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.model import ChatModel
+from app.llm.provider_batches import ProviderBatches
 from app.resilience.health import Health
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import OFF
@@ -31,6 +32,7 @@ class Services:
     previews: bool = False  # whether logs and spans may show the beginning of texts
     debug: bool = False
     shared: Shared | None = None  # the Redis of all processes, if one is configured
+    batches: ProviderBatches | None = None  # of the first provider, if it has batches
 
 
 def services_of(app: FastAPI) -> Services:

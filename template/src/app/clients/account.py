@@ -158,6 +158,12 @@ class Accounts:
             raise_if_refused(hold, standing)
         return Account(self._ledger, hold, standing)
 
+    async def charge(self, client: str, used: Use) -> None:
+        """Record a use that no request of the client has reserved, such as that of a batch."""
+        limits = self.limits(client)
+        if limits is not NO_LIMITS:
+            await self._ledger.add(Hold(client, limits, is_shared=True), used)
+
 
 def _known(limits: ClientLimits) -> ClientLimits:
     return NO_LIMITS if limits == NO_LIMITS else limits

@@ -1,13 +1,18 @@
 """Matches the results of a batch with its requests. Nothing in them is trusted."""
 
+from collections.abc import Iterable
 from contextlib import aclosing
 from dataclasses import dataclass, field
+
+import structlog
 
 from app.errors import LLMError, MalformedAnswerError
 from app.llm.batch import BATCH_TIER, BatchAPI, BatchStatus, Outcome
 from app.llm.batch_store import Submission
 from app.llm.prices import PriceList
 from app.llm.types import LLMResponse
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -80,3 +85,27 @@ def priced(
     return response.model_copy(
         update={"provider": provider, "model": model, "usage": usage, "cost_usd": cost_usd}
     )
+
+
+def log_end(name: str, status: BatchStatus, flaws: Flaws, outcomes: Iterable[Outcome]) -> None:
+    """Log what a batch has answered, and what of it was not usable."""
+    found = [*outcomes]
+    answers = [each for each in found if isinstance(each, LLMResponse)]
+    _log.info(
+        "llm.batch",
+        provider=name,
+        batch_id=status.batch_id,
+        requests=len(found),
+        answered=len(answers),
+        cost_usd=sum(answer.cost_usd for answer in answers if answer.cost_usd is not None),
+    )
+    if flaws.any:
+        _log.warning(
+            "llm.batch_flaws",
+            provider=name,
+            batch_id=status.batch_id,
+            unknown=flaws.unknown,
+            duplicate=flaws.duplicate,
+            malformed=flaws.malformed,
+            missing=flaws.missing,
+        )

@@ -18,11 +18,11 @@ import structlog
 from app.errors import LLMError, ModelNotFoundError, RequestRefusedError
 from app.llm.batch import BatchAPI, BatchEntry, BatchStatus, EncodedRequest, Outcome
 from app.llm.batch_polling import BatchPolicy, retry_of, until_ended
-from app.llm.batch_results import Results, priced, read_results
+from app.llm.batch_results import Results, log_end, priced, read_results
 from app.llm.batch_split import size_of, split
 from app.llm.batch_store import BatchStore, Sent, Submission
 from app.llm.prices import NO_PRICES, PriceList
-from app.llm.types import ChatRequest, LLMResponse
+from app.llm.types import ChatRequest
 
 _log = structlog.get_logger(__name__)
 
@@ -131,7 +131,7 @@ class Batches:
                 for position, sent in enumerate(submission.sent)
                 if position not in submission.released
                 and sent.id in encoded
-                and sent.digest == _digest(encoded[sent.id])
+                and sent.digest == digest_of(encoded[sent.id])
             }
             if wanted:
                 taken = {name: encoded.pop(name) for name in wanted.values()}
@@ -155,7 +155,7 @@ class Batches:
         await self._send(part.encoded, deliver)
 
     async def _send(self, chunk: Encoded, deliver: Deliver) -> None:
-        sent = tuple(Sent(name, _digest(request)) for name, request in chunk.items())
+        sent = tuple(Sent(name, digest_of(request)) for name, request in chunk.items())
         submission = Submission(
             key=self._new_key(), provider=self.name, created_at=datetime.now(UTC), sent=sent
         )
@@ -165,7 +165,7 @@ class Batches:
             submission = self._saved_as(submission, await self._accepted(part))
             await self._collect(part, submission, deliver)
         except LLMError as error:
-            if submission.batch_id is None and _was_refused(error):
+            if submission.batch_id is None and was_refused(error):
                 self._store.save(submission.release(range(len(sent))))
             deliver(dict.fromkeys(chunk, error))
 
@@ -231,7 +231,7 @@ class Batches:
             name: self._priced(results.outcomes[position], part.encoded[name].model)
             for position, name in part.wanted.items()
         }
-        self._log_end(status, results, outcomes)
+        log_end(self.name, status, results.flaws, outcomes.values())
         deliver(outcomes)
 
     async def _read(self, status: BatchStatus, submission: Submission) -> Results:
@@ -249,35 +249,11 @@ class Batches:
             outcome, provider=self.name, vendor=self._vendor, model=model, prices=self._prices
         )
 
-    def _log_end(
-        self, status: BatchStatus, results: Results, outcomes: Mapping[str, Outcome]
-    ) -> None:
-        answers = [each for each in outcomes.values() if isinstance(each, LLMResponse)]
-        costs = [answer.cost_usd for answer in answers if answer.cost_usd is not None]
-        _log.info(
-            "llm.batch",
-            provider=self.name,
-            batch_id=status.batch_id,
-            requests=len(outcomes),
-            answered=len(answers),
-            cost_usd=sum(costs),
-        )
-        if (flaws := results.flaws).any:
-            _log.warning(
-                "llm.batch_flaws",
-                provider=self.name,
-                batch_id=status.batch_id,
-                unknown=flaws.unknown,
-                duplicate=flaws.duplicate,
-                malformed=flaws.malformed,
-                missing=flaws.missing,
-            )
 
-
-def _digest(request: EncodedRequest) -> str:
+def digest_of(request: EncodedRequest) -> str:
     return sha256(request.body).hexdigest()[:32]
 
 
-def _was_refused(error: LLMError) -> bool:
+def was_refused(error: LLMError) -> bool:
     """Whether the provider has certainly not created the batch."""
     return error.nothing_sent or (error.status or 0) in _REFUSED

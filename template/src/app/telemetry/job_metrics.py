@@ -13,6 +13,14 @@ class JobMetrics(SeriesRegistry):
             "Batches that were delivered again, because their worker had ended.",
             (),
         )
+        self._job_batches = self._counter(
+            "job_batches",
+            "Batches of jobs at a provider: sent, ended, failed, lost, cancelled.",
+            ("outcome",),
+        )
+        self._jobs_at_provider = self._gauge(
+            "jobs_parts_at_provider", "Parts of jobs that wait for a batch of a provider.", ()
+        )
         self._jobs_batches = self._gauge(
             "jobs_queue_batches", "Batches of jobs that wait or are in progress.", ()
         )
@@ -26,6 +34,10 @@ class JobMetrics(SeriesRegistry):
     def job_redelivered(self) -> None:
         self._job_redeliveries[()].inc()
 
-    def jobs_queue(self, batches: int, oldest_s: float) -> None:
+    def job_batch(self, outcome: str) -> None:
+        self._job_batches[(outcome,)].inc()
+
+    def jobs_queue(self, batches: int, oldest_s: float, at_provider: int) -> None:
         self._jobs_batches[()].set(batches)
+        self._jobs_at_provider[()].set(at_provider)
         self._jobs_oldest[()].set(oldest_s)

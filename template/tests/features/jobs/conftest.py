@@ -10,9 +10,10 @@ import pytest
 
 from app.features.jobs.memory import MemoryJobs
 from app.features.jobs.policy import JobsPolicy
+from app.features.jobs.redis_parts import RedisParts
 from app.features.jobs.redis_queue import RedisQueue
 from app.features.jobs.redis_store import RedisJobs
-from app.features.jobs.store import JobSpec, JobStore, WorkQueue
+from app.features.jobs.store import JobSpec, JobStore, PartQueue, WorkQueue
 from app.redis.client import SharedRedis
 from app.testing import FakeClock
 
@@ -30,6 +31,7 @@ class Jobs:
 
     store: JobStore
     queue: WorkQueue
+    parts: PartQueue
     shared: SharedRedis | None = None
     clock: FakeClock = field(default_factory=FakeClock)
 
@@ -56,7 +58,8 @@ async def redis_jobs(policy: JobsPolicy) -> AsyncIterator[Jobs]:
         shared = await opened.enter_async_context(aclosing(SharedRedis(client)))
         clock = FakeClock()
         queue = RedisQueue(shared, policy, clock=clock.monotonic)
-        yield Jobs(RedisJobs(shared, policy), queue, shared, clock)
+        parts = RedisParts(shared, policy)
+        yield Jobs(RedisJobs(shared, policy), queue, parts, shared, clock)
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -65,4 +68,4 @@ def jobs(request: pytest.FixtureRequest, policy: JobsPolicy) -> Jobs:
         opened: Jobs = request.getfixturevalue("redis_jobs")
         return opened
     memory = MemoryJobs(policy)
-    return Jobs(memory, memory)
+    return Jobs(memory, memory, memory.parts)

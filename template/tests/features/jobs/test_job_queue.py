@@ -7,6 +7,8 @@ import pytest
 from redis.exceptions import ConnectionError as LostConnectionError
 
 from app.features.jobs.policy import JobsPolicy
+from app.features.jobs.redis_keys import owner_tag
+from app.features.jobs.redis_turns import RedisTurns
 from app.features.jobs.store import Delivery, JobsUnavailableError, Outcome
 from tests.features.jobs.conftest import JOB, Jobs, spec
 
@@ -74,6 +76,43 @@ async def test_a_done_batch_leaves_nothing_in_the_queue(redis_jobs: Jobs) -> Non
     assert redis_jobs.shared is not None
     assert await redis_jobs.shared.client.xlen("app:{jobs}:queue") == 0
     assert await redis_jobs.another_worker(NO_LEASE).take() is None
+
+
+async def test_a_batch_that_no_worker_got_after_its_turn_is_delivered(redis_jobs: Jobs) -> None:
+    """The process was killed between the script that moved the batch and its own read."""
+    await redis_jobs.store.add(spec(total=2), [[b"0"], [b"1"]])
+    assert redis_jobs.shared is not None
+    await RedisTurns(redis_jobs.shared).move_next()
+    taken = [await redis_jobs.queue.take() for _ in range(3)]
+    assert [each and each.start for each in taken] == [0, 1, None]
+
+
+async def test_the_turns_leave_nothing_in_redis_when_no_batch_waits(redis_jobs: Jobs) -> None:
+    delivery = await taken(redis_jobs)
+    await redis_jobs.queue.done(delivery)
+    assert await redis_jobs.queue.take() is None
+    assert redis_jobs.shared is not None
+    keys = [key async for key in redis_jobs.shared.client.scan_iter("app:{jobs}:queue:*")]
+    assert keys == []
+
+
+async def test_an_owner_without_waiting_batches_is_forgotten(redis_jobs: Jobs) -> None:
+    await redis_jobs.store.add(spec(1, total=2, owner="one"), [[b"0"], [b"1"]])
+    await redis_jobs.store.add(spec(2, total=1, owner="two"), [[b"0"]])
+    for _ in range(2):
+        await redis_jobs.queue.take()
+    assert redis_jobs.shared is not None
+    rounds = await redis_jobs.shared.client.hgetall("app:{jobs}:queue:rounds")
+    assert sorted(rounds) == sorted([b"now", owner_tag("one").encode()])
+
+
+async def test_the_age_of_a_batch_counts_from_its_job_and_not_from_its_turn(
+    redis_jobs: Jobs,
+) -> None:
+    await redis_jobs.store.add(spec(total=2), [[b"0"], [b"1"]])
+    await asyncio.sleep(0.05)
+    await redis_jobs.queue.take()
+    assert (await redis_jobs.queue.depth()).oldest_s >= 0.05
 
 
 async def test_a_redis_that_lost_its_data_gets_a_new_queue(redis_jobs: Jobs) -> None:

@@ -163,3 +163,67 @@ async def test_the_depth_counts_batches_that_wait_or_are_in_progress(jobs: Jobs)
     assert depth.oldest_s >= 0
     await jobs.queue.done(delivery)
     assert (await jobs.queue.depth()).batches == 1
+
+
+BIG, SMALL = spec(1, total=40, owner="big"), spec(2, total=3, owner="small")
+
+
+async def took(jobs: Jobs, count: int) -> list[str]:
+    """The owners of the next batches, in the order in which workers take them."""
+    jobs_of = {each.id: each.owner for each in (BIG, SMALL, spec(3), spec(4))}
+    found = [await jobs.queue.take() for _ in range(count)]
+    return [jobs_of[each.job] for each in found if each is not None]
+
+
+async def test_a_small_job_takes_turns_with_a_large_one_that_came_before(jobs: Jobs) -> None:
+    await jobs.store.add(BIG, [[b"0"]] * 40)
+    assert await took(jobs, 5) == ["big"] * 5
+    await jobs.store.add(SMALL, [[b"0"]] * 3)
+    assert sorted(await took(jobs, 6)) == ["big"] * 3 + ["small"] * 3
+    assert await took(jobs, 50) == ["big"] * 32
+
+
+async def test_an_owner_that_comes_late_does_not_hold_up_the_first_one(jobs: Jobs) -> None:
+    await jobs.store.add(BIG, [[b"0"]] * 40)
+    await took(jobs, 20)
+    await jobs.store.add(SMALL, [[b"0"]] * 10)
+    for _ in range(10):
+        assert sorted(await took(jobs, 2)) == ["big", "small"]
+
+
+async def test_each_owner_waits_for_one_batch_of_every_other_owner(jobs: Jobs) -> None:
+    await jobs.store.add(BIG, [[b"0"]] * 40)
+    await jobs.store.add(SMALL, [[b"0"]] * 3)
+    await jobs.store.add(spec(3, owner="third", total=2), [[b"0"]] * 2)
+    owners = [await jobs.queue.take() for _ in range(6)]
+    rounds = [{each.job for each in owners[at : at + 3] if each is not None} for at in (0, 3)]
+    assert rounds == [{BIG.id, SMALL.id, spec(3).id}] * 2
+
+
+async def test_a_second_job_of_one_owner_does_not_overtake_its_first(jobs: Jobs) -> None:
+    await jobs.store.add(spec(3, total=4), [[b"0"]] * 4)
+    await jobs.store.add(spec(4, total=1), [[b"0"]])
+    taken = [await jobs.queue.take() for _ in range(5)]
+    assert [each and each.job for each in taken] == [spec(3).id] * 4 + [spec(4).id]
+
+
+async def test_an_owner_that_was_served_much_before_is_not_put_behind_others(jobs: Jobs) -> None:
+    await jobs.store.add(BIG, [[b"0"]] * 10)
+    assert len(await took(jobs, 10)) == 10
+    await jobs.store.add(SMALL, [[b"0"]] * 3)
+    await jobs.store.add(spec(3, owner="big", total=1), [[b"0"]])
+    jobs_taken = [await jobs.queue.take() for _ in range(2)]
+    assert spec(3).id in {each.job for each in jobs_taken if each is not None}
+
+
+async def test_the_depth_counts_batches_that_wait_and_that_run(jobs: Jobs) -> None:
+    await jobs.store.add(SMALL, [[b"0"]] * 3)
+    first = await jobs.queue.take()
+    assert first is not None
+    assert (await jobs.queue.depth()).batches == 3
+    await jobs.queue.put_back(first)
+    again = await jobs.queue.take()
+    assert again is not None
+    assert (await jobs.queue.depth()).batches == 3
+    await jobs.queue.done(again)
+    assert (await jobs.queue.depth()).batches == 2

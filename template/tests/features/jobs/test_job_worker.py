@@ -252,6 +252,31 @@ async def test_after_the_grace_period_the_batch_goes_to_another_worker(jobs: Job
     assert progress.succeeded == 1
 
 
+async def test_a_small_job_ends_while_a_large_one_of_another_client_runs(jobs: Jobs) -> None:
+    """Bounded: at most one batch of the large job before each of the small one, and one that runs."""
+    large, small = spec(1, total=300, owner="large"), spec(2, total=4, owner="small")
+    await jobs.store.add(large, [[b"1"]] * 300)
+    order: list[int] = []
+    started = asyncio.Event()
+
+    async def run(items: Sequence[int]) -> list[ItemResult]:
+        order.extend(items)
+        started.set()
+        await asyncio.sleep(0)
+        return await double(items)
+
+    async with working(jobs, run):
+        await started.wait()
+        before = len(order)
+        await jobs.store.add(small, [[b"2"]] * 4)
+        while order.count(2) < 4:  # noqa: ASYNC110 - a job has no event for it
+            await asyncio.sleep(0.001)
+    last_of_small = len(order) - 1 - order[::-1].index(2)
+    accepted = order.index(2) - before  # batches of the large job while the small one was stored
+    assert last_of_small - before - accepted <= 2 * 4
+    assert order.count(1) < 300
+
+
 def runner(run: Run, kept: list[Outcome], clock: FakeClock, **options: Any) -> BatchRunner:
     async def keep(_: str, outcomes: Sequence[Outcome]) -> None:
         kept.extend(outcomes)

@@ -67,6 +67,7 @@ class Service:
             "HEALTH_PROBE_INTERVAL_S": "0",
             "LOG_FORMAT": "json",
             "JOBS_LEASE_S": "5",
+            "JOBS_BATCH_POLL_S": "1",
         }
         url = str(self._start().line("service.ready")["url"])
         client = httpx2.Client(base_url=url, verify=ssl_context(), timeout=None)
@@ -84,6 +85,15 @@ class Service:
         received = httpx2.get(f"{self._mock}/_mock/requests", verify=ssl_context(), timeout=None)
         calls = [each["body"] for each in received.json() if each["path"] == "/v1/embeddings"]
         return Counter(text for body in calls for text in body["input"])
+
+    def batches_created(self) -> int:
+        received = httpx2.get(f"{self._mock}/_mock/requests", verify=ssl_context(), timeout=None)
+        asked = [(each["method"], each["path"]) for each in received.json()]
+        return asked.count(("POST", "/v1/batches"))
+
+    def slow_batches(self, item_ms: int) -> None:
+        url = f"{self._mock}/_mock/batches"
+        httpx2.put(url, json={"item_ms": item_ms}, verify=ssl_context()).raise_for_status()
 
     def slow_down(self, latency_ms: int) -> None:
         url = f"{self._mock}/_mock/faults"
@@ -106,8 +116,8 @@ class Service:
             seen.append(job["succeeded"])
             time.sleep(0.05)
 
-    def created(self, items: list[str]) -> str:
-        body = {"kind": "embeddings", "items": items}
+    def created(self, items: list[Any], **fields: str) -> str:
+        body = {"kind": "embeddings", "items": items, **fields}
         return str(self._answer("POST", "/v1/jobs", json=body).headers["Location"])
 
 
@@ -156,6 +166,24 @@ def test_a_worker_that_is_asked_to_stop_finishes_its_batch_and_nothing_is_paid_f
     service.worker()
     service.until(address, len(texts), seen)
     assert service.texts_asked_for() == Counter(texts)
+
+
+def test_a_batch_at_the_provider_survives_a_killed_worker_and_is_sent_once(
+    service: Service,
+) -> None:
+    service.slow_batches(100)
+    doomed = service.worker()
+    chats = [{"messages": [{"role": "user", "content": f"Question {n}"}]} for n in range(40)]
+    address = service.created(chats, kind="chat", mode="batch")
+    while not service.batches_created():
+        time.sleep(0.05)
+    doomed.kill()
+    assert service.job(address, limit=0)["succeeded"] == 0
+    survivor = service.worker()
+    service.until(address, len(chats), [])
+    assert service.job(address, limit=0)["state"] == "completed"
+    assert service.batches_created() == 1
+    assert survivor.ended_by(signal.SIGTERM) == (0, b"")
 
 
 def test_a_worker_has_probes_and_metrics_and_no_endpoints(service: Service) -> None:

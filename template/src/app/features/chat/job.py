@@ -32,4 +32,11 @@ async def _answer(
     return [answer.model_dump(mode="json") for answer in answers]
 
 
-KIND = JobKind(name="chat", item=TypeAdapter(ChatBody), schema=ChatBody, run=_answer, check=_check)
+KIND = JobKind(
+    name="chat",
+    item=TypeAdapter(ChatBody),
+    schema=ChatBody,
+    run=_answer,
+    check=_check,
+    in_batches=True,
+)

@@ -18,4 +18,10 @@ async def _read(
     return [answer.model_dump(mode="json") for answer in answers]
 
 
-KIND = JobKind(name="extract", item=TypeAdapter(ExtractBody), schema=ExtractBody, run=_read)
+KIND = JobKind(
+    name="extract",
+    item=TypeAdapter(ExtractBody),
+    schema=ExtractBody,
+    run=_read,
+    in_batches=True,
+)

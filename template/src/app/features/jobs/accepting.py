@@ -11,13 +11,15 @@ from fastapi.exceptions import RequestValidationError
 
 from app.api.job_kinds import JobKind
 from app.api.services import Services
-from app.features.jobs.store import JobSpec, JobStore, Progress
+from app.features.jobs.store import JobSpec, JobStore, Mode, Progress
 from app.telemetry.correlation import client, request_id, traceparent
 
 _log = structlog.get_logger(__name__)
 
 # Other requests run after so many items: ten thousand chats take 0.3 s to check.
 _ITEMS_IN_A_ROW = 100
+# Of a job with the mode `batch`: a worker holds the requests or the answers of one part in memory.
+_ITEMS_PER_PART = 1000
 
 
 def owner_of(tenant: str | None) -> str:
@@ -30,9 +32,13 @@ async def accept(
     kind: JobKind[Any],
     store: JobStore,
     services: Services,
+    *,
+    mode: Mode,
     tenant: str | None,
 ) -> Progress:
     """Queue a job. Raises `RequestValidationError`, `TooManyJobsError` or `JobsUnavailableError`."""
+    if mode == "batch":
+        _check_batches(kind, services)
     encoded = []
     for index, item in enumerate(items):
         if index % _ITEMS_IN_A_ROW == 0:
@@ -45,15 +51,28 @@ async def accept(
         owner=owner_of(tenant),
         total=len(items),
         created_at=time.time(),
+        mode=mode,
         client=client.get(),
         tenant=tenant,
         request_id=request_id.get(),
         traceparent=traceparent.get(),
     )
-    size = kind.items_per_batch
+    size = _ITEMS_PER_PART if mode == "batch" else kind.items_per_batch
     await store.add(spec, [encoded[at : at + size] for at in range(0, len(encoded), size)])
-    _log.info("job.accepted", job=spec.id, kind=spec.kind, items=spec.total)
+    _log.info("job.accepted", job=spec.id, kind=spec.kind, mode=mode, items=spec.total)
     return Progress(spec, "queued")
+
+
+def _check_batches(kind: JobKind[Any], services: Services) -> None:
+    """Raises `RequestValidationError`, with the field `mode` and the value that is accepted."""
+    why = None
+    if not kind.in_batches:
+        why = f"must be direct: items of the kind {kind.name} have no batches at a provider"
+    elif services.batches is None:
+        why = "must be direct: the first of LLM_PROVIDERS has no batches"
+    if why is not None:
+        place = ("body", kind.name, "mode")
+        raise RequestValidationError([{"loc": place, "msg": why, "type": "value_error"}])
 
 
 async def _check(

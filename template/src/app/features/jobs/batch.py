@@ -48,10 +48,8 @@ class BatchRunner:
 
     async def run(self, work: Work) -> None:
         """Run all items. Call it in a task of its own: it sets the ids of the job's request."""
-        _in_the_name_of(work.spec)
-        lost = [index for index, raw in work.items.items() if raw is None]
-        await self.fail(work.spec, lost, "The inputs of the item are no longer stored.")
-        known = {index: raw for index, raw in work.items.items() if raw is not None}
+        in_the_name_of(work.spec)
+        known = await self.known(work)
         kind = self.kinds.get(work.spec.kind)
         if kind is None:
             await self.fail(work.spec, list(known), "The service no longer has jobs of this kind.")
@@ -63,14 +61,20 @@ class BatchRunner:
 
         await gather_bounded(calls, call, limit=kind.calls_per_batch, catch=ItemFailedError)
 
+    async def known(self, work: Work) -> dict[int, bytes]:
+        """The inputs. The items without one fail."""
+        lost = [index for index, raw in work.items.items() if raw is None]
+        await self.fail(work.spec, lost, "The inputs of the item are no longer stored.")
+        return {index: raw for index, raw in work.items.items() if raw is not None}
+
     async def fail(self, spec: JobSpec, indexes: Sequence[int], detail: str) -> None:
         problem = http_problem(503, detail)
         if indexes:
-            await self._store(spec, [_failed(index, problem) for index in indexes])
+            await self.store(spec, [_failed(index, problem) for index in indexes])
 
     async def _call(self, kind: JobKind[Any], spec: JobSpec, raw: Mapping[int, bytes]) -> None:
         """Make one call, and the call again for the items that waiting helps."""
-        items = await self._parsed(kind, spec, raw)
+        items = await self.parsed(kind, spec, raw)
         deadline = self.clock() + self.policy.max_wait_s
         while items:
             results = await self._results(kind, spec, list(items.values()))
@@ -82,12 +86,12 @@ class BatchRunner:
             }
             ended = {index: one for index, one in by_index.items() if index not in waits}
             if ended:
-                await self._store(spec, [_outcome(*each) for each in ended.items()])
+                await self.store(spec, [outcome_of(*each) for each in ended.items()])
             items = {index: items[index] for index in waits}
             if waits:
                 await self.sleep(max(waits.values()))
 
-    async def _parsed(
+    async def parsed(
         self, kind: JobKind[Any], spec: JobSpec, raw: Mapping[int, bytes]
     ) -> dict[int, Any]:
         """The items. Another version of the service may have accepted items that this one refuses."""
@@ -104,7 +108,7 @@ class BatchRunner:
         self, kind: JobKind[Any], spec: JobSpec, items: Sequence[Any]
     ) -> Sequence[ItemResult | Problem]:
         try:
-            async with self._account(spec):
+            async with self.account(spec):
                 return await kind.run(items, self.services, spec.tenant)
         except LLMError as error:
             return [error] * len(items)
@@ -112,7 +116,7 @@ class BatchRunner:
             return [describe(error)] * len(items)
 
     @asynccontextmanager
-    async def _account(self, spec: JobSpec) -> AsyncIterator[None]:
+    async def account(self, spec: JobSpec) -> AsyncIterator[None]:
         """A call of a job counts as a request of its client, and is charged to its budget."""
         if self.accounts is None:
             yield
@@ -127,13 +131,17 @@ class BatchRunner:
             await account.settle()
             self.services.metrics.client_used(name, *account.used)
 
-    async def _store(self, spec: JobSpec, outcomes: Sequence[Outcome]) -> None:
+    async def store(self, spec: JobSpec, outcomes: Sequence[Outcome]) -> None:
         await self.keep(spec.id, outcomes)
         for outcome in outcomes:
             self.services.metrics.job_item(spec.kind, succeeded=outcome.is_success)
 
 
-def _in_the_name_of(spec: JobSpec) -> None:
+def gone_detail(number: int) -> str:
+    return f"Each of {number - 1} workers ended while it processed the item."
+
+
+def in_the_name_of(spec: JobSpec) -> None:
     request_id.set(spec.request_id)
     traceparent.set(spec.traceparent)
     client.set(spec.client)
@@ -147,20 +155,20 @@ def _calls(items: Mapping[int, bytes], size: int) -> list[dict[int, bytes]]:
 
 def _pause_s(result: ItemResult | Problem) -> float | None:
     """How long to wait before the same call is accepted; `None`: waiting does not help."""
-    if not isinstance(result, LLMError) or not _is_refused_for_now(result):
+    if not isinstance(result, LLMError) or not is_refused_for_now(result):
         return None
     return max(result.retry_after_s or 0.0, _SHORTEST_WAIT_S)
 
 
-def _is_refused_for_now(error: LLMError) -> bool:
+def is_refused_for_now(error: LLMError) -> bool:
     if isinstance(error, BudgetSpentError):  # until midnight
         return False
     if isinstance(error, NothingCanAnswerError):
-        return bool(error.causes) and all(map(_is_refused_for_now, error.causes))
+        return bool(error.causes) and all(map(is_refused_for_now, error.causes))
     return error.nothing_sent and error.retry_after_s is not None
 
 
-def _outcome(index: int, result: ItemResult | Problem) -> Outcome:
+def outcome_of(index: int, result: ItemResult | Problem) -> Outcome:
     if isinstance(result, Problem):
         return _failed(index, result)
     if isinstance(result, LLMError):

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from app.features.jobs.memory_parts import MemoryParts
 from app.features.jobs.policy import JobsPolicy
 from app.features.jobs.store import (
     Delivery,
@@ -18,6 +18,7 @@ from app.features.jobs.store import (
     TooManyJobsError,
     Work,
 )
+from app.resilience.fair_queue import FairQueue
 
 # Results of ended jobs above it are removed before their time, the oldest first.
 _MAX_RESULT_BYTES = 128 * 1024 * 1024
@@ -52,9 +53,10 @@ class MemoryJobs:
         self._policy = policy
         self._clock = clock
         self._jobs: dict[str, _Job] = {}
-        self._queue: deque[tuple[float, Delivery]] = deque()
-        self._taken: dict[str, float] = {}
+        self._queue: FairQueue[Delivery] = FairQueue()
+        self._since: dict[str, float] = {}
         self._has_work = asyncio.Event()
+        self.parts = MemoryParts(clock)
 
     async def add(self, spec: JobSpec, batches: Sequence[Sequence[bytes]]) -> None:
         self._expire()
@@ -69,10 +71,21 @@ class MemoryJobs:
         for items in batches:
             start = sum(map(len, by_start.values()))
             by_start[start] = items
-            delivery = Delivery(f"{spec.id}/{start}", spec.id, start, start + len(items))
-            self._queue.append((self._clock(), delivery))
-            self._has_work.set()
+            name, stop = f"{spec.id}/{start}", start + len(items)
+            delivery = Delivery(name, spec.id, start, stop, owner=spec.owner)
+            self._enqueue(spec, delivery)
         self._jobs[spec.id] = _Job(spec, by_start, self._clock() + self._policy.results_ttl_s)
+
+    def _enqueue(self, spec: JobSpec, delivery: Delivery) -> None:
+        if spec.mode == "batch":
+            self.parts.add(delivery)
+        else:
+            self._since[delivery.id] = self._clock()
+            self._push(delivery)
+
+    def _push(self, delivery: Delivery) -> None:
+        self._queue.push(delivery.owner, delivery)
+        self._has_work.set()
 
     async def progress(self, job: str) -> Progress | None:
         self._expire()
@@ -90,11 +103,10 @@ class MemoryJobs:
             found.batches.clear()
 
     async def take(self) -> Delivery | None:
-        if not self._queue:
+        if (found := self._queue.pop()) is None:
             self._has_work.clear()
             return None
-        since, delivery = self._queue.popleft()
-        self._taken[delivery.id] = since
+        _, delivery = found
         return delivery
 
     async def wait(self) -> None:
@@ -129,15 +141,14 @@ class MemoryJobs:
         return found.state == "completed"
 
     async def done(self, delivery: Delivery) -> None:
-        self._taken.pop(delivery.id, None)
+        self._since.pop(delivery.id, None)
 
     async def put_back(self, delivery: Delivery) -> None:
-        self._queue.append((self._taken.pop(delivery.id, self._clock()), delivery))
-        self._has_work.set()
+        self._push(delivery)
 
     async def depth(self) -> Depth:
-        since = [*self._taken.values(), *(since for since, _ in self._queue)]
-        return Depth(len(since), self._clock() - min(since, default=self._clock()))
+        oldest_s = self._clock() - min(self._since.values(), default=self._clock())
+        return Depth(len(self._since), oldest_s, len(self.parts))
 
     def _expire(self) -> None:
         now = self._clock()

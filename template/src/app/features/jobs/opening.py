@@ -16,13 +16,18 @@ from app.features.jobs.kinds import installed
 from app.features.jobs.memory import MemoryJobs
 from app.features.jobs.policy import JobsPolicy
 from app.features.jobs.router import endpoints
-from app.features.jobs.store import WorkQueue
+from app.features.jobs.store import PartQueue, WorkQueue
 from app.features.jobs.worker import Worker
 
 _log = structlog.get_logger(__name__)
 
 
-def jobs_router(policy: JobsPolicy) -> APIRouter:
+def jobs_router(policy: JobsPolicy, worker_grace_s: float | None = None) -> APIRouter:
+    """The part of jobs in a process of the API, or of a worker, if it has a `worker_grace_s`."""
+    return _of_api(policy) if worker_grace_s is None else _of_worker(policy, worker_grace_s)
+
+
+def _of_api(policy: JobsPolicy) -> APIRouter:
     """The endpoints. Without a Redis the worker is opened and closed with them."""
 
     @asynccontextmanager
@@ -37,7 +42,7 @@ def jobs_router(policy: JobsPolicy) -> APIRouter:
             return
         _log.info("jobs.in_process")
         app.state.jobs = jobs = MemoryJobs(policy)
-        async with _worker(app, jobs, services, policy).running():
+        async with _worker(app, jobs, jobs.parts, services, policy).running():
             yield
 
     router = APIRouter(lifespan=lifespan)
@@ -51,7 +56,7 @@ def _endpoints(policy: JobsPolicy) -> APIRouter:
     return endpoints(installed(), policy)
 
 
-def jobs_worker(policy: JobsPolicy, grace_s: float) -> APIRouter:
+def _of_worker(policy: JobsPolicy, grace_s: float) -> APIRouter:
     """A router without endpoints. The worker is opened and closed with it.
 
     A batch in progress has `grace_s` to end when the process stops; then it goes to another worker.
@@ -62,10 +67,12 @@ def jobs_worker(policy: JobsPolicy, grace_s: float) -> APIRouter:
         services = services_of(app)
         if services.shared is None:
             raise RuntimeError("a worker needs the Redis that it shares with the API")
-        from app.features.jobs.redis_queue import RedisQueue  # noqa: PLC0415 - as above
+        from app.features.jobs.redis_parts import RedisParts  # noqa: PLC0415 - as above
+        from app.features.jobs.redis_queue import RedisQueue  # noqa: PLC0415
 
         queue = RedisQueue(services.shared, policy)
-        async with _worker(app, queue, services, policy, grace_s=grace_s).running():
+        parts = RedisParts(services.shared, policy)
+        async with _worker(app, queue, parts, services, policy, grace_s=grace_s).running():
             _log.info("jobs.worker_ready", concurrency=policy.concurrency)
             yield
 
@@ -73,7 +80,14 @@ def jobs_worker(policy: JobsPolicy, grace_s: float) -> APIRouter:
 
 
 def _worker(
-    app: FastAPI, queue: WorkQueue, services: Services, policy: JobsPolicy, *, grace_s: float = 0.0
+    app: FastAPI,
+    queue: WorkQueue,
+    parts: PartQueue,
+    services: Services,
+    policy: JobsPolicy,
+    *,
+    grace_s: float = 0.0,
 ) -> Worker:
     accounts = app.state.accounts
-    return Worker(queue, services, installed(), policy, accounts=accounts, grace_s=grace_s)
+    kinds = installed()
+    return Worker(queue, services, kinds, policy, parts=parts, accounts=accounts, grace_s=grace_s)

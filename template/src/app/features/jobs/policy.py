@@ -18,6 +18,8 @@ class JobsPolicy:
     If a worker has not reported for `lease_s`, its batch goes to another one; after
     `max_deliveries` the items of the batch fail. An item that a limit refuses, or an open circuit, waits for
     `max_wait_s` at most.
+
+    A worker looks every `batch_poll_s` at each batch that a provider has, for jobs with the mode `batch`.
     """
 
     max_items: Annotated[int, Ge(1), Le(MAX_ITEMS)] = MAX_ITEMS
@@ -27,3 +29,4 @@ class JobsPolicy:
     lease_s: Annotated[int, Ge(5), Le(3600)] = 30
     max_deliveries: Annotated[int, Ge(1), Le(100)] = 3
     max_wait_s: Annotated[int, Ge(0), Le(86_400)] = 600
+    batch_poll_s: Annotated[int, Ge(1), Le(3600)] = 60

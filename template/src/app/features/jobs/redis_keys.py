@@ -20,14 +20,18 @@ class JobKeys:
     def __init__(self, shared: Shared) -> None:
         self._shared = shared
         self.client = shared.client
-        self.queue = shared.key("{jobs}", "queue")
+        self.queue = shared.tagged("jobs", "queue")
+        self.waiting = shared.tagged("jobs", "queue", "waiting")
+        self.rounds = shared.tagged("jobs", "queue", "rounds")
+        self.since = shared.tagged("jobs", "queue", "since")
+        self.parts = shared.tagged("jobs", "parts")
+        self.claims = shared.tagged("jobs", "claims")
 
     def of(self, job: str, part: str) -> str:
         return self._shared.key("job", f"{{{job}}}", part)
 
     def unfinished(self, owner: str) -> str:
-        """Of one owner. The name is hashed: a tenant's id may have any length and any colons."""
-        return self._shared.key("{jobs}", "unfinished", sha256(owner.encode()).hexdigest()[:32])
+        return self._shared.tagged("jobs", "unfinished", owner_tag(owner))
 
     async def progress(self, job: str) -> Progress | None:
         facts: Any = await self.read(lambda: self.client.hgetall(self.of(job, "facts")))
@@ -39,6 +43,16 @@ class JobKeys:
 
     async def write(self, ask: Callable[[], Awaitable[T]]) -> T:
         return _known(await self._shared.write(_boxed(ask), otherwise=None))
+
+
+def part_name(job: str, start: int, stop: int) -> str:
+    """The member of a sorted set: a part of a job with the mode `batch`."""
+    return f"{job}:{start}:{stop}"
+
+
+def owner_tag(owner: str) -> str:
+    """The name of an owner, hashed: a tenant's id may have any length and any colons."""
+    return sha256(owner.encode()).hexdigest()[:32]
 
 
 def progress_of(facts: Mapping[bytes, bytes]) -> Progress | None:

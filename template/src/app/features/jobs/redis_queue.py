@@ -1,5 +1,7 @@
 """The queue of batches, a stream of Redis with one consumer group: what a worker does.
 
+A batch waits for the turn of its owner (`redis_turns`), and is in the stream from then on.
+
 A message stays pending until the worker has stored all results of its batch. While the worker lives,
 it reports every second, which resets the idle time of the message. A message that is idle for
 `JOBS_LEASE_S` belongs to a worker that was killed, or hangs: another worker claims it. Redis counts
@@ -19,6 +21,7 @@ from app.backend import Shared
 from app.features.jobs.policy import JobsPolicy
 from app.features.jobs.redis_keys import JobKeys, progress_of
 from app.features.jobs.redis_store import PARTS
+from app.features.jobs.redis_turns import FIRST_ROUND, RedisTurns, batch_name
 from app.features.jobs.store import Delivery, Depth, Outcome, Work
 
 _GROUP = "workers"
@@ -56,6 +59,14 @@ for _, key in ipairs(KEYS) do redis.call('EXPIRE', key, ARGV[1]) end
 return is_complete and 1 or 0
 """
 
+# A script, because a pipeline on a cluster takes no TIME.
+_DEPTH = """
+local clock = redis.call('TIME')
+local oldest = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')
+local age = #oldest == 0 and 0 or clock[1] * 1000 + math.floor(clock[2] / 1000) - oldest[2]
+return {redis.call('ZCARD', KEYS[1]), age, redis.call('ZCARD', KEYS[2])}
+"""
+
 
 class RedisQueue:
     """A `WorkQueue`. Each process of workers has a name of its own."""
@@ -69,6 +80,7 @@ class RedisQueue:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._keys = JobKeys(shared)
+        self._turns = RedisTurns(shared)
         self._client = shared.client
         self._policy = policy
         self._name = name or token_hex(8)
@@ -76,15 +88,17 @@ class RedisQueue:
         self._claim_at = float("-inf")
         self._beginning = self._client.register_script(_BEGIN)
         self._keeping = self._client.register_script(_KEEP)
+        self._measuring = self._client.register_script(_DEPTH)
         self._storing = self._client.register_script(_STORE)
 
     async def take(self) -> Delivery | None:
-        """Take the batch of a worker that has gone, or else the oldest one that was never taken."""
+        """Take the batch of a worker that has gone, or else the next one that was never taken."""
         if self._clock() >= self._claim_at:
             claimed = await self._keys.write(self._claim)
             if claimed is not None:
                 return claimed
             self._claim_at = self._clock() + self._policy.lease_s / _CLAIMS_PER_LEASE
+        await self._turns.move_next()
         return await self._keys.write(self._read)
 
     async def wait(self) -> None:
@@ -127,18 +141,9 @@ class RedisQueue:
         await self._keys.write(lambda: self._remove(delivery, put_back=True))
 
     async def depth(self) -> Depth:
-        async def ask() -> Depth:
-            async with self._client.pipeline(transaction=True) as pipe:
-                pipe.time()
-                pipe.xlen(self._keys.queue)
-                pipe.xrange(self._keys.queue, count=1)
-                (seconds, micros), batches, oldest = await pipe.execute()
-            if not oldest:
-                return Depth(0, 0.0)
-            since_ms = int(oldest[0][0].partition(b"-")[0])
-            return Depth(batches, max(0.0, seconds + micros / 1e6 - since_ms / 1000))
-
-        return await self._keys.read(ask)
+        keys = [self._keys.since, self._keys.parts]
+        batches, oldest_ms, parts = await self._keys.read(lambda: self._measuring(keys=keys))
+        return Depth(batches, max(0.0, oldest_ms / 1000), parts)
 
     async def _claim(self) -> Delivery | None:
         try:
@@ -215,17 +220,16 @@ class RedisQueue:
             pipe.xack(self._keys.queue, _GROUP, delivery.id)
             pipe.xdel(self._keys.queue, delivery.id)
             if put_back:
-                pipe.xadd(self._keys.queue, _message(delivery))
+                pipe.zadd(self._keys.waiting, {batch_name(delivery): FIRST_ROUND})
+            else:
+                pipe.zrem(self._keys.since, batch_name(delivery))
             return await pipe.execute()
 
 
 def _delivery(message: bytes, facts: dict[bytes, bytes], number: int = 1) -> Delivery:
     start, stop = int(facts[b"start"]), int(facts[b"stop"])
-    return Delivery(message.decode(), facts[b"job"].decode(), start, stop, number)
-
-
-def _message(delivery: Delivery) -> dict[Any, Any]:
-    return {"job": delivery.job, "start": delivery.start, "stop": delivery.stop}
+    job, owner = facts[b"job"].decode(), facts[b"owner"].decode()
+    return Delivery(message.decode(), job, start, stop, number, owner)
 
 
 def _has_bit(bits: bytes, index: int) -> bool:

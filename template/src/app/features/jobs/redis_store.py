@@ -7,7 +7,6 @@ finished items, and a list of results in the order in which they were stored.
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from itertools import accumulate
 from typing import Any, cast
 
@@ -15,7 +14,8 @@ import orjson
 
 from app.backend import Shared
 from app.features.jobs.policy import JobsPolicy
-from app.features.jobs.redis_keys import JobKeys
+from app.features.jobs.redis_keys import JobKeys, owner_tag, part_name
+from app.features.jobs.redis_turns import RedisTurns
 from app.features.jobs.store import (
     JobSpec,
     JobsUnavailableError,
@@ -24,7 +24,7 @@ from app.features.jobs.store import (
     TooManyJobsError,
 )
 
-PARTS = ("facts", "inputs", "finished", "results")
+PARTS = ("facts", "inputs", "finished", "results", "sent")
 
 # A call must end within half a second, also on a busy machine.
 _BATCHES_AT_ONCE = 500
@@ -60,6 +60,7 @@ class RedisJobs:
         self, shared: Shared, policy: JobsPolicy, *, clock: Callable[[], float] = time.time
     ) -> None:
         self._keys = JobKeys(shared)
+        self._turns = RedisTurns(shared)
         self._client = shared.client
         self._policy = policy
         self._clock = clock
@@ -74,7 +75,7 @@ class RedisJobs:
             await self._write_facts(spec)
             for inputs in _by_size(_by_start(batches)):
                 await self._write_inputs(spec.id, inputs)
-            await self._enqueue(spec.id, batches)
+            await self._enqueue(spec, batches)
             await self._make_ready(spec.id)
         except BaseException:
             await self._withdraw(spec)
@@ -148,21 +149,17 @@ class RedisJobs:
 
         await self._keys.write(ask)
 
-    async def _enqueue(self, job: str, batches: Sequence[Sequence[bytes]]) -> None:
+    async def _enqueue(self, spec: JobSpec, batches: Sequence[Sequence[bytes]]) -> None:
         stops = list(accumulate(map(len, batches)))
-        messages = [
-            {"job": job, "start": start, "stop": stop}
-            for start, stop in zip([0, *stops], stops, strict=False)
-        ]
-        for first in range(0, len(messages), _BATCHES_AT_ONCE):
-            some = messages[first : first + _BATCHES_AT_ONCE]
-            await self._keys.write(partial(self._enqueue_some, some))
-
-    async def _enqueue_some(self, messages: Sequence[dict[Any, Any]]) -> object:
-        async with self._client.pipeline(transaction=True) as pipe:
-            for message in messages:
-                pipe.xadd(self._keys.queue, message)
-            return await pipe.execute()
+        ranges = list(zip([0, *stops], stops, strict=False))
+        if spec.mode == "batch":
+            due_at_once = {part_name(spec.id, *each): 0 for each in ranges}
+            await self._keys.write(lambda: self._client.zadd(self._keys.parts, due_at_once))
+            return
+        owner = owner_tag(spec.owner)
+        names = [f"{part_name(spec.id, *each)}:{owner}" for each in ranges]
+        for first in range(0, len(names), _BATCHES_AT_ONCE):
+            await self._turns.enqueue(owner, names[first : first + _BATCHES_AT_ONCE])
 
 
 def _by_start(batches: Sequence[Sequence[bytes]]) -> dict[int, bytes]:

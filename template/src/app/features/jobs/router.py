@@ -79,7 +79,9 @@ def _creating(kinds: Kinds, policy: JobsPolicy) -> Any:  # noqa: ANN401 - an end
         response: Response,
     ) -> Job:
         """Accepts inputs that workers process in the background. `Location` has the job's address."""
-        progress = await accept(body.items, kinds[body.kind], store, services, tenant)
+        progress = await accept(
+            body.items, kinds[body.kind], store, services, mode=body.mode, tenant=tenant
+        )
         response.headers["Location"] = f"/v1/jobs/{progress.spec.id}"
         return Job.of(progress, store.runs_in)
 

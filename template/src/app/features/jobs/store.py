@@ -9,8 +9,11 @@ from typing import Literal, Protocol
 
 from fastapi import HTTPException
 
+from app.llm.batch_store import Submission
+
 State = Literal["queued", "running", "completed", "cancelled"]
 RunsIn = Literal["workers", "process"]
+Mode = Literal["direct", "batch"]
 
 
 class TooManyJobsError(HTTPException):
@@ -37,6 +40,7 @@ class JobSpec:
     owner: str  # the client, or without client keys the tenant; empty if there is neither
     total: int
     created_at: float
+    mode: Mode = "direct"
     client: str | None = None
     tenant: str | None = None
     request_id: str | None = None
@@ -59,13 +63,17 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A batch that a worker has taken: items `start` to `stop - 1`. `number` counts its workers."""
+    """A batch that a worker has taken: items `start` to `stop - 1`. `number` counts its workers.
+
+    `owner` names the client of the job: clients take turns.
+    """
 
     id: str
     job: str
     start: int
     stop: int
     number: int = 1
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +95,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Depth:
-    """The batches that wait or are in progress, and the age of the oldest."""
+    """The batches that wait or are in progress, and the age of the oldest.
+
+    `at_provider` are the parts of jobs with the mode `batch` that have not ended. They are not among
+    the batches: a provider may take a day.
+    """
 
     batches: int
     oldest_s: float
+    at_provider: int = 0
 
 
 class JobStore(Protocol):
@@ -115,7 +128,9 @@ class JobStore(Protocol):
 class WorkQueue(Protocol):
     """The side of a worker. Methods raise `JobsUnavailableError`."""
 
-    async def take(self) -> Delivery | None: ...
+    async def take(self) -> Delivery | None:
+        """The next batch. Owners take turns; the batches of one owner are in the order of arrival."""
+        ...
 
     async def wait(self) -> None:
         """Wait until it is worth another try to take a batch."""
@@ -138,3 +153,31 @@ class WorkQueue(Protocol):
     async def put_back(self, delivery: Delivery) -> None: ...
 
     async def depth(self) -> Depth: ...
+
+
+class PartQueue(Protocol):
+    """The parts of jobs with the mode `batch`, each with the time of its next look.
+
+    A part is delivered to one worker at a time. A worker that does not report for the lease loses it.
+    Methods raise `JobsUnavailableError`.
+    """
+
+    async def claim(self) -> Delivery | None:
+        """A part that is due. Its `number` counts the workers that ended with it."""
+        ...
+
+    async def hold(self, part: Delivery) -> bool:
+        """Report that the worker lives. `False`: the part belongs to another worker now."""
+        ...
+
+    async def later(self, part: Delivery, delay_s: float) -> None: ...
+
+    async def finish(self, part: Delivery) -> None: ...
+
+    async def sent(self, part: Delivery) -> list[Submission]:
+        """The batches that were sent for this part, from the moment before each was sent."""
+        ...
+
+    async def save(self, part: Delivery, submission: Submission) -> None:
+        """Remember a batch. It is safe when this returns. The job expires later from now on."""
+        ...

@@ -6,26 +6,32 @@ when a worker was killed.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import TypeVar
 
 import structlog
 
 from app.api.services import Services
 from app.clients.account import Accounts
-from app.features.jobs.batch import BatchRunner
+from app.features.jobs.at_provider import AtProvider
+from app.features.jobs.batch import BatchRunner, gone_detail
+from app.features.jobs.batch_worker import BatchWorker
 from app.features.jobs.kinds import Kinds
+from app.features.jobs.patience import OUTAGE_S, patiently
 from app.features.jobs.policy import JobsPolicy
-from app.features.jobs.store import Delivery, JobsUnavailableError, Outcome, Work, WorkQueue
+from app.features.jobs.store import (
+    Delivery,
+    JobsUnavailableError,
+    Outcome,
+    PartQueue,
+    Work,
+    WorkQueue,
+)
 from app.resilience.race import cancel_and_wait
 
 _log = structlog.get_logger(__name__)
 
-T = TypeVar("T")
-
 _REPORT_S = 1.0
-_OUTAGE_S = 1.0
 _MEASURE_S = 5.0
 
 
@@ -39,6 +45,7 @@ class Worker:
         kinds: Kinds,
         policy: JobsPolicy,
         *,
+        parts: PartQueue | None = None,
         accounts: Accounts | None = None,
         grace_s: float = 0.0,
         report_s: float = _REPORT_S,
@@ -50,11 +57,14 @@ class Worker:
         self._report_s = report_s
         self._stopping = asyncio.Event()
         self._runner = BatchRunner(services, accounts, kinds, policy, self._keep)
+        self._parts = parts
+        self._batches = services.batches
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Work until the block ends; then finish the batches in progress, or put them back."""
         loops = [asyncio.create_task(self._work()) for _ in range(self._policy.concurrency)]
+        loops += [asyncio.create_task(each.run()) for each in self._batch_workers()]
         measuring = asyncio.create_task(self._measure())
         try:
             yield
@@ -63,12 +73,19 @@ class Worker:
             await asyncio.wait(loops, timeout=self._grace_s)
             await cancel_and_wait([*loops, measuring])
 
+    def _batch_workers(self) -> list[BatchWorker]:
+        """One, if the first provider has batches. Otherwise other workers look at them."""
+        if self._parts is None or self._batches is None:
+            return []
+        steps = AtProvider(self._batches, self._parts, self._queue, self._runner)
+        return [BatchWorker(self._parts, steps, self._stopping.is_set, self._report_s)]
+
     async def _work(self) -> None:
         while not self._stopping.is_set():
             try:
                 delivery = await self._queue.take()
             except JobsUnavailableError:
-                await self._unless_stopped(asyncio.sleep(_OUTAGE_S))
+                await self._unless_stopped(asyncio.sleep(OUTAGE_S))
                 continue
             if delivery is None:
                 await self._unless_stopped(self._queue.wait())
@@ -87,10 +104,10 @@ class Worker:
             self._metrics.job_redelivered()
             _log.warning("job.redelivered", job=delivery.job, number=delivery.number)
         try:
-            work = await _patiently(lambda: self._queue.load(delivery))
+            work = await patiently(lambda: self._queue.load(delivery))
             if work is not None and not await self._run(work, delivery):
                 return
-            await _patiently(lambda: self._queue.done(delivery))
+            await patiently(lambda: self._queue.done(delivery))
         except asyncio.CancelledError:  # the worker stops, and its grace period is over
             with suppress(JobsUnavailableError):  # then the batch is claimed when its lease ends
                 await self._queue.put_back(delivery)
@@ -100,8 +117,7 @@ class Worker:
         """Run a batch. `False`: it belongs to another worker now, or its job was cancelled."""
         if delivery.number > self._policy.max_deliveries:
             _log.error("job.given_up", job=delivery.job, items=len(work.items))
-            detail = f"Each of {delivery.number - 1} workers ended while it processed the item."
-            await self._runner.fail(work.spec, list(work.items), detail)
+            await self._runner.fail(work.spec, list(work.items), gone_detail(delivery.number))
             return True
         running = asyncio.create_task(self._runner.run(work))
         reporting = asyncio.create_task(self._report(delivery, running))
@@ -116,7 +132,7 @@ class Worker:
 
     async def _is_cancelled(self, delivery: Delivery) -> bool:
         """A batch of a cancelled job is done. One that another worker has taken is left to it."""
-        return await _patiently(lambda: self._queue.load(delivery)) is None
+        return await patiently(lambda: self._queue.load(delivery)) is None
 
     async def _report(self, delivery: Delivery, running: asyncio.Task[None]) -> None:
         """Report until the batch is no longer ours. An outage of Redis is no reason to stop.
@@ -132,14 +148,14 @@ class Worker:
 
     async def _keep(self, job: str, outcomes: Sequence[Outcome]) -> None:
         """Store results, also after an outage of Redis: they are paid for."""
-        if await _patiently(lambda: self._queue.store(job, outcomes)):
+        if await patiently(lambda: self._queue.store(job, outcomes)):
             _log.info("job.completed", job=job)
 
     async def _measure(self) -> None:
         while not self._stopping.is_set():  # a lost cancellation: see `_report`
             with suppress(JobsUnavailableError):
                 depth = await self._queue.depth()
-                self._metrics.jobs_queue(depth.batches, depth.oldest_s)
+                self._metrics.jobs_queue(depth.batches, depth.oldest_s, depth.at_provider)
             await asyncio.sleep(_MEASURE_S)
 
     async def _unless_stopped(self, waiting: Coroutine[None, None, None]) -> None:
@@ -151,12 +167,3 @@ class Worker:
 
     async def _stopped(self) -> None:
         await self._stopping.wait()
-
-
-async def _patiently(ask: Callable[[], Awaitable[T]]) -> T:
-    """Ask until Redis answers."""
-    while True:
-        try:
-            return await ask()
-        except JobsUnavailableError:
-            await asyncio.sleep(_OUTAGE_S)
