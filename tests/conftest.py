@@ -13,7 +13,7 @@ from tests.renders import (
     Renders,
     once,
     shared_by_all_workers,
-    spare_copier_two_thirds_of_its_time,
+    spare_copier_most_of_its_time,
 )
 
 pytest_plugins = ["tests.proof", "tests.schedule"]
@@ -51,7 +51,7 @@ def no_proxy_before_this_machine(sessionpatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def fast_copier(sessionpatch: pytest.MonkeyPatch) -> None:
-    spare_copier_two_thirds_of_its_time(sessionpatch)
+    spare_copier_most_of_its_time(sessionpatch)
 
 
 @pytest.fixture(scope="session")
