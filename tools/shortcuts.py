@@ -50,6 +50,8 @@ def compiling_each_text_once() -> Compile:
         key = (type(jinja), syntax_of(jinja), source, *how.items())
         if key not in compiled:
             compiled[key] = compile_anew(jinja, *source, **how)
+        elif isinstance(source[0], str):
+            jinja.preprocess(source[0])  # Copier's extension forgets the `yield` of the text before
         return compiled[key]
 
     return compile_or_remember
@@ -72,7 +74,7 @@ def rendering_only_templates() -> Render:
 
     def render_or_return(worker: Worker, text: str, *context: Any, **named: Any) -> str:
         if is_plain(worker.jinja_env, text):
-            return worker.jinja_env.preprocess(text)  # Copier's extensions forget the text before
+            return worker.jinja_env.preprocess(text)  # as above
         return render(worker, text, *context, **named)
 
     return render_or_return
