@@ -72,7 +72,7 @@ def rendering_only_templates() -> Render:
     """Copier's `_render_string`, which collects the answers only for a text with template syntax."""
     render: Render = getattr(Worker, RENDER_STEP)
 
-    def render_or_return(worker: Worker, text: str, *context: Any, **named: Any) -> str:
+    def render_or_return(worker: Worker, text: str, *context: object, **named: object) -> str:
         if is_plain(worker.jinja_env, text):
             return worker.jinja_env.preprocess(text)  # as above
         return render(worker, text, *context, **named)

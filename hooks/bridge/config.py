@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 from jinja2 import Environment, FileSystemLoader
 
-
 # Written in C, and ten times as fast, where PyYAML has it.
 SafeLoader: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
