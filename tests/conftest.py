@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.engines import clone_of, clone_of_this_checkout, git, release, run
-from tests.renders import Renders, once, shared_by_all_workers, spare_copier_two_thirds_of_its_time
+from tests.renders import Renders, once, shared_by_all_workers, spare_copier_most_of_its_time
 
 pytest_plugins = ["tests.proof", "tests.schedule"]
 
@@ -46,7 +46,7 @@ def no_proxy_before_this_machine(sessionpatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def fast_copier(sessionpatch: pytest.MonkeyPatch) -> None:
-    spare_copier_two_thirds_of_its_time(sessionpatch)
+    spare_copier_most_of_its_time(sessionpatch)
 
 
 @pytest.fixture(scope="session")

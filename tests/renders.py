@@ -8,13 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import jinja2
 import pytest
-from copier._main import Worker
 
 from tests.engines import with_cookiecutter, with_copier
 from tests.questions import Answers
-from tools.run_copier import INDEX_STEP, compiling_each_text_once
+from tools.shortcuts import shortcuts
 
 
 def once(directory: Path, name: str, make: Callable[[Path], object]) -> Path:
@@ -57,7 +55,7 @@ def shared_by_all_workers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return own.parent if own.name.startswith("popen-") else own
 
 
-def spare_copier_two_thirds_of_its_time(patch: pytest.MonkeyPatch) -> None:
+def spare_copier_most_of_its_time(patch: pytest.MonkeyPatch) -> None:
     """Of every run in this process, as `make new` does; Copier's own command, which tests run too, does all of it."""
-    patch.setattr(jinja2.Environment, "compile", compiling_each_text_once())
-    patch.setattr(Worker, INDEX_STEP, lambda *_: None)
+    for owner, name, replacement in shortcuts():
+        patch.setattr(owner, name, replacement)

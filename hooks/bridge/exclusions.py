@@ -1,18 +1,25 @@
 """Applies Copier's `_exclude` for Cookiecutter: matching files are removed before rendering."""
 
+import os
+import re
 import shutil
-from collections.abc import Iterable, Iterator
-from fnmatch import fnmatchcase
+from collections.abc import Iterator
+from fnmatch import translate
 from pathlib import Path
 
 from bridge.config import copier_jinja, read_config
 
 
 def remove_excluded(root: Path, directory: Path, answers: dict[str, str]) -> None:
-    patterns = list(patterns_for(root, answers))
-    for path in sorted(directory.rglob("*")):
-        if path.exists() and excluded(path.relative_to(directory), patterns):
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    excluded = Exclusions(patterns_for(root, answers))
+    for where, directories, files in os.walk(directory):
+        below = Path(where).relative_to(directory)
+        for name in [name for name in directories if excluded.has(below / name)]:
+            shutil.rmtree(Path(where, name))
+            directories.remove(name)
+        for name in files:
+            if excluded.has(below / name):
+                Path(where, name).unlink()
 
 
 def patterns_for(root: Path, answers: dict[str, str]) -> Iterator[str]:
@@ -21,9 +28,19 @@ def patterns_for(root: Path, answers: dict[str, str]) -> Iterator[str]:
         yield jinja.from_string(pattern).render(answers, _copier_operation="copy")
 
 
-def excluded(path: Path, patterns: Iterable[str]) -> bool:
-    """Whether a pattern matches: with a leading slash at the root, otherwise at any depth."""
-    return any(
-        fnmatchcase(f"/{path.as_posix()}" if pattern.startswith("/") else path.name, pattern)
-        for pattern in patterns
-    )
+class Exclusions:
+    """Patterns: with a leading slash they match at the root, otherwise at any depth."""
+
+    def __init__(self, patterns: Iterator[str]) -> None:
+        wanted = list(filter(None, patterns))
+        self._at_root = any_of(pattern for pattern in wanted if pattern.startswith("/"))
+        self._at_any_depth = any_of(pattern for pattern in wanted if not pattern.startswith("/"))
+
+    def has(self, path: Path) -> bool:
+        at_root = self._at_root.match(f"/{path.as_posix()}")
+        return bool(at_root or self._at_any_depth.match(path.name))
+
+
+def any_of(patterns: Iterator[str]) -> re.Pattern[str]:
+    """One expression for all: fifty patterns for a thousand files would take 0.1 s one by one."""
+    return re.compile("|".join(map(translate, patterns)) or r"(?!)")

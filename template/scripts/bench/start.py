@@ -1,6 +1,7 @@
 """Measures how soon `python -m app` answers `/healthz`, and the memory that it takes before the first request.
 
-Each round also starts Python with FastAPI alone, which is the least that such a service needs. The environment of
+Each round also starts Python with FastAPI alone, which is the least that such a service needs; and the memory
+is that of the libraries of this service without a line of its own, for comparison. The environment of
 `make install` has packages that production has not: some libraries import them when they are there, so the
 image takes less.
 """
@@ -21,6 +22,15 @@ from scripts.bench.figure import Figure, ratio
 ROUNDS = 7
 _GIVE_UP_S = 30.0
 _FASTAPI = "import fastapi; fastapi.FastAPI()"
+_LIBRARIES = """
+import sys
+sys.modules.update(rich=None, tornado=None)  # as in app.__main__
+import aiohttp, fastapi, httptools, httpx2, orjson, prometheus_client, pydantic_settings
+import structlog, tenacity, uvicorn, uvloop
+import os, subprocess
+fastapi.FastAPI()
+subprocess.run(["ps", "-o", "rss=", "-p", str(os.getpid())])
+"""
 
 
 def what_a_start_takes() -> Iterator[Figure]:
@@ -30,21 +40,25 @@ def what_a_start_takes() -> Iterator[Figure]:
     yield Figure("ready", statistics.median(ready), "s")
     yield ratio("ready : Python with FastAPI alone", ready, bare)
     yield Figure("resident memory", statistics.median(memory), "MB")
+    _, other = zip(*(_started(HTTP_TRANSPORT="httpx2") for _ in range(ROUNDS)), strict=True)
+    yield Figure("resident memory, HTTP_TRANSPORT=httpx2", statistics.median(other), "MB")
+    yield Figure("resident memory, only imported libraries", _mb_of_libraries(), "MB")
 
 
-def _started() -> tuple[float, float]:
+def _started(**variables: str) -> tuple[float, float]:
     """The seconds until the first answer, and the resident megabytes after it."""
     start = time.perf_counter()
-    with _service() as (process, address):
+    with _service(variables) as (process, address):
         _wait_for(f"{address}/healthz")
         return time.perf_counter() - start, _resident_mb(process.pid)
 
 
 @contextmanager
-def _service() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+def _service(variables: dict[str, str]) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": "src", "PORT": str(port)}
+    environment |= variables
     process = subprocess.Popen(
         [sys.executable, "-m", "app"], env=environment, stdout=subprocess.DEVNULL
     )
@@ -83,3 +97,10 @@ def _seconds_of_fastapi() -> float:
     start = time.perf_counter()
     subprocess.run([sys.executable, "-c", _FASTAPI], check=True)
     return time.perf_counter() - start
+
+
+def _mb_of_libraries() -> float:
+    size = subprocess.run(
+        [sys.executable, "-c", _LIBRARIES], capture_output=True, text=True, check=True
+    )
+    return int(size.stdout) / 1024

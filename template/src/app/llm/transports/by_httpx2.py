@@ -8,7 +8,7 @@ import httpcore2
 import httpx2 as httpx
 
 from app.llm.transports.policy import PoolPolicy
-from app.llm.transports.resolver import ThreadResolver
+from app.llm.transports.resolver import resolve
 
 SocketOption = (
     tuple[int, int, int] | tuple[int, int, bytes | bytearray] | tuple[int, int, None, int]
@@ -59,7 +59,6 @@ class _Resolving(httpcore2.AsyncNetworkBackend):
 
     def __init__(self, backend: httpcore2.AsyncNetworkBackend) -> None:
         self._backend = backend
-        self._resolver = ThreadResolver()
 
     async def connect_tcp(
         self,
@@ -71,7 +70,7 @@ class _Resolving(httpcore2.AsyncNetworkBackend):
     ) -> httpcore2.AsyncNetworkStream:
         try:
             async with asyncio.timeout(timeout):
-                await self._resolver.resolve(host, port)
+                await resolve(host, port)
         except TimeoutError as error:
             raise httpcore2.ConnectTimeout from error
         except OSError as error:

@@ -2,15 +2,17 @@
 
 import asyncio
 import select
+import socket
 import sys
 from functools import partial
 from ssl import SSLContext
 from typing import TYPE_CHECKING
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.client_proto import ResponseHandler
 
-from app.llm.transports.resolver import ThreadResolver
+from app.llm.transports.resolver import resolve
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -21,6 +23,18 @@ _END_OF_HEAD = b"\r\n\r\n"
 
 class ClosedWhileIdleError(aiohttp.ServerDisconnectedError):
     """The server closed a connection while its next request was on the way, and answered nothing."""
+
+
+class _Resolver(AbstractResolver):
+    """Resolves each name in a thread of its own."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return await resolve(host, port, family)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
 
 
 class Connector(aiohttp.TCPConnector):
@@ -35,7 +49,7 @@ class Connector(aiohttp.TCPConnector):
         super().__init__(
             limit=0,  # `app.llm.pools` limits the calls: aiohttp's limit has no timeout of its own
             ssl=certificates,
-            resolver=ThreadResolver(),
+            resolver=_Resolver(),
             keepalive_timeout=keep_idle_s,
         )
         self._factory = partial(_Handler, loop=self._loop)  # type: ignore[assignment]  # a subclass

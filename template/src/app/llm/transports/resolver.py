@@ -5,9 +5,10 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from threading import Thread
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from aiohttp.abc import AbstractResolver, ResolveResult
+if TYPE_CHECKING:  # the import takes 9 MB, and httpx2's transport does not need it
+    from aiohttp.abc import ResolveResult
 
 T = TypeVar("T")
 
@@ -15,39 +16,36 @@ _NUMERIC_NAME = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
 _NUMERIC_ADDRESS = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
 
 
-class ThreadResolver(AbstractResolver):
-    """Resolves each name in a thread of its own.
+async def resolve(
+    host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+) -> list["ResolveResult"]:
+    """Resolve the name in a thread of its own.
 
     The event loop's resolver has a few threads for all names: 6 with two CPUs, 4 with uvloop. A name
     server that does not answer holds one for 10 to 30 s per lookup, so one provider's name would
     block the names of all others. aiohttp looks up a name once for all of a pool's callers, so a
     pool has one thread per name.
+
+    A lookup cannot be stopped. Its thread is a daemon, so it does not delay the exit.
     """
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        return await _in_thread(lambda: _addresses(host, port, family))
-
-    async def close(self) -> None:
-        """A lookup cannot be stopped. Its thread is a daemon, so it does not delay the exit."""
+    return await _in_thread(lambda: _addresses(host, port, family))
 
 
-def _addresses(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-    found = []
+def _addresses(host: str, port: int, family: socket.AddressFamily) -> list["ResolveResult"]:
+    found: list[ResolveResult] = []
     for kind, _, protocol, _, address in socket.getaddrinfo(
         host, port, family=family, type=socket.SOCK_STREAM
     ):
         numeric, number = socket.getnameinfo(address, _NUMERIC_NAME)  # keeps the scope of fe80::
         found.append(
-            ResolveResult(
-                hostname=host,
-                host=numeric,
-                port=int(number),
-                family=kind,
-                proto=protocol,
-                flags=_NUMERIC_ADDRESS,
-            )
+            {
+                "hostname": host,
+                "host": numeric,
+                "port": int(number),
+                "family": kind,
+                "proto": protocol,
+                "flags": _NUMERIC_ADDRESS,
+            }
         )
     return found
 
