@@ -17,7 +17,7 @@ import json
 from psycopg import sql
 
 from app.rag.shared.index import spelled, tag
-from app.rag.shared.postgres.client import Connection
+from app.rag.shared.postgres.connection import Connection
 from app.rag.types import EmbeddingSpace
 
 _TABLES = """
