@@ -2,14 +2,13 @@
 
 The search is approximate (HNSW, vectors of 16-bit floats): `make bench ARGS=stores` measures its
 recall. A search is one statement on one table, so its chunks are those before a change or after it.
-It is sent together with its settings and the question which table is published: one round trip.
+The statement also tells which table is published, so it is one round trip.
 Source: https://github.com/pgvector/pgvector
 """
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
-from typing import LiteralString
 
 import structlog
 from psycopg import errors, sql
@@ -40,21 +39,48 @@ WHERE service.service = %(service)s
 
 # Vectors have length 1, so the product is the cosine; `<#>` is the negative product. An iterative
 # scan goes on until it has k rows: the index also has rows that other transactions add or removed.
-# Not at the connection: a pooler in transaction mode refuses settings there, or shares them.
-_SETTINGS = """
-SELECT set_config('hnsw.ef_search', %s, true), set_config('hnsw.iterative_scan', 'strict_order', true),
-    set_config('hnsw.max_scan_tuples', '1000000', true)
-"""
+# The settings hold until the end of this statement. The question is computed from them, so they are
+# set when the scan begins. They are not set at the connection: a pooler in transaction mode refuses
+# settings there, or shares them. A statement of its own for them would take more time than the scan.
 _NEAREST = """
-WITH question AS MATERIALIZED (SELECT l2_normalize(%(vector)b::vector)::halfvec AS unit)
-SELECT content, ids, -(embedding <#> (SELECT unit FROM question)) AS score
-FROM {chunks} ORDER BY embedding <#> (SELECT unit FROM question) LIMIT %(k)s
+WITH settings AS MATERIALIZED (
+    SELECT set_config('hnsw.ef_search', %(effort)s, true),
+        set_config('hnsw.iterative_scan', 'strict_order', true),
+        set_config('hnsw.max_scan_tuples', '1000000', true)
+), question AS MATERIALIZED (
+    SELECT l2_normalize(%(vector)b::vector)::halfvec AS unit FROM settings
+), found AS MATERIALIZED (
+    SELECT content, ids, -(embedding <#> (SELECT unit FROM question)) AS score
+    FROM {chunks} ORDER BY embedding <#> (SELECT unit FROM question) LIMIT %(k)s
+), published AS ({published})
+SELECT published.*, found.* FROM published LEFT JOIN found ON true ORDER BY score DESC
 """
 _COUNT = "SELECT count(*) FROM {chunks}"
 _WITHDRAW = """
 UPDATE documents_spaces SET generation = NULL
 WHERE service = %s AND space = %s AND generation = %s
 """
+
+
+# The columns of `_PUBLISHED`, which each row of a search begins with.
+_STATES = 5
+
+
+def search_of(table: sql.Identifier) -> sql.Composed:
+    """The statement of a search in a table, for `search_values`."""
+    return sql.SQL(_NEAREST).format(chunks=table, published=sql.SQL(_PUBLISHED))
+
+
+def search_values(
+    service: str, space: EmbeddingSpace, vector: Sequence[float], k: int
+) -> dict[str, object]:
+    return {
+        "service": service,
+        "space": spelled(space),
+        "effort": str(_EFFORT),
+        "vector": Vector(vector),
+        "k": k,
+    }
 
 
 class PostgresIndex:
@@ -78,7 +104,7 @@ class PostgresIndex:
     async def published(
         self, space: EmbeddingSpace
     ) -> tuple[Published | None, EmbeddingSpace | None]:
-        values = self._values(space)
+        values = {"service": self._service, "space": spelled(space)}
 
         async def ask(connection: Connection) -> TupleRow | None:
             return await (await connection.execute(_PUBLISHED, values)).fetchone()
@@ -113,16 +139,17 @@ class PostgresIndex:
     ) -> Found | None:
         """What is in a table; `None` if another one is published, or it has lost chunks."""
         try:
-            published, rows = await self._postgres.run(partial(self._near, space, known, vector, k))
+            rows = await self._postgres.run(partial(self._near, space, known, vector, k))
         except errors.UndefinedTable:
             return None
-        state, current = _states(published)
+        state, current = _states(rows[0][:_STATES] if rows else None)
         if state is None or state.generation != known.generation:
             return None
         self._known[space] = state
-        if len(rows) < min(k, state.texts) and await self._lacks(space, state):
+        near = [row[_STATES:] for row in rows if row[_STATES] is not None]
+        if len(near) < min(k, state.texts) and await self._lacks(space, state):
             return None
-        found = [named(text, ids, _cosine(score)) for text, ids, score in rows]
+        found = [named(text, ids, _cosine(score)) for text, ids, score in near]
         return Found(state, current, [chunk for chunks in found for chunk in chunks][:k])
 
     async def _near(
@@ -132,32 +159,20 @@ class PostgresIndex:
         vector: Sequence[float],
         k: int,
         connection: Connection,
-    ) -> tuple[TupleRow | None, list[TupleRow]]:
-        """All statements of a pipeline are one transaction, and are fetched after its end:
-        BEGIN and COMMIT, or fetching inside, would be further round trips."""
-        statement = self._about(_NEAREST, space, known)
-        async with connection.pipeline():
-            await connection.execute(_SETTINGS, [str(_EFFORT)])
-            published = await connection.execute(_PUBLISHED, self._values(space))
-            found = await connection.execute(statement, {"vector": Vector(vector), "k": k})
-        return await published.fetchone(), await found.fetchall()
-
-    def _values(self, space: EmbeddingSpace) -> dict[str, str]:
-        return {"service": self._service, "space": spelled(space)}
+    ) -> list[TupleRow]:
+        table = tables.chunks(self._service, space, known.generation)
+        values = search_values(self._service, space, vector, k)
+        found = await connection.execute(search_of(sql.Identifier(table)), values)
+        return await found.fetchall()
 
     async def _lacks(self, space: EmbeddingSpace, state: Published) -> bool:
         async def ask(connection: Connection) -> bool:
-            counted = await connection.execute(self._about(_COUNT, space, state))
+            table = sql.Identifier(tables.chunks(self._service, space, state.generation))
+            counted = await connection.execute(sql.SQL(_COUNT).format(chunks=table))
             row = await counted.fetchone()
             return row is None or row[0] < state.texts
 
         return await self._postgres.run(ask)
-
-    def _about(
-        self, statement: LiteralString, space: EmbeddingSpace, state: Published
-    ) -> sql.Composed:
-        table = tables.chunks(self._service, space, state.generation)
-        return sql.SQL(statement).format(chunks=sql.Identifier(table))
 
     async def _withdraw(self, space: EmbeddingSpace, state: Published) -> None:
         """Forget a generation with lost chunks: the next search builds the index again."""
