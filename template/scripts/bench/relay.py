@@ -7,7 +7,7 @@ waits of the client, however many commands it sends at once.
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 _AT_ONCE = 65536
@@ -32,22 +32,37 @@ class Relay:
     """`url` is the address of the server by way of this relay."""
 
     url: str
-    traffic: Traffic
+    traffic: Traffic = field(default_factory=Traffic)
+    _clients: set[asyncio.StreamWriter] = field(default_factory=set)
+
+    async def serve(self, client: "Streams", server: "Streams") -> None:
+        self._clients.add(client[1])
+        try:
+            await _Conversation(self.traffic).run(client, server)
+        finally:
+            self._clients.discard(client[1])
+
+    async def hang_up(self) -> None:
+        """Close all connections, as a server does that stops."""
+        for writer in [*self._clients]:
+            writer.close()
+            await writer.wait_closed()
 
 
 @asynccontextmanager
 async def relayed(url: str) -> AsyncIterator[Relay]:
     parts = urlsplit(url)
-    traffic = Traffic()
+    relay = Relay(url)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         there = await asyncio.open_connection(parts.hostname, parts.port)
-        await _Conversation(traffic).run((reader, writer), there)
+        await relay.serve((reader, writer), there)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        yield Relay(url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{port}"), traffic)
+        relay.url = url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{port}")
+        yield relay
 
 
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]

@@ -17,6 +17,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from random import Random
 from statistics import quantiles
 from typing import Any
 
@@ -143,10 +144,14 @@ def _nearest(vectors: Vectors) -> list[set[int]]:
 
 
 def _write_files(directory: Path, vectors: Vectors) -> None:
-    """A folder with a text for each vector, which begins with its number, and the vectors."""
+    """A folder with a text for each vector, which begins with its number, and the vectors.
+
+    As prose, the texts can be compressed to about half of their length.
+    """
     (directory / "vectors").write_bytes(vectors.tobytes())
     folder = directory / "docs"
     folder.mkdir()
+    random = Random(7)
     for row in range(CHUNKS):
-        words = f"{row} " + f"word{row} " * CHARS
+        words = f"{row} {random.randbytes(CHARS // 4).hex(' ', 3)} {'is the word ' * CHARS}"
         (folder / f"{row:07}.md").write_text(words[:CHARS])
