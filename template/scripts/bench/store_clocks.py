@@ -42,14 +42,13 @@ async def postgres_ms(
     url: str, service: str, space: EmbeddingSpace, vectors: Sequence[Sequence[float]], k: int
 ) -> float:
     """The median of EXPLAIN ANALYZE's planning and execution of the statement of a search."""
-    from psycopg import AsyncConnection, sql  # noqa: PLC0415 - as above
+    from psycopg import sql  # noqa: PLC0415 - as above
 
+    from app.rag.shared.postgres.connection import Connection  # noqa: PLC0415
     from app.rag.shared.postgres.index import search_of, search_values  # noqa: PLC0415
     from app.rag.shared.postgres.tables import published  # noqa: PLC0415
-    from app.rag.shared.postgres.vector import Vector, VectorDumper  # noqa: PLC0415
 
-    async with await AsyncConnection.connect(url) as connection:
-        connection.adapters.register_dumper(Vector, VectorDumper)
+    async with await Connection.connect(url) as connection:
         table = await published(connection, service, space)
         if table is None:
             raise LookupError("Postgres has no published table of this run")

@@ -17,7 +17,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from random import Random
 from statistics import quantiles
 from typing import Any
 
@@ -151,7 +150,7 @@ def _write_files(directory: Path, vectors: Vectors) -> None:
     (directory / "vectors").write_bytes(vectors.tobytes())
     folder = directory / "docs"
     folder.mkdir()
-    random = Random(7)
+    random = np.random.default_rng(7)
     for row in range(CHUNKS):
-        words = f"{row} {random.randbytes(CHARS // 4).hex(' ', 3)} {'is the word ' * CHARS}"
+        words = f"{row} {random.bytes(CHARS // 4).hex(' ', 3)} {'is the word ' * CHARS}"
         (folder / f"{row:07}.md").write_text(words[:CHARS])

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from random import Random
 
+import numpy as np
 import psycopg
 import pytest
 
@@ -147,9 +147,9 @@ async def test_vectors_of_any_length_have_the_scores_of_their_directions(
 def numbered(folder: Path, count: int, chars: int = 0) -> Path:
     """Texts that begin with their numbers; the other characters cannot be compressed."""
     folder.mkdir()
-    random = Random(7)
+    random = np.random.default_rng(7)
     for number in range(count):
-        (folder / f"{number}.md").write_text(f"{number} {random.randbytes(chars // 2).hex()}")
+        (folder / f"{number}.md").write_text(f"{number} {random.bytes(chars // 2).hex()}")
     return folder
 
 

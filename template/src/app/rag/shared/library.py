@@ -95,9 +95,7 @@ class SharedLibrary:
             await self._refresh(current, state, current)
         return True
 
-    async def _asked(
-        self, question: str, k: int
-    ) -> tuple[EmbeddingSpace, Sequence[float], Found]:
+    async def _asked(self, question: str, k: int) -> tuple[EmbeddingSpace, Sequence[float], Found]:
         """The question's space and vector, and what a first search found in a published index."""
         space, vector = await embedded(self._embed, question)
         found = await self._index.nearest(space, vector, k)

@@ -19,6 +19,12 @@ class Connection(AsyncConnection[TupleRow]):
 
     used_at = 0.0
 
+    @classmethod
+    async def connect(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as psycopg's
+        connection = await super().connect(*args, **kwargs)
+        connection.adapters.register_dumper(Vector, VectorDumper)
+        return connection
+
 
 class Refused:
     """The last error of a connection: the pool itself only tells that there was none in time."""
@@ -38,7 +44,6 @@ class Refused:
                     refused.error = error
                     raise
                 refused.error = None
-                connection.adapters.register_dumper(Vector, VectorDumper)
                 return connection
 
         return Noted

@@ -22,7 +22,7 @@ from app.rag.shared.postgres.client import Postgres
 from app.rag.shared.postgres.connection import Connection
 from app.rag.shared.postgres.lease import PostgresLease
 from app.rag.shared.postgres.vector import Vector
-from app.rag.types import EmbeddingSpace, ScoredChunk
+from app.rag.types import EmbeddingSpace
 
 _log = structlog.get_logger(__name__)
 

@@ -93,9 +93,11 @@ async def create_tables(connection: Connection) -> None:
 
 
 async def create_chunks(connection: Connection, name: str, dimension: int, *, ids: bool) -> None:
-    """Vectors are stored in the rows. Postgres would move those beside long texts to another table, and
-    the planner does not count reading that: a search of 10,000 chunks would read each vector, not the
-    index."""
+    """Create a table, with the vectors in its rows.
+
+    Postgres would move vectors beside long texts to another table, and the planner does not count
+    reading that: a search of 10,000 chunks would read each vector, and not the index.
+    """
     column = sql.SQL(", ids text[] NOT NULL") if ids else sql.SQL("")
     await connection.execute(
         sql.SQL(

@@ -192,7 +192,9 @@ class RedisIndex:
         await self._store.write(lambda: forget(keys=[key], args=[state.encode()]))
 
 
-def _states(values: Sequence[bytes | None]) -> tuple[Published | None, EmbeddingSpace | None]:
+def _states(
+    values: Sequence[bytes | str | None],
+) -> tuple[Published | None, EmbeddingSpace | None]:
     published, current = values
     return Published.decode(published), (
         None if current is None else EmbeddingSpace(*json.loads(current))
