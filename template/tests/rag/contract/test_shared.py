@@ -139,7 +139,7 @@ async def test_chunks_of_an_unfinished_indexing_do_not_hide_those_of_the_publish
 
 
 class _Interrupted(DocumentStore):
-    """A store whose next read is followed by something else, before the one after it."""
+    """A store that does something else between its next read and the one after it."""
 
     afterwards: Callable[[], Awaitable[None]] | None = None
 

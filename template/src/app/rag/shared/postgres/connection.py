@@ -54,7 +54,7 @@ async def note_use(connection: Connection) -> None:
 
 
 async def check(connection: Connection) -> None:
-    """Ask Postgres, if the connection may be dead: a round trip, before each search.
+    """Try a connection that may be dead. To try each one is a round trip before each search.
 
     After a restart of Postgres all are dead, and can be read: the end of the stream has arrived.
     """
