@@ -92,11 +92,12 @@ class RedisIndex:
     ) -> tuple[Published | None, EmbeddingSpace | None, dict[bytes, float]]:
         async def ask() -> list[Any]:
             async with self._store.client.pipeline(transaction=False) as pipe:
-                pipe.mget(self._states_keys(space))
+                for key in self._states_keys(space):  # a pipeline of a cluster has no MGET
+                    pipe.get(key)
                 pipe.execute_command(*self._vsim(space, vector, k))
                 return await pipe.execute()
 
-        states, near = await self._store.read(ask)
+        *states, near = await self._store.read(ask)
         return *_states(states), _scores(near)
 
     async def _found(
