@@ -1,8 +1,10 @@
-"""What a server itself says about the searches: its time of a search, and the place of the index.
+"""The server's own time of a search, its time for nothing, and the place of the index.
 
-On a busy machine a search waits for processors and threads. The server's own time waits less.
+On a busy machine a search waits for processors. The server's own time has less of that, and a call
+that does nothing, PING or SELECT 1, has nothing else.
 """
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from statistics import median
 from typing import Any
@@ -29,6 +31,29 @@ async def _vsim(client: Any) -> dict[str, float]:  # noqa: ANN401 - Redis has a 
     found = {name.lower(): each for name, each in stats.items()}
     vsim: dict[str, float] = found.get("cmdstat_vsim", {"usec": 0, "calls": 0})
     return vsim
+
+
+async def redis_idle_s(url: str, count: int) -> list[float]:
+    from redis.asyncio import Redis  # noqa: PLC0415 - as above
+
+    async with Redis.from_url(url) as client:
+        return await _timed(client.ping, count)
+
+
+async def postgres_idle_s(url: str, count: int) -> list[float]:
+    from psycopg import AsyncConnection  # noqa: PLC0415 - as above
+
+    async with await AsyncConnection.connect(url, autocommit=True) as connection:
+        return await _timed(lambda: connection.execute("SELECT 1"), count)
+
+
+async def _timed(call: Callable[[], Awaitable[object]], count: int) -> list[float]:
+    seconds = []
+    for _ in range(count):
+        started = time.perf_counter()
+        await call()
+        seconds.append(time.perf_counter() - started)
+    return seconds
 
 
 async def redis_mb(url: str) -> float:

@@ -28,7 +28,14 @@ from app.rag.searchable import Searchable
 from app.rag.types import Embedded, EmbeddingSpace, ScoredChunk
 from app.settings import Settings
 from scripts.bench.relay import Traffic, relayed
-from scripts.bench.store_clocks import postgres_mb, postgres_ms, redis_mb, redis_ms
+from scripts.bench.store_clocks import (
+    postgres_idle_s,
+    postgres_mb,
+    postgres_ms,
+    redis_idle_s,
+    redis_mb,
+    redis_ms,
+)
 
 _FLOAT_BYTES = 4
 _MODEL = "mixture"
@@ -181,7 +188,15 @@ async def _of_server(task: Task, embed: _Rows, server_ms: float | None) -> dict[
         space = EmbeddingSpace(_MODEL, task.dimension)
         server_ms = await postgres_ms(task.url, task.prefix, space, vectors, task.k)
     megabytes = await (redis_mb if task.store == "redis" else postgres_mb)(task.url)
-    return {"server_ms": server_ms, "server_mb": megabytes, **await _traffic(task, embed)}
+    idle = await (redis_idle_s if task.store == "redis" else postgres_idle_s)(
+        task.url, task.questions
+    )
+    return {
+        "server_ms": server_ms,
+        "server_mb": megabytes,
+        "idle_seconds": idle,
+        **await _traffic(task, embed),
+    }
 
 
 async def _traffic(task: Task, embed: _Rows) -> dict[str, object]:

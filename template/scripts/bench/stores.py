@@ -79,6 +79,10 @@ def _figures(
     yield Figure(f"{name}: CPU of the service", searched["cpu_ms"], "ms")
     if searched["refused"]:
         yield Figure(f"{name}: searches refused", searched["refused"], "")
+    if "idle_seconds" in searched:
+        idle = quantiles(searched["idle_seconds"], n=20)
+        yield Figure(f"{name}: PING or SELECT 1, p50", idle[9] * 1000, "ms")
+        yield Figure(f"{name}: PING or SELECT 1, p95", idle[18] * 1000, "ms")
     for unit, what, value in _SERVER:
         if value in searched:
             yield Figure(f"{name}: {what}", searched[value], unit)
