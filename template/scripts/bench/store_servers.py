@@ -11,8 +11,12 @@ from secrets import token_hex
 
 _START_S = 60
 
-# With the 64 MB that a container has, only one process of Postgres can make an index.
-_POSTGRES = ("--shm-size=1g", "--env=POSTGRES_PASSWORD=bench", "pgvector/pgvector:pg17")
+# With the 64 MB that a container has, only one process of Postgres can make an index. The index of
+# 100,000 vectors takes 200 MB, which should be in the memory of Postgres: its default is 128 MB.
+_POSTGRES = (
+    *("--shm-size=1g", "--env=POSTGRES_PASSWORD=bench", "pgvector/pgvector:pg17"),
+    *("postgres", "-c", "listen_addresses=*", "-c", "shared_buffers=512MB"),
+)
 
 
 @contextmanager
@@ -50,7 +54,7 @@ def _server(
     options = ("--rm", "--detach", f"--name={name}", f"--publish=127.0.0.1:0:{port}")
     started = _run(docker, "run", *options, *arguments)
     if started.returncode:
-        sys.exit(f"make bench: {arguments[-1]} does not start: {started.stderr.strip()}")
+        sys.exit(f"make bench: {variable}: no container starts: {started.stderr.strip()}")
     try:
         _wait_for(docker, name, ready)
         published = _run(docker, "port", name, str(port)).stdout.split(":")[-1].strip()

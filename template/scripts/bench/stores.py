@@ -1,12 +1,13 @@
 """Compares the stores of vectors: memory, the vector sets of Redis, and Postgres with pgvector.
 
-Each store has a process of its own, which imports the service, indexes a folder of texts of 1,200
-characters, and searches. Its vectors come from a file: mixtures of normal distributions around 200
-centres, with a fixed seed. Real embeddings have more structure than these; measure the recall with
-yours. The time of a search is that of the library without embedding the question.
+For each store, a process builds the index of a folder of texts of 1,200 characters, and then another
+one searches: both import the service. The vectors come from a file: mixtures of normal distributions
+around 200 centres, with a fixed seed. Real embeddings have more structure than these; measure the
+recall with yours. The time of a search is that of the library without embedding the question.
 
-`REDIS_TEST_URL` and `POSTGRES_TEST_URL` name servers to use in place of containers, `CHUNKS` is another
-number of texts, and `STORES` are some of the stores: CHUNKS=100000 STORES=redis,postgres.
+The environment chooses: CHUNKS=100000 DIMENSION=768 STORES=redis,postgres. `REDIS_TEST_URL` and
+`POSTGRES_TEST_URL` name servers to use in place of containers; they keep the index, so that the next
+run with the same numbers only searches.
 """
 
 import json
@@ -14,9 +15,10 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +29,7 @@ from scripts.bench.figure import Figure
 CHUNKS = int(os.environ.get("CHUNKS", "10000"))
 STORES = os.environ.get("STORES", "memory,redis,postgres").split(",")
 SERVERS = {"redis": store_servers.redis, "postgres": store_servers.postgres}
-DIMENSION = 768
+DIMENSION = int(os.environ.get("DIMENSION", "768"))
 CENTRES = 200
 SPREAD = 0.7
 QUESTIONS = 300
@@ -66,9 +68,59 @@ def _of(store: str, exact: list[set[int]], directory: Path) -> Iterator[Figure]:
 def _figures(
     store: str, exact: list[set[int]], directory: Path, url: str | None, *, limits: bool
 ) -> Iterator[Figure]:
-    command = [sys.executable, "-m", "scripts.bench.store_process", store, str(directory)]
+    name = f"{store}, {CHUNKS} x {DIMENSION}"
+    yield from _of_build(name, _run("build", store, directory, url))
+    searched = _run("search", store, directory, url)
+    seconds = quantiles(searched["seconds"], n=20)
+    hits = sum(len(one & set(two)) for one, two in zip(exact, searched["found"], strict=True))
+    yield Figure(f"{name}: a search, p50", seconds[9] * 1000, "ms")
+    yield Figure(f"{name}: a search, p95", seconds[18] * 1000, "ms", P95_MS if limits else None)
+    yield Figure(f"{name}: load of the machine meanwhile", searched["load"], "")
+    yield Figure(f"{name}: CPU of the service", searched["cpu_ms"], "ms")
+    if searched["refused"]:
+        yield Figure(f"{name}: searches refused", searched["refused"], "")
+    if "idle_seconds" in searched:
+        idle = quantiles(searched["idle_seconds"], n=20)
+        yield Figure(f"{name}: PING or SELECT 1, p50", idle[9] * 1000, "ms")
+        yield Figure(f"{name}: PING or SELECT 1, p95", idle[18] * 1000, "ms")
+    for unit, what, value in _SERVER:
+        if value in searched:
+            yield Figure(f"{name}: {what}", searched[value], unit)
+    yield Figure(f"{name}: nearest chunks missed", 1 - hits / (K * len(exact)), "", MISSED)
+    limit = SERVICE_MB if limits else None
+    yield Figure(f"{name}: service, after the searches", searched["resident_mb"], "MB", limit)
+    yield Figure(f"{name}: service, peak", searched["peak_mb"], "MB", limit)
+
+
+_SERVER = (
+    ("ms", "a search, by the server's clock", "server_ms"),
+    ("", "round trips of a search", "round_trips"),
+    ("B", "bytes to the server", "sent_bytes"),
+    ("B", "bytes back", "received_bytes"),
+    ("MB", "in the server", "server_mb"),
+)
+
+
+def _of_build(name: str, built: Mapping[str, Any]) -> Iterator[Figure]:
+    """Without vectors that the server had from an earlier run: less is built."""
+    yield Figure(f"{name}: build of {built['embedded']} texts", built["build_s"], "s")
+    yield Figure(f"{name}: building process, peak", built["peak_mb"], "MB")
+
+
+def _run(action: str, store: str, directory: Path, url: str | None) -> Mapping[str, Any]:
+    task = {
+        "action": action,
+        "store": store,
+        "directory": str(directory),
+        "url": url or "",
+        "prefix": f"bench-{CHUNKS}x{DIMENSION}",
+        "dimension": DIMENSION,
+        "chunks": CHUNKS,
+        "questions": QUESTIONS,
+        "k": K,
+    }
     run = subprocess.run(
-        [*command, str(DIMENSION), str(CHUNKS), str(K), url or ""],
+        [sys.executable, "-m", "scripts.bench.store_process", json.dumps(task)],
         capture_output=True,
         text=True,
         check=False,
@@ -76,19 +128,8 @@ def _figures(
     )
     if run.returncode != 0:
         sys.exit(f"make bench: the process of the store {store} failed: {run.stderr}")
-    measured = json.loads(run.stdout.splitlines()[-1])
-    seconds = quantiles(measured["seconds"], n=20)
-    hits = sum(len(one & set(two)) for one, two in zip(exact, measured["found"], strict=True))
-    name = f"{store}, {CHUNKS} chunks of {DIMENSION}"
-    yield Figure(f"{name}: build", measured["build_s"], "s")
-    yield Figure(f"{name}: a search, p50", seconds[9] * 1000, "ms")
-    yield Figure(f"{name}: a search, p95", seconds[18] * 1000, "ms", P95_MS if limits else None)
-    yield Figure(f"{name}: nearest chunks missed", 1 - hits / (K * len(exact)), "", MISSED)
-    yield Figure(
-        f"{name}: service, peak", measured["peak_mb"], "MB", SERVICE_MB if limits else None
-    )
-    if measured["server_mb"] is not None:
-        yield Figure(f"{name}: in the server", measured["server_mb"], "MB")
+    measured: Mapping[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return measured
 
 
 def _vectors() -> Vectors:
@@ -106,10 +147,14 @@ def _nearest(vectors: Vectors) -> list[set[int]]:
 
 
 def _write_files(directory: Path, vectors: Vectors) -> None:
-    """A folder with a text for each vector, which begins with its number, and the vectors."""
+    """A folder with a text for each vector, which begins with its number, and the vectors.
+
+    As prose, the texts can be compressed to about half of their length.
+    """
     (directory / "vectors").write_bytes(vectors.tobytes())
     folder = directory / "docs"
     folder.mkdir()
+    random = np.random.default_rng(7)
     for row in range(CHUNKS):
-        words = f"{row} " + f"word{row} " * CHARS
+        words = f"{row} {random.bytes(CHARS // 4).hex(' ', 3)} {'is the word ' * CHARS}"
         (folder / f"{row:07}.md").write_text(words[:CHARS])

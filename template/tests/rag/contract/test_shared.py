@@ -1,10 +1,10 @@
 """What processes promise that share one index, beside the contract."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fakeredis
 import pytest
@@ -18,6 +18,8 @@ from app.testing import CapturedLogs
 from tests.rag.bag_of_words import WORDS, BagOfWords
 from tests.rag.contract.processes import RedisStore, SharedStore
 from tests.rag.contract.test_stores import ALL, ids, settled
+
+T = TypeVar("T")
 
 
 @asynccontextmanager
@@ -136,19 +138,34 @@ async def test_chunks_of_an_unfinished_indexing_do_not_hide_those_of_the_publish
             asking.cancel()
 
 
+class _Interrupted(DocumentStore):
+    """A store that does something else between its next read and the one after it."""
+
+    afterwards: Callable[[], Awaitable[None]] | None = None
+
+    async def read(self, ask: Callable[[], Awaitable[T]]) -> T:
+        answer = await super().read(ask)
+        afterwards, self.afterwards = self.afterwards, None
+        if afterwards is not None:
+            await afterwards()
+        return answer
+
+
 async def test_a_search_that_began_before_a_switch_finds_nothing_of_afterwards(
     replicas: RedisStore, folder: Path
 ) -> None:
-    space = EmbeddingSpace("words", len(WORDS))
+    space, vector = EmbeddingSpace("words", len(WORDS)), [1.0, 0.0, 0.0, 0.0]
     async with replicas.process(folder, BagOfWords()) as one:
         await ids(one)
-        index = RedisIndex(DocumentStore(replicas.opened[0]))
-        before, _ = await index.published(space)
-        assert before is not None
-        (folder / "a.md").unlink()
-        async with replicas.process(folder, BagOfWords()) as two:
-            await settled(two, ["b.md/1", "c.md/1"])
-        assert await index.nearest(space, before, [1.0, 0.0, 0.0, 0.0], 2) is None
+
+        async def switch() -> None:
+            (folder / "a.md").unlink()
+            async with replicas.process(folder, BagOfWords()) as two:
+                await settled(two, ["b.md/1", "c.md/1"])
+
+        store = _Interrupted(replicas.opened[0])
+        store.afterwards = switch
+        assert (await RedisIndex(store).nearest(space, vector, 2)).chunks is None
         assert await ids(one) == ["b.md/1", "c.md/1"]
 
 

@@ -9,16 +9,17 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 
 from app.errors import DocumentsNotReadyError
 from app.rag.shared.postgres import publication
-from app.rag.types import Embedded
+from app.rag.types import Embed, Embedded
 from app.testing import CapturedLogs
 from tests.rag.bag_of_words import BagOfWords
 from tests.rag.contract.processes import PostgresStore
-from tests.rag.contract.test_stores import ALL, ids, settled
+from tests.rag.contract.test_stores import ALL, Mixture, ids, settled
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -141,6 +142,48 @@ async def test_vectors_of_any_length_have_the_scores_of_their_directions(
         found = {each.chunk.text: each.score for each in await process.search("cat", 3)}
         assert found == pytest.approx({"cat": 1.0, "cat dog": 0.0, "dog": 0.0}, abs=0.01)
         assert {each.score for each in await process.search("dog", 3)} == {0.0}
+
+
+def numbered(folder: Path, count: int, chars: int = 0) -> Path:
+    """Texts that begin with their numbers; the other characters cannot be compressed."""
+    folder.mkdir()
+    random = np.random.default_rng(7)
+    for number in range(count):
+        (folder / f"{number}.md").write_text(f"{number} {random.bytes(chars // 2).hex()}")
+    return folder
+
+
+def by_number(mixture: Mixture) -> Embed:
+    async def embed(texts: Sequence[str]) -> Embedded:
+        return await mixture([text.split()[0] for text in texts])
+
+    return embed
+
+
+async def test_a_search_by_the_index_finds_as_many_chunks_as_are_asked_for(
+    database: PostgresStore, tmp_path: Path
+) -> None:
+    """Without the settings of a search, 40 candidates are all that the index has."""
+    database.url += "&" if "?" in database.url else "?"
+    database.url += "options=-c%20enable_seqscan%3Doff%20-c%20enable_sort%3Doff"
+    async with database.process(numbered(tmp_path / "many", 300), by_number(Mixture())) as process:
+        assert len(await process.search("0", 50)) == 50
+
+
+async def test_a_search_of_2000_chunks_does_not_read_all_vectors(
+    database: PostgresStore, tmp_path: Path
+) -> None:
+    """Beside texts of this length, Postgres would move the vectors out of the rows."""
+    before, folder = await tables(database), numbered(tmp_path / "many", 2000, chars=1100)
+    async with database.process(folder, by_number(Mixture(2000, 768))) as process:
+        await process.search("0", 10)
+    (chunks,) = await tables(database) - before
+    plan = await query(
+        database,
+        f"EXPLAIN SELECT content FROM {chunks} ORDER BY embedding <#>"  # noqa: S608 - a test's table
+        f" (SELECT embedding FROM {chunks} LIMIT 1) LIMIT 10",
+    )
+    assert "Index Scan using" in str(plan)
 
 
 async def test_more_dimensions_than_an_index_has_are_searched_without_one(

@@ -26,7 +26,8 @@ class Ids(Mapping[str, list[str]]):
                 starts.append(len(names))
             names += name
         starts.append(len(names))
-        self._keys, self._names, self._starts = bytes(keys), bytes(names), starts
+        # Not as bytes: while the sorted records are in memory, a copy would be the peak of a process.
+        self._keys, self._names, self._starts = keys, names, starts
 
     def position(self, key: str) -> int | None:
         """The place of a key in the order of all."""
@@ -48,7 +49,7 @@ class Ids(Mapping[str, list[str]]):
         return len(self._starts) - 1
 
     def _key(self, place: int) -> bytes:
-        return self._keys[place * _KEY : (place + 1) * _KEY]
+        return bytes(self._keys[place * _KEY : (place + 1) * _KEY])
 
 
 def _records(pairs: Iterable[tuple[str, str]]) -> Iterator[bytes]:

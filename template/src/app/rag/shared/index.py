@@ -49,6 +49,19 @@ class Published:
         return None if value is None else cls(**json.loads(value))
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a search found in one space, and what was published when it began.
+
+    `chunks` is `None` if nothing is published in the space, or if it was lost or replaced during
+    the search. `current` is the space that was published last.
+    """
+
+    state: Published | None
+    current: EmbeddingSpace | None
+    chunks: list[ScoredChunk] | None = None
+
+
 class Build(Protocol):
     """One generation of the index of one space, made by the holder of the lease."""
 
@@ -87,10 +100,8 @@ class SharedIndex(Protocol):
         """The space that was published last."""
         ...
 
-    async def nearest(
-        self, space: EmbeddingSpace, state: Published, vector: Sequence[float], k: int
-    ) -> list[ScoredChunk] | None:
-        """The k chunks nearest to a vector; `None` if another generation has been published."""
+    async def nearest(self, space: EmbeddingSpace, vector: Sequence[float], k: int) -> Found:
+        """The k chunks nearest to a vector, in as few round trips as the store allows."""
         ...
 
     def lease(self) -> AbstractAsyncContextManager[str | None]:

@@ -11,7 +11,7 @@ from app.backend import Check
 from app.errors import DocumentsNotReadyError
 from app.rag.policy import DocumentsPolicy
 from app.rag.questions import embedded, logged
-from app.rag.shared.index import Published, SharedIndex
+from app.rag.shared.index import Found, Published, SharedIndex
 from app.rag.shared.indexing import SharedIndexer
 from app.rag.types import Embed, EmbeddingSpace, ScoredChunk
 from app.resilience.deadline import without_deadline
@@ -75,15 +75,16 @@ class SharedLibrary:
     async def _search(self, question: str, k: int) -> list[ScoredChunk]:
         if await self._has_no_documents():
             return []
-        space, vector, state = await self._asked(question)
-        for _ in range(_ATTEMPTS):
-            if state is None:
+        space, vector, found = await self._asked(question, k)
+        for _ in range(_ATTEMPTS - 1):
+            if found.chunks is not None or found.state is None:
                 break
-            found = await self._index.nearest(space, state, vector, k)
-            if found is not None:
-                return found
-            state, _current = await self._index.published(space)
-        raise DocumentsNotReadyError("The index of the documents is changing.", retry_after_s=1.0)
+            found = await self._index.nearest(space, vector, k)
+        if found.chunks is None:
+            raise DocumentsNotReadyError(
+                "The index of the documents is changing.", retry_after_s=1.0
+            )
+        return found.chunks
 
     async def _has_no_documents(self) -> bool:
         """Whether the folder is empty. Documents that it had before are then removed."""
@@ -94,26 +95,24 @@ class SharedLibrary:
             await self._refresh(current, state, current)
         return True
 
-    async def _asked(
-        self, question: str
-    ) -> tuple[EmbeddingSpace, Sequence[float], Published | None]:
-        """The question's space and vector, and the generation to search."""
+    async def _asked(self, question: str, k: int) -> tuple[EmbeddingSpace, Sequence[float], Found]:
+        """The question's space and vector, and what a first search found in a published index."""
         space, vector = await embedded(self._embed, question)
-        state, current = await self._index.published(space)
+        found = await self._index.nearest(space, vector, k)
         for _ in range(_ATTEMPTS - 1):
-            if state is not None or current in {None, space}:
+            if found.state is not None or found.current in {None, space}:
                 break
             space, vector = await embedded(self._embed, question)
-            state, current = await self._index.published(space)
-        if state is None:
+            found = await self._index.nearest(space, vector, k)
+        if found.state is None:
             await self._built(space)
-            state, current = await self._index.published(space)
-        if state is None:
+            found = await self._index.nearest(space, vector, k)
+        if found.state is None:
             raise DocumentsNotReadyError(
                 "The embedding model is changing.", retry_after_s=_TRY_AGAIN_S
             )
-        await self._refresh(space, state, current)
-        return space, vector, state
+        await self._refresh(space, found.state, found.current)
+        return space, vector, found
 
     async def _refresh(
         self, space: EmbeddingSpace, state: Published | None, current: EmbeddingSpace | None

@@ -16,8 +16,10 @@ from app.rag.chunks import Chunk
 from app.rag.shared.index import MODEL_LASTS_S, batches, spelled
 from app.rag.shared.patience import patiently
 from app.rag.shared.postgres import tables
-from app.rag.shared.postgres.client import Connection, Postgres
+from app.rag.shared.postgres.client import Postgres
+from app.rag.shared.postgres.connection import Connection
 from app.rag.shared.postgres.publication import Publication
+from app.rag.shared.postgres.vector import Vector
 from app.rag.types import EmbeddingSpace
 
 # With 3,072 dimensions a call sends 2 MB.
@@ -32,7 +34,7 @@ _KNOWN = "SELECT key FROM {} WHERE key = ANY(%s)"
 # Normalised here, in 32-bit floats: a number above 65,504 is too large for one of 16 bits.
 _ADD = """
 INSERT INTO {} (key, content, embedding)
-VALUES (%s, %s, l2_normalize(%b::float8[]::vector)::halfvec) ON CONFLICT (key) DO NOTHING
+VALUES (%s, %s, l2_normalize(%b::vector)::halfvec) ON CONFLICT (key) DO NOTHING
 """
 _CHANGE_MODEL = """
 UPDATE documents_services
@@ -106,7 +108,7 @@ class PostgresBuild:
     async def add(self, chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]]) -> None:
         statement = sql.SQL(_ADD).format(self._staging)
         for some in batches(list(zip(chunks, vectors, strict=True)), _VECTORS_AT_ONCE):
-            rows = [(chunk.key, chunk.text, list(vector)) for chunk, vector in some]
+            rows = [(chunk.key, chunk.text, Vector(vector)) for chunk, vector in some]
 
             async def ask(connection: Connection, rows: Sequence[Sequence[object]] = rows) -> None:
                 async with connection.transaction(), connection.cursor() as cursor:

@@ -14,18 +14,17 @@ from math import ceil
 from typing import Any, NoReturn, TypeVar
 
 import structlog
-from psycopg import AsyncConnection, DatabaseError, OperationalError, errors
-from psycopg.rows import TupleRow
+from psycopg import DatabaseError, OperationalError, errors
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from app.errors import DocumentsNotReadyError
+from app.rag.shared.postgres.connection import Connection, Refused, check, note_use
 from app.rag.shared.postgres.failures import reason
 from app.resilience.outage import Outage
 from app.resilience.race import cancel_and_wait
 
 _log = structlog.get_logger(__name__)
 
-Connection = AsyncConnection[TupleRow]
 T = TypeVar("T")
 Ask = Callable[[Connection], Awaitable[T]]
 
@@ -42,7 +41,7 @@ async def open_postgres(url: str, *, pool_size: int, timeout_s: float) -> AsyncI
     # The guard logs an outage once; psycopg would log each attempt.
     for name in ("psycopg", "psycopg.pool"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    refused = _Refused()
+    refused = Refused()
     pool = AsyncConnectionPool(
         url,
         connection_class=refused.connection_class(),
@@ -59,34 +58,12 @@ async def open_postgres(url: str, *, pool_size: int, timeout_s: float) -> AsyncI
         timeout=timeout_s,
         reconnect_timeout=timeout_s,
         max_idle=_IDLE_S,
-        check=AsyncConnectionPool.check_connection,  # after a restart of Postgres all are dead
+        check=check,
+        reset=note_use,
         open=False,
     )
     async with pool, aclosing(Postgres(pool, timeout_s=timeout_s, refused=refused)) as postgres:
         yield postgres
-
-
-class _Refused:
-    """The last error of a connection: the pool itself only tells that there was none in time."""
-
-    def __init__(self) -> None:
-        self.error: Exception | None = None
-
-    def connection_class(self) -> type[Connection]:
-        refused = self
-
-        class Noted(AsyncConnection[TupleRow]):
-            @classmethod
-            async def connect(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - as psycopg's
-                try:
-                    connection = await super().connect(*args, **kwargs)
-                except OperationalError as error:
-                    refused.error = error
-                    raise
-                refused.error = None
-                return connection
-
-        return Noted
 
 
 class Postgres:
@@ -97,7 +74,7 @@ class Postgres:
         pool: AsyncConnectionPool[Connection],
         *,
         timeout_s: float,
-        refused: _Refused,
+        refused: Refused,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:

@@ -7,7 +7,8 @@ from typing import LiteralString
 
 from psycopg import errors
 
-from app.rag.shared.postgres.client import Connection, Postgres
+from app.rag.shared.postgres.client import Postgres
+from app.rag.shared.postgres.connection import Connection
 from app.rag.shared.postgres.tables import create_tables
 
 _TAKE = """

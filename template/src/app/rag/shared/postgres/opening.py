@@ -9,7 +9,8 @@ from app.errors import DocumentsNotReadyError
 from app.rag.policy import DocumentsPolicy
 from app.rag.shared.index import unusable
 from app.rag.shared.library import SharedLibrary, opened
-from app.rag.shared.postgres.client import Connection, Postgres, open_postgres
+from app.rag.shared.postgres.client import Postgres, open_postgres
+from app.rag.shared.postgres.connection import Connection
 from app.rag.shared.postgres.index import PostgresIndex
 from app.rag.types import Embed
 

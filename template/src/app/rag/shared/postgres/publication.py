@@ -9,7 +9,7 @@ from psycopg import errors, sql
 from app.errors import DocumentsNotReadyError
 from app.rag.shared.index import OTHER_SPACE_S, spelled
 from app.rag.shared.postgres import tables
-from app.rag.shared.postgres.client import Connection
+from app.rag.shared.postgres.connection import Connection
 from app.rag.types import EmbeddingSpace
 
 # The changes up to which the published table is changed. More make a new table: adding a row to an

@@ -23,10 +23,14 @@ from app.rag.shared.index import MODEL_LASTS_S, OTHER_SPACE_S, Published, batche
 from app.rag.shared.patience import patiently
 from app.rag.shared.redis.store import DocumentStore, as_bytes
 from app.rag.types import EmbeddingSpace
+from app.resilience.concurrency import gather_bounded
 
 # Adding a vector to 10,000 others takes Redis 3 ms, on a busy machine 20, and a call must end within
-# 0.5 s: a call that times out begins an outage for all users of this Redis.
-_VECTORS_AT_ONCE = 4
+# 0.5 s: a call that times out begins an outage for all users of this Redis. Calls on several
+# connections search for neighbours in threads of their own.
+_VECTORS_AT_ONCE = 2
+_CALLS_AT_ONCE = 4
+_REMOVED_AT_ONCE = 4
 _KEYS_AT_ONCE = 500
 # A list of ids that is never published expires; a search that has begun still finds its own.
 _UNPUBLISHED_S = 3600
@@ -123,20 +127,28 @@ class RedisBuild:
     async def add(self, chunks: Sequence[Chunk], vectors: Sequence[Sequence[float]]) -> None:
         """Store texts, and then their vectors. No search finds them before `publish`."""
         attributes = json.dumps({"since": self._number})
-        for some in batches(list(zip(chunks, vectors, strict=True)), _VECTORS_AT_ONCE):
 
-            async def ask(some: Sequence[tuple[Chunk, Sequence[float]]] = some) -> object:
-                async with self._store.client.pipeline(transaction=False) as pipe:
-                    pipe.hset(self._texts, mapping={chunk.key: chunk.text for chunk, _ in some})
-                    for chunk, vector in some:
-                        # CAS: a thread of Redis searches for the neighbours, and other calls go on.
-                        pipe.execute_command(
-                            *("VADD", self._vectors, "FP32", as_bytes(vector), chunk.key),
-                            *("CAS", "SETATTR", attributes),
-                        )
-                    return await pipe.execute()
+        async def ask(some: Sequence[tuple[Chunk, Sequence[float]]]) -> object:
+            async with self._store.client.pipeline(transaction=False) as pipe:
+                pipe.hset(self._texts, mapping={chunk.key: chunk.text for chunk, _ in some})
+                for chunk, vector in some:
+                    # CAS: a thread of Redis searches for the neighbours, and other calls go on.
+                    pipe.execute_command(
+                        *("VADD", self._vectors, "FP32", as_bytes(vector), chunk.key),
+                        *("CAS", "SETATTR", attributes),
+                    )
+                return await pipe.execute()
 
-            await patiently(partial(self._store.write, ask), self._sleep)
+        async def store(some: Sequence[tuple[Chunk, Sequence[float]]]) -> None:
+            await patiently(lambda: self._store.write(partial(ask, some)), self._sleep)
+
+        some = batches(list(zip(chunks, vectors, strict=True)), _VECTORS_AT_ONCE)
+        stored = await gather_bounded(
+            some, store, limit=_CALLS_AT_ONCE, catch=DocumentsNotReadyError
+        )
+        for each in stored:
+            if each is not None:
+                raise each
 
     async def publish(self, ids: Mapping[str, Sequence[str]], fingerprint: str) -> None:
         """Switch searches to this generation, and remove the elements that are not in `ids`.
@@ -186,7 +198,7 @@ class RedisBuild:
     async def _remove_all_but(self, ids: Collection[str]) -> None:
         keys = [self._lease_key, self._vectors, self._texts]
         async for stored in self._stored():
-            for some in batches([key for key in stored if key not in ids], _VECTORS_AT_ONCE):
+            for some in batches([key for key in stored if key not in ids], _REMOVED_AT_ONCE):
 
                 async def ask(some: Sequence[str] = some) -> object:
                     return await self._removing(keys=keys, args=[self._token, *some])

@@ -24,7 +24,7 @@ from typing import Any, cast
 
 import structlog
 
-from app.rag.shared.index import Published, named
+from app.rag.shared.index import Found, Published, named
 from app.rag.shared.lease import Lease
 from app.rag.shared.redis.build import RedisBuild
 from app.rag.shared.redis.lease import RedisLease
@@ -67,10 +67,8 @@ class RedisIndex:
         self, space: EmbeddingSpace
     ) -> tuple[Published | None, EmbeddingSpace | None]:
         """The published generation of a space, and the space that was published last."""
-        keys = [self._store.key_of(space, "published"), self._store.key("current")]
-        found, current = await self._store.read(lambda: self._store.client.mget(keys))
-        return Published.decode(found), (
-            None if current is None else EmbeddingSpace(*json.loads(current))
+        return _states(
+            await self._store.read(lambda: self._store.client.mget(self._states_keys(space)))
         )
 
     async def current(self) -> EmbeddingSpace | None:
@@ -78,18 +76,45 @@ class RedisIndex:
         value = await self._store.read(lambda: self._store.client.get(key))
         return None if value is None else EmbeddingSpace(*json.loads(value))
 
-    async def nearest(
-        self, space: EmbeddingSpace, state: Published, vector: Sequence[float], k: int
+    async def nearest(self, space: EmbeddingSpace, vector: Sequence[float], k: int) -> Found:
+        """The k chunks nearest to a vector, in two round trips.
+
+        One round trip would need a script, and VSIM in a script runs on the one thread of Redis,
+        which all limits and caches wait for. Outside of one it has a thread of its own.
+        """
+        state, current, near = await self._begun(space, vector, k)
+        if state is None:
+            return Found(None, current)
+        return Found(state, current, await self._found(space, state, vector, k, near))
+
+    async def _begun(
+        self, space: EmbeddingSpace, vector: Sequence[float], k: int
+    ) -> tuple[Published | None, EmbeddingSpace | None, dict[bytes, float]]:
+        async def ask() -> list[Any]:
+            async with self._store.client.pipeline(transaction=False) as pipe:
+                for key in self._states_keys(space):  # a pipeline of a cluster has no MGET
+                    pipe.get(key)
+                pipe.execute_command(*self._vsim(space, vector, k))
+                return await pipe.execute()
+
+        *states, near = await self._store.read(ask)
+        return *_states(states), _scores(near)
+
+    async def _found(
+        self,
+        space: EmbeddingSpace,
+        state: Published,
+        vector: Sequence[float],
+        k: int,
+        near: dict[bytes, float],
     ) -> list[ScoredChunk] | None:
-        """The k chunks nearest to a vector; `None` if another generation has been published.
+        """The chunks of the nearest elements; `None` if another generation has been published.
 
         If a part of the index is missing, for example because Redis has evicted it, the generation
         is withdrawn: the next search builds the index again.
         """
         count = k
-        filters: list[str] = []
         while True:
-            near = await self._near(space, vector, count, filters)
             found = await self._elements(space, state, near)
             if found is None:
                 return None
@@ -98,23 +123,33 @@ class RedisIndex:
             if len(near) < count:
                 break
             count *= _MORE
-            filters = ["FILTER", f".since <= {state.generation}", "FILTER-EF", _FILTER_EFFORT]
+            near = await self._near(space, state, vector, count)
         if await self._is_incomplete(space, state):
             await self._withdraw(space, state)
             return None
         return _chunks(found, k)
 
     async def _near(
-        self, space: EmbeddingSpace, vector: Sequence[float], count: int, filters: Sequence[str]
+        self, space: EmbeddingSpace, state: Published, vector: Sequence[float], count: int
     ) -> dict[bytes, float]:
-        command = ["VSIM", self._store.key_of(space, "vectors"), "FP32", as_bytes(vector)]
-        command += ["WITHSCORES", "COUNT", str(count), *filters]
+        """More elements, and only those of the generation."""
+        filters = ["FILTER", f".since <= {state.generation}", "FILTER-EF", _FILTER_EFFORT]
+        command = [*self._vsim(space, vector, count), *filters]
 
         async def ask() -> object:
-            # By its name: redis-py's own method fails if there is no such set.
             return await cast("Awaitable[object]", self._store.client.execute_command(*command))  # type: ignore[no-untyped-call]
 
         return _scores(await self._store.read(ask))
+
+    def _vsim(
+        self, space: EmbeddingSpace, vector: Sequence[float], count: int
+    ) -> list[str | bytes]:
+        """The command. redis-py's own method fails if there is no such set."""
+        key = self._store.key_of(space, "vectors")
+        return ["VSIM", key, "FP32", as_bytes(vector), "WITHSCORES", "COUNT", str(count)]
+
+    def _states_keys(self, space: EmbeddingSpace) -> list[str]:
+        return [self._store.key_of(space, "published"), self._store.key("current")]
 
     async def _elements(
         self, space: EmbeddingSpace, state: Published, near: Mapping[bytes, float]
@@ -156,6 +191,15 @@ class RedisIndex:
         key = self._store.key_of(space, "published")
         forget = self._store.client.register_script(_FORGET)
         await self._store.write(lambda: forget(keys=[key], args=[state.encode()]))
+
+
+def _states(
+    values: Sequence[bytes | str | None],
+) -> tuple[Published | None, EmbeddingSpace | None]:
+    published, current = values
+    return Published.decode(published), (
+        None if current is None else EmbeddingSpace(*json.loads(current))
+    )
 
 
 def _scores(answer: object) -> dict[bytes, float]:
