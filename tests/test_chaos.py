@@ -15,6 +15,9 @@ from tests.service import Service, generate
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+SMALL = "replicas --replicas 2 --rate 20 --seconds 4"
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     needs_docker()
@@ -64,17 +67,22 @@ def test_replicas_share_one_limit_while_all_are_replaced_and_redis_restarts(
 ) -> None:
     """`make chaos ARGS=replicas` in small: with two replicas, at a rate of every machine."""
     needs_image("nginx:alpine")
-    small = "replicas --replicas 2 --rate 20 --seconds 4"
     try:
-        lines = chaos(service, small)
+        lines = chaos(service, SMALL)
     except AssertionError:  # as above
-        lines = chaos(service, small)
+        lines = chaos(service, SMALL)
     assert [line for line in lines if not line.endswith("kept")] == []
     phases = [counts(line) for line in lines[1:]]
     assert len(phases) == 5
     for asked, answered, refused, failed in phases:
         assert (asked, failed) == (answered + refused, 0)
     assert all(refused > 0 for _, _, refused, _ in phases[3:])
+
+
+def test_replicas_without_a_common_redis_exceed_the_limit(service: Service) -> None:
+    needs_image("nginx:alpine")
+    with pytest.raises(AssertionError, match=r"to one of 10 .* 0 refused, 0 failed +BROKEN"):
+        chaos(service, f"{SMALL} --set REDIS_URL=")
 
 
 def counts(line: str) -> list[int]:
