@@ -15,6 +15,9 @@ from tests.service import Service, generate
 pytestmark = [pytest.mark.docker, pytest.mark.slow, pytest.mark.timeout(900)]
 
 
+SMALL = "replicas --replicas 2 --rate 20 --seconds 4"
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     needs_docker()
@@ -27,7 +30,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def chaos(service: Service, arguments: str) -> list[str]:
     """The lines of the table."""
     output = service.run("make", "chaos", f"ARGS={arguments}")
-    return re.findall(r"^.* (?:kept|BROKEN)$", output, re.MULTILINE)
+    return re.findall(r"^.* (?:kept|BROKEN|not tested)$", output, re.MULTILINE)
 
 
 def test_a_new_clone_keeps_the_limits_without_an_installation(service: Service) -> None:
@@ -57,6 +60,36 @@ def test_replicas_behind_nginx_are_replaced_without_a_failed_request(service: Se
     except AssertionError:  # a process that stands still between its last accept and its close
         (line,) = chaos(service, "rolling")
     assert "0 failed" in line
+
+
+def test_replicas_share_one_limit_while_all_are_replaced_and_redis_restarts(
+    service: Service,
+) -> None:
+    """`make chaos ARGS=replicas` in small: with two replicas, at a rate of every machine."""
+    needs_image("nginx:alpine")
+    try:
+        lines = chaos(service, SMALL)
+    except AssertionError:  # as above
+        lines = chaos(service, SMALL)
+    assert [line for line in lines if not line.endswith("kept")] == []
+    phases = [counts(line) for line in lines[1:]]
+    assert len(phases) == 5
+    for asked, answered, refused, failed in phases:
+        assert (asked, failed) == (answered + refused, 0)
+    assert all(refused > 0 for _, _, refused, _ in phases[3:])
+
+
+def test_replicas_without_a_common_redis_exceed_the_limit(service: Service) -> None:
+    needs_image("nginx:alpine")
+    with pytest.raises(AssertionError, match=r"to one of 10 .* 0 refused, 0 failed +BROKEN"):
+        chaos(service, f"{SMALL} --set REDIS_URL=")
+
+
+def counts(line: str) -> list[int]:
+    """The questions of a phase that were asked, answered, refused and failed."""
+    found = re.search(r"([\d,]+) asked, ([\d,]+) answered, ([\d,]+) refused, ([\d,]+) failed", line)
+    assert found, line
+    return [int(count.replace(",", "")) for count in found.groups()]
 
 
 def test_without_an_engine_it_says_what_to_install(service: Service) -> None:

@@ -43,6 +43,11 @@ def test_each_script_runs_on_a_cluster_of_three(service: Service) -> None:
             passes(service, url, tests)
 
 
+def test_a_slot_of_a_cluster_that_moves_fails_no_call(service: Service) -> None:
+    with redis_servers.cluster() as url:
+        passes(service, url, "tests/redis/test_slot_moves.py", "REDIS_TEST_SLOTS=1")
+
+
 def test_a_failover_of_a_cluster_fails_no_call(service: Service) -> None:
     with redis_servers.cluster(replicas=1) as url:
         passes(service, url, "tests/redis/test_failover.py", "REDIS_TEST_FAILOVER=1")

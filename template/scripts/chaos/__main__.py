@@ -7,12 +7,12 @@ settings, for example with a limit switched off. It needs Docker and Python, and
 import asyncio
 import signal
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 
 from scripts.chaos import edge, load, neighbours, replicas, rolling, stop
-from scripts.chaos.engine import Engine, EngineError, running_engine, why_not
+from scripts.chaos.engine import Engine, EngineError, Sizes, running_engine, why_not
 from scripts.chaos.row import HEADER, Row
 
 GROUPS: dict[str, Callable[[Engine], AsyncIterator[Row]]] = {
@@ -29,6 +29,7 @@ GROUPS: dict[str, Callable[[Engine], AsyncIterator[Row]]] = {
     "redis": neighbours.redis,
 }
 _INTERRUPTED = 130
+MOST_REPLICAS = 6  # the servers of nginx.conf
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,9 +57,7 @@ def parsed(arguments: Sequence[str] | None) -> Namespace:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the service"
     )
-    parser.add_argument(
-        "--replacements", type=int, default=3, help="replicas to replace in the group rolling (3)"
-    )
+    _add_sizes(parser)
     asked = parser.parse_args(arguments)
     if unknown := [name for name in asked.groups if name not in GROUPS]:
         parser.error(f"no group {unknown[0]}; choose from: {', '.join(GROUPS)}")
@@ -67,7 +66,28 @@ def parsed(arguments: Sequence[str] | None) -> Namespace:
     return asked
 
 
-async def _until_signal(attacks: AsyncIterator[bool]) -> int:
+def _add_sizes(parser: ArgumentParser) -> None:
+    for name, default, most, what in (
+        ("replacements", Sizes.replacements, 1_000, "replicas to replace in the group rolling"),
+        ("replicas", Sizes.replicas, MOST_REPLICAS, "replicas of the group replicas"),
+        ("rate", Sizes.per_s, 10_000, "questions a second in the group replicas"),
+        ("seconds", Sizes.phase_s, 600, "length of its phases without replacements"),
+    ):
+        parser.add_argument(
+            f"--{name}", type=_up_to(most), default=int(default), help=f"{what} ({default:g})"
+        )
+
+
+def _up_to(most: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isdecimal() and 1 <= int(text) <= most):
+            raise ArgumentTypeError(f"write a number from 1 to {most}, not {text!r}")
+        return int(text)
+
+    return number
+
+
+async def _until_signal(attacks: AsyncIterator[bool | None]) -> int:
     """Run the rows; SIGINT and SIGTERM end them, and their containers are removed.
 
     Also where a shell has started the command in the background, with SIGINT ignored.
@@ -77,12 +97,13 @@ async def _until_signal(attacks: AsyncIterator[bool]) -> int:
         with suppress(NotImplementedError):  # Windows
             for number in (signal.SIGINT, signal.SIGTERM):
                 asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    return 0 if all([is_kept async for is_kept in attacks]) else 1
+    return 1 if False in [is_kept async for is_kept in attacks] else 0
 
 
-async def _attacks(asked: Namespace) -> AsyncIterator[bool]:
+async def _attacks(asked: Namespace) -> AsyncIterator[bool | None]:
     settings = dict(pair.split("=", 1) for pair in asked.set)
-    async with running_engine(asked.image, settings, asked.replacements) as engine:
+    sizes = Sizes(asked.replacements, asked.replicas, asked.rate, asked.seconds)
+    async with running_engine(asked.image, settings, sizes) as engine:
         print(HEADER)
         for name in asked.groups or GROUPS:
             async for row in GROUPS[name](engine):

@@ -132,13 +132,25 @@ class Service(Container):
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """How much the groups with replicas do."""
+
+    replacements: int = 3
+    """Of the group `rolling`. The others are of the group `replicas`."""
+    replicas: int = 6
+    per_s: float = 200.0
+    phase_s: float = 10.0
+    """The length of a phase that does not replace replicas."""
+
+
+@dataclass(frozen=True)
 class Engine:
     """Starts containers of one image; `settings` override those of each row."""
 
     image: str
     run: str
     settings: Mapping[str, str]
-    replacements: int  # of replicas, in the row `rolling`
+    sizes: Sizes
 
     @asynccontextmanager
     async def service(
@@ -189,12 +201,12 @@ class Engine:
 
 @asynccontextmanager
 async def running_engine(
-    image: str, settings: Mapping[str, str], replacements: int
+    image: str, settings: Mapping[str, str], sizes: Sizes
 ) -> AsyncIterator[Engine]:
     run = f"chaos-{uuid4().hex[:8]}"
     try:
         await docker("network", "create", f"--label=chaos={run}", run)
-        yield Engine(image, run, settings, replacements)
+        yield Engine(image, run, settings, sizes)
     finally:
         await _remove(run)
 

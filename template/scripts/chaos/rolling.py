@@ -4,21 +4,17 @@ Each replica runs in the network of a container that stays, as in a Kubernetes p
 and its closed port refuses connections at once.
 """
 
-import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
-from scripts.chaos.client import QUESTION, Client
+from scripts.chaos.client import Client
 from scripts.chaos.engine import SCRIPTS, Container, Engine, answering, docker, published
 from scripts.chaos.row import Row
+from scripts.chaos.steady import Load, Tally, steady
 
 _REPLICAS = 3
-_CALLERS = 20
-_PER_SECOND = 200
-_STREAMED_EVERY = 10
-_OK = 200
+_LOAD = Load(per_s=200, most_at_once=20)
 _SETTINGS = {"LLM_PROVIDERS": "openai", "SHUTDOWN_DELAY_S": "1", "SHUTDOWN_GRACE_S": "20"}
 _NGINX = "nginx:alpine"
 
@@ -38,35 +34,23 @@ class Replica(NamedTuple):
 
 
 async def rolling(engine: Engine) -> AsyncIterator[Row]:
-    statuses: Counter[int] = Counter()
+    times = engine.sizes.replacements
     async with (
         balanced(engine, _REPLICAS, _SETTINGS) as (balancer, replicas),
-        asking(balancer, statuses),
+        steady(balancer, _LOAD) as tally,
     ):
-        for number in range(engine.replacements):
+        for number in range(times):
             await replace(engine, replicas, number % _REPLICAS, _SETTINGS)
-    yield none_failed(statuses, f"{engine.replacements} replacements of {_REPLICAS} replicas")
+    yield none_failed(tally, f"{times} replacements of {_REPLICAS} replicas")
 
 
-def none_failed(statuses: Counter[int], events: str) -> Row:
-    failed = {status: count for status, count in statuses.items() if status != _OK}
+def none_failed(tally: Tally, event: str) -> Row:
     return Row(
-        f"{statuses.total():,} questions, {events}",
-        "none failed behind nginx",
-        f"{sum(failed.values())} failed {failed or ''}".strip(),
-        statuses[_OK] > 0 and not failed,
+        f"{event}, {tally.per_s:.0f} a second for {tally.asked_s:.0f} s",
+        "0 failed behind nginx",
+        str(tally),
+        tally.answered > 0 and not tally.failed,
     )
-
-
-@asynccontextmanager
-async def asking(balancer: Client, statuses: Counter[int]) -> AsyncIterator[None]:
-    """Ask questions for the time of the block, and count their statuses."""
-    load = [asyncio.create_task(_ask_on(balancer, caller, statuses)) for caller in range(_CALLERS)]
-    try:
-        yield
-    finally:
-        for task in load:
-            task.cancel()
 
 
 @asynccontextmanager
@@ -106,23 +90,3 @@ async def replace(
     await docker("wait", old.service.id)
     await docker("rm", old.service.id)
     replicas[number] = await _served(engine, old.place, settings)
-
-
-async def _ask_on(balancer: Client, caller: int, statuses: Counter[int]) -> None:
-    """Ask questions of its own at a steady rate, until it is cancelled."""
-    number = 0
-    loop = asyncio.get_running_loop()
-    started = loop.time()
-    while True:
-        number += 1
-        text = f"Question {number} of caller {caller}"
-        asked = {**QUESTION, "messages": [{"role": "user", "content": text}]}
-        statuses[await _status(balancer, asked, is_streamed=number % _STREAMED_EVERY == 0)] += 1
-        await asyncio.sleep(max(0.0, started + number * _CALLERS / _PER_SECOND - loop.time()))
-
-
-async def _status(balancer: Client, asked: dict[str, object], *, is_streamed: bool) -> int:
-    """The status; 0 for a stream without its last event."""
-    answer = await balancer.chat(**asked, stream=is_streamed)
-    is_whole = not is_streamed or b"event: done" in answer.body
-    return answer.status if answer.status != _OK or is_whole else 0

@@ -19,7 +19,6 @@ fails with `OverloadedError` at once. An abandoned call gives its place back. Pr
 their own.
 """
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -46,18 +45,17 @@ from app.llm.guards.rate_limited import RateLimited
 from app.llm.guards.retrying import Retrying
 from app.llm.guards.traced import Traced, TracedAttempts
 from app.llm.http import Connections, Transport, open_connections
-from app.llm.model import Model, Provider
+from app.llm.model import Model
 from app.llm.pools import Gate
 from app.llm.prices import PriceList
 from app.llm.provider_batches import ProviderBatches
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.providers.registry import APIS
-from app.llm.providers.renamed import Renamed
+from app.llm.providers.registry import APIS, client_of
 from app.llm.spending import Ceilings, Charged, Reserved
 from app.llm.stale_answers import StaleAnswers
 from app.llm.token_limited import TokenLimited
 from app.resilience.bulkhead import Bulkhead
-from app.resilience.health import Health, ProbeTarget, probing
+from app.resilience.health import Health, ProbeTarget, any_reachable, probing
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import OFF
@@ -151,7 +149,7 @@ def _guarded(name: str, common: _Common) -> _Guarded:
     settings, metrics, tracer = common.settings, common.metrics, common.tracer
     policy = settings.provider(name)
     previews = settings.previews
-    provider = _provider(policy, common.connections)
+    provider = client_of(policy, common.connections)
     cached = Cached(common.cache, settings.cache, address=policy.base_url, metrics=metrics)
     shared = common.backend.circuit(name, policy.base_url)
     breaking = CircuitBreaking(
@@ -199,21 +197,7 @@ def _mock_check(targets: Iterable[ProbeTarget], settings: Settings) -> Check | N
     a service without configuration would be ready, and never answer a request.
     """
     addresses = [settings.provider(name).base_url for name in settings.llm_providers]
-    if not all(map(is_mock, addresses)):
-        return None
-    pings = [target.ping for target in targets]
-
-    async def answers() -> bool:
-        results = await asyncio.gather(*(ping() for ping in pings), return_exceptions=True)
-        return not all(isinstance(result, ProviderConnectionError) for result in results)
-
-    return answers
-
-
-def _provider(policy: ProviderPolicy, connections: Connections) -> Provider:
-    """The client of the provider's language, under the provider's own name."""
-    client = APIS[policy.api].client(policy, connections)
-    return client if client.name == policy.name else Renamed(policy.name, client, client.name)
+    return any_reachable(targets, ProviderConnectionError) if all(map(is_mock, addresses)) else None
 
 
 def _chain(guarded: Sequence[_Guarded], common: _Common) -> Model:

@@ -3,6 +3,7 @@
 import asyncio
 import socket
 import time
+from collections import Counter
 
 import pytest
 
@@ -11,7 +12,9 @@ from scripts.chaos.client import Client
 from scripts.chaos.client import parsed as parsed_answer
 from scripts.chaos.engine import host_of
 from scripts.chaos.prober import probing
+from scripts.chaos.replicas import limited, rate_for, reached
 from scripts.chaos.row import Row
+from scripts.chaos.steady import Tally
 
 
 def test_groups_and_settings_are_selected() -> None:
@@ -19,11 +22,11 @@ def test_groups_and_settings_are_selected() -> None:
     assert (asked.groups, asked.set) == (["head", "memory"], ["A=1"])
 
 
-@pytest.mark.parametrize("wrong", ["haed", "--set=A"])
+@pytest.mark.parametrize("wrong", ["haed", "--set=A", "--rate=0", "--rate=-1", "--replicas=7"])
 def test_a_wrong_argument_is_named(wrong: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parsed(["--image=x", wrong])
-    assert wrong.removeprefix("--set=") in capsys.readouterr().err
+    assert wrong.rsplit("=", maxsplit=1)[-1] in capsys.readouterr().err
 
 
 def test_the_document_lists_every_group(request: pytest.FixtureRequest) -> None:
@@ -33,6 +36,42 @@ def test_the_document_lists_every_group(request: pytest.FixtureRequest) -> None:
 
 def test_a_broken_row_stands_out() -> None:
     assert Row("sent", "limit", "measured", is_kept=False).line("head").endswith("BROKEN")
+
+
+def tally(asked: int, answered: int, *, failed: int = 0) -> Tally:
+    refused = asked - answered - failed
+    return Tally(asked, answered, refused, Counter({502: failed}) if failed else Counter(), 10, 10)
+
+
+@pytest.mark.parametrize(
+    ("of", "verdict"),
+    [
+        pytest.param(tally(200, 105), "kept", id="as many answers as it allows"),
+        pytest.param(tally(200, 106), "BROKEN", id="one too many"),
+        pytest.param(tally(200, 105, failed=1), "BROKEN", id="one failed"),
+        pytest.param(tally(105, 105), "not tested", id="no more questions than it allows"),
+    ],
+)
+def test_a_limit_is_kept_only_if_more_was_asked(of: Tally, verdict: str) -> None:
+    row = limited("no event", of, limit_per_s=10, bursts=5)
+    assert row.line("replicas").endswith(verdict)
+
+
+@pytest.mark.parametrize(
+    ("asked", "per_s", "verdict"),
+    [
+        pytest.param(2000, 200, "kept", id="reached"),
+        pytest.param(1000, 70, "not tested", id="half of it, and less is asked from then on"),
+    ],
+)
+def test_a_rate_that_the_machine_does_not_reach_is_named(
+    asked: int, per_s: float, verdict: str
+) -> None:
+    warm_up = tally(asked, asked)
+    assert rate_for(warm_up, 200) == pytest.approx(per_s)
+    row = reached(warm_up, 200, per_s)
+    assert row.measured.startswith(f"{asked / 10:.0f} a second")
+    assert row.line("replicas").endswith(verdict)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,9 @@
     behind:    service → LiteLLM → mock API
     in front:  client → LiteLLM → /openai/v1 of the service → mock API
 
+In front there are two services: `service` leaves retries to the gateway, and `strict` has keys of clients, a limit
+of some calls a minute for each provider, and retries of its own.
+
 `LITELLM` is the path of the program `litellm` (docs/gateways.md); without it the tests are skipped.
 """
 
@@ -23,10 +26,12 @@ import httpx2
 import pytest
 
 from mock_api.testing import running_server
+from tests.client_keys import KEYS, entry
 
 KEY = "sk-gateway"
 MODEL = "gpt-5-mini"
 EMBEDDING_MODEL = "text-embedding-3-small"
+STRICT_LIMIT = 3
 _START_S = 300  # LiteLLM imports for ten seconds on a quiet machine
 _TOO_LONG = {
     "error": {
@@ -45,6 +50,7 @@ class Gateway:
 
     litellm: str
     service: str
+    strict: str
     mock: httpx2.Client
 
     def fault(self, **fault: object) -> None:
@@ -55,6 +61,12 @@ class Gateway:
         found: list[dict[str, dict[str, str]]] = self.mock.get("/_mock/requests").json()
         return found
 
+    def asked_of_strict(self) -> int:
+        """The questions that arrived at the strict service, with those that have no valid key."""
+        lines = httpx2.get(f"{self.strict}/metrics", trust_env=False).text.splitlines()
+        found = [line for line in lines if line.startswith('http_requests_total{method="POST"')]
+        return sum(int(float(line.split()[-1])) for line in found)
+
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
@@ -64,15 +76,16 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     with (
         running_server() as mock,
         _too_long() as short,
-        _running(place / "service.log", [sys.executable, "-m", "app"], _service(mock)) as service,
+        _running(place / "service.log", _APP, _service(mock)) as service,
+        _running(place / "strict.log", _APP, _strict(mock, short)) as strict,
     ):
         config = place / "config.yaml"
-        config.write_text(json.dumps(_config(mock, short, service)))  # JSON is YAML
+        config.write_text(json.dumps(_config(mock, short, service, strict)))  # JSON is YAML
         with (
             _running(place / "litellm.log", [program, "--config", str(config)], _QUIET) as litellm,
             httpx2.Client(base_url=mock, trust_env=False) as client,
         ):
-            yield Gateway(litellm, service, client)
+            yield Gateway(litellm, service, strict, client)
 
 
 @pytest.fixture
@@ -82,6 +95,7 @@ def gateway(programs: Gateway) -> Gateway:
     return programs
 
 
+_APP = [sys.executable, "-m", "app"]
 # Without the first one LiteLLM reads its prices from the network at each start.
 _QUIET = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_TELEMETRY": "False", "HOME": "."}
 
@@ -98,15 +112,44 @@ def _service(mock: str) -> dict[str, str]:
     }
 
 
-def _config(mock: str, short: str, service: str) -> dict[str, object]:
+def _strict(mock: str, short: str) -> dict[str, str]:
+    """The settings of a service that is the owner of retries."""
+    return {
+        "PYTHONPATH": "src",
+        "OPENAI_BASE_URL": f"{mock}/v1",
+        "LLM_PROVIDERS": "openai,short",
+        "PROVIDERS__SHORT__API": "openai",
+        "PROVIDERS__SHORT__BASE_URL": f"{short}/v1",
+        "PROVIDERS__SHORT__API_KEY": "sk-mock",
+        "PROVIDERS__SHORT__MODEL": MODEL,
+        "HEALTH_PROBE_INTERVAL_S": "0",
+        "ENABLE_CACHING": "false",
+        "CLIENT_KEYS": entry("acme"),
+        "RATE_LIMIT_REQUESTS_PER_MINUTE": str(STRICT_LIMIT),
+        "RATE_LIMIT_MAX_WAIT_S": "0",
+    }
+
+
+def _config(mock: str, short: str, service: str, strict: str) -> dict[str, object]:
     addresses = {
         MODEL: f"{mock}/v1",
         EMBEDDING_MODEL: f"{mock}/v1",
         "short": f"{short}/v1",
         "service": f"{service}/openai/v1",
         "embeddings-of-service": f"{service}/openai/v1",
+        "strict": f"{strict}/openai/v1",
+        "strict-with-a-wrong-key": f"{strict}/openai/v1",
+        "short-of-strict": f"{strict}/openai/v1",
     }
-    models = {"short": MODEL, "service": MODEL, "embeddings-of-service": EMBEDDING_MODEL}
+    models = {
+        "short": MODEL,
+        "service": MODEL,
+        "embeddings-of-service": EMBEDDING_MODEL,
+        "strict": "auto",
+        "strict-with-a-wrong-key": "auto",
+        "short-of-strict": "short",
+    }
+    keys = {"strict": KEYS["acme"], "short-of-strict": KEYS["acme"]}
     return {
         "model_list": [
             {
@@ -114,7 +157,7 @@ def _config(mock: str, short: str, service: str) -> dict[str, object]:
                 "litellm_params": {
                     "model": f"openai/{models.get(name, name)}",
                     "api_base": address,
-                    "api_key": "sk-mock",
+                    "api_key": keys.get(name, "sk-mock"),
                 },
             }
             for name, address in addresses.items()

@@ -3,7 +3,7 @@
 import httpx2
 import pytest
 
-from tests.gateways.conftest import KEY, Gateway
+from tests.gateways.conftest import KEY, STRICT_LIMIT, Gateway
 from tests.running_service import QUESTION
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
@@ -25,6 +25,14 @@ def post(gateway: Gateway, path: str, body: object, **headers: str) -> httpx2.Re
         trust_env=False,
         timeout=120,
     )
+
+
+def ask_strict(gateway: Gateway, model: str) -> tuple[httpx2.Response, int]:
+    """The answer when the service is the owner of retries, and how many questions arrived there."""
+    before = gateway.asked_of_strict()
+    body = {"model": model, **QUESTION}
+    answer = post(gateway, "/chat/completions", body, **{"x-litellm-num-retries": "0"})
+    return answer, gateway.asked_of_strict() - before
 
 
 def ask(gateway: Gateway, **more: object) -> httpx2.Response:
@@ -96,3 +104,33 @@ def test_a_mistake_of_the_caller_stays_one(
 ) -> None:
     assert ask(gateway, **body).status_code == status
     assert gateway.requests() == []
+
+
+def test_a_limit_of_the_service_is_a_429_with_its_retry_after(gateway: Gateway) -> None:
+    """Nothing repeats the call that the service refuses. LiteLLM renames the headers of its providers."""
+    for _ in range(STRICT_LIMIT):
+        ask_strict(gateway, "strict")
+    before = len(gateway.requests())
+    answer, asked = ask_strict(gateway, "strict")
+    assert (answer.status_code, asked, len(gateway.requests()) - before) == (429, 1, 0)
+    assert 0 < int(answer.headers["llm_provider-retry-after"]) <= 60
+
+
+def test_a_key_that_the_service_does_not_know_is_a_401(gateway: Gateway) -> None:
+    answer, asked = ask_strict(gateway, "strict-with-a-wrong-key")
+    assert (answer.status_code, asked, gateway.requests()) == (401, 1, [])
+
+
+def test_a_prompt_that_is_too_long_is_the_callers_mistake(gateway: Gateway) -> None:
+    answer, asked = ask_strict(gateway, "short-of-strict")
+    assert (answer.status_code, asked) == (400, 1)
+    assert "context" in answer.json()["error"]["message"].lower()
+
+
+@pytest.mark.parametrize("model", ["strict-with-a-wrong-key", "short-of-strict"])
+def test_litellm_does_not_repeat_a_mistake_when_it_owns_retries(
+    gateway: Gateway, model: str
+) -> None:
+    before = gateway.asked_of_strict()
+    assert ask(gateway, model=model).status_code in {400, 401}
+    assert gateway.asked_of_strict() - before == 1

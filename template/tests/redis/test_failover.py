@@ -6,9 +6,8 @@ tests end servers, so they run only if `REDIS_TEST_FAILOVER` is set.
 
 import asyncio
 import os
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any, cast
 
 import pytest
@@ -20,12 +19,10 @@ from app.redis.client import SharedRedis, open_redis
 from app.redis.rate_limit import RedisLimiter
 from app.resilience.rate_limit import RateLimitPolicy
 from app.testing import CapturedLogs
+from tests.redis.calling import LONGEST_S, calling, until
 from tests.resilience.arrivals import overdraft
 
 BURST, PER_MINUTE = 20, 600
-CALLERS = 8
-# Redis decides within some seconds; a busy machine, and a second outage of up to a minute, take longer.
-LONGEST_S = 180
 
 pytestmark = [
     pytest.mark.slow,
@@ -66,41 +63,18 @@ async def test_a_failover_is_one_short_outage_without_a_failed_call(
     async with open_redis(url) as redis, open_redis(url) as breaking:
         await breaking.client.set(breaking.tagged(name, "any"), "1")
         limiter = RedisLimiter(name, policy, redis)
-        async with _calling(limiter, made):
-            await _until(lambda: len(made) > 2 * BURST)
+        async with calling(limiter, made):
+            await until(lambda: len(made) > 2 * BURST)
             failing = asyncio.create_task(fail(breaking, breaking.tagged(name, "any")))
-            await _until(lambda: bool(logs.events("redis.unavailable")))
+            await until(lambda: bool(logs.events("redis.unavailable")))
             before = len(made)
-            await _until(lambda: bool(logs.events("redis.recovered")))
+            await until(lambda: bool(logs.events("redis.recovered")))
             assert len(made) > before
             await _until_shared(breaking, breaking.tagged(name, "limit", "bucket"))
         await failing
     # An outage adds one burst at most, and so does one more outage of a busy machine.
     outages = len(logs.events("redis.unavailable"))
     assert overdraft(made, burst=(1 + outages) * BURST, per_minute=PER_MINUTE) <= 1
-
-
-@asynccontextmanager
-async def _calling(limiter: RedisLimiter, made: list[float]) -> AsyncIterator[None]:
-    async def call_again_and_again() -> None:
-        while True:
-            await limiter.acquire()
-            made.append(time.monotonic())
-
-    calls = [asyncio.create_task(call_again_and_again()) for _ in range(CALLERS)]
-    try:
-        yield
-    finally:
-        for call in calls:
-            call.cancel()
-        ends = await asyncio.gather(*calls, return_exceptions=True)
-    assert [end for end in ends if not isinstance(end, asyncio.CancelledError)] == []
-
-
-async def _until(is_true: Callable[[], bool]) -> None:
-    async with asyncio.timeout(LONGEST_S):
-        while not is_true():  # noqa: ASYNC110 - of processes elsewhere
-            await asyncio.sleep(0.05)
 
 
 async def _until_shared(redis: SharedRedis, key: str) -> None:

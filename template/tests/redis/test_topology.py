@@ -6,10 +6,11 @@ import fakeredis
 import pytest
 from redis.asyncio import RedisCluster
 from redis.asyncio.connection import Connection
+from redis.exceptions import ClusterError
 from redis.exceptions import ConnectionError as ClosedError
 
 from app.redis.client import open_redis
-from app.redis.topology import _SharedConnection, key_on_each_node
+from app.redis.topology import _AskedNode, _Cluster, _SharedConnection, key_on_each_node
 from app.testing import CapturedLogs
 
 
@@ -54,3 +55,45 @@ class _SharedAndClosed(_SharedConnection, _Closed):  # type: ignore[misc]
 async def test_a_connection_that_another_call_has_closed_is_a_failure_of_redis() -> None:
     with pytest.raises(ClosedError):
         await _SharedAndClosed().send_packed_command(b"PING")
+
+
+class _Sending:
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, ...]] = []
+
+    def pack_command(self, *command: str) -> tuple[str, ...]:
+        return command
+
+    async def send_packed_command(self, command: tuple[str, ...]) -> None:
+        self.sent.append(command)
+
+
+class _Node:
+    """Gives its free connections in turn, as that of redis-py."""
+
+    def __init__(self) -> None:
+        self.free = [_Sending(), _Sending()]
+        self.all = tuple(self.free)
+
+    def acquire_connection(self) -> _Sending:
+        return self.free.pop(0)
+
+    def release(self, connection: _Sending) -> None:
+        self.free.append(connection)
+
+    async def parse_response(self, connection: _Sending, _command: str) -> tuple[str, ...]:
+        return connection.sent[-1]
+
+
+async def test_a_command_follows_asking_on_the_same_connection() -> None:
+    node = _Node()
+    asked: Any = _AskedNode(node)  # type: ignore[arg-type]
+    await asked.execute_command("ASKING")
+    assert await asked.execute_command("GET", "key", asking=False) == ("GET", "key")
+    assert [each.sent for each in node.all] == [[("ASKING",), ("GET", "key")], []]
+    assert len(node.free) == 2
+
+
+def test_a_node_without_slots_is_a_failure_of_redis() -> None:
+    with pytest.raises(ClusterError, match="no slots"):
+        _Cluster(host="127.0.0.1", port=1).get_node(node_name="127.0.0.1:2")

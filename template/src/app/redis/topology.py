@@ -14,7 +14,9 @@ from redis.asyncio.connection import Connection, SSLConnection
 from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelConnectionPool
 from redis.backoff import NoBackoff
+from redis.exceptions import ClusterError
 from redis.exceptions import ConnectionError as ClosedError
+from redis.typing import EncodableT
 
 from app.redis.address import Kind, RedisAddress
 
@@ -74,12 +76,61 @@ def _cluster(address: RedisAddress, max_connections: int, timeout_s: float) -> R
         **address.options,
     }
     nodes = [ClusterNode(host.name, host.port) for host in address.hosts]
-    client = RedisCluster(startup_nodes=nodes, **options)
+    client = _Cluster(startup_nodes=nodes, **options)
     connection_class = _SharedTLSConnection if address.options.get("ssl") else _SharedConnection
     client.connection_kwargs["connection_class"] = connection_class  # of the nodes that it finds
     for node in client.startup_nodes:
         node.connection_class = connection_class
     return client
+
+
+class _Cluster(RedisCluster):
+    """Calls keys of a slot that is moving: the node that gives it away answers ASK.
+
+    redis-py asks this method for the node that ASK names. A node without slots, as a new one is until the first
+    slot has moved, is unknown to redis-py, and the call would end with an `AttributeError` (its issue 4015).
+    """
+
+    def get_node(
+        self, host: str | None = None, port: int | None = None, node_name: str | None = None
+    ) -> ClusterNode | None:
+        node = super().get_node(host, port, node_name)
+        if node_name is None:
+            return node
+        if node is None:
+            raise ClusterError(f"{node_name} has no slots yet")
+        return cast("ClusterNode", _AskedNode(node))
+
+
+class _AskedNode:
+    """Sends ASKING and the command after it on one connection, as Redis requires.
+
+    redis-py takes the next free connection for each. Without ASKING, the new node sends the command back to the old
+    one, which sends it here again: with two connections or more, a call ended with "TTL exhausted".
+    """
+
+    def __init__(self, node: ClusterNode) -> None:
+        self._node = node
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._node, name)
+
+    async def execute_command(self, *command: EncodableT, **options: object) -> object:
+        if command == ("ASKING",):
+            return b"OK"  # it goes with the command
+        connection = self._node.acquire_connection()
+        try:
+            await self._send(connection, "ASKING")
+            return await self._send(connection, *command, **options)
+        finally:
+            self._node.release(connection)
+
+    async def _send(
+        self, connection: Connection, *command: EncodableT, **options: object
+    ) -> object:
+        options.pop("asking", None)  # for a command that the service does not use
+        await connection.send_packed_command(connection.pack_command(*command))
+        return await self._node.parse_response(connection, str(command[0]), **options)
 
 
 class _SharedConnection(Connection):

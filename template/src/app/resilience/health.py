@@ -4,7 +4,7 @@ import asyncio
 import random
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -87,6 +87,19 @@ class ProbeTarget:
 
     health: Health
     ping: Callable[[], Awaitable[None]]  # raises an error if the provider does not work
+
+
+def any_reachable(
+    targets: Iterable[ProbeTarget], unreachable: type[Exception]
+) -> Callable[[], Awaitable[bool]]:
+    """A check that pings all at once: false if each of them raises `unreachable`."""
+    pings = [target.ping for target in targets]
+
+    async def check() -> bool:
+        results = await asyncio.gather(*(ping() for ping in pings), return_exceptions=True)
+        return not all(isinstance(result, unreachable) for result in results)
+
+    return check
 
 
 @asynccontextmanager

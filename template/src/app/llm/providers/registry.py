@@ -10,6 +10,7 @@ from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.anthropic.policy import FACTS as ANTHROPIC
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import Facts, ProviderPolicy
+from app.llm.providers.renamed import Renamed
 from app.llm.providers.sdk import anthropic_sdk, openai_sdk
 
 _COMMON = frozenset(
@@ -77,3 +78,9 @@ APIS: Mapping[str, API] = {
         batches=_anthropic_batches,
     ),
 }
+
+
+def client_of(policy: ProviderPolicy, connections: Connections) -> Provider:
+    """The client of the provider's language, under the provider's own name."""
+    client = APIS[policy.api].client(policy, connections)
+    return client if client.name == policy.name else Renamed(policy.name, client, client.name)
