@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from app.llm.batch import BatchAPI
 from app.llm.http import Connections
 from app.llm.model import Provider
+from app.llm.providers.anthropic.batch import AnthropicBatches
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.anthropic.policy import FACTS as ANTHROPIC
+from app.llm.providers.openai.batch import OpenAIBatches
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import Facts, ProviderPolicy
 from app.llm.providers.renamed import Renamed
@@ -47,35 +49,22 @@ class API:
     batches: Callable[[ProviderPolicy, Connections], BatchAPI] | None = None
 
 
-def _openai_batches(policy: ProviderPolicy, connections: Connections) -> BatchAPI:
-    # Only jobs use it, and it takes 1 MB and 15 ms.
-    from app.llm.providers.openai.batch import OpenAIBatches  # noqa: PLC0415
-
-    return OpenAIBatches(policy, connections)
-
-
-def _anthropic_batches(policy: ProviderPolicy, connections: Connections) -> BatchAPI:
-    from app.llm.providers.anthropic.batch import AnthropicBatches  # noqa: PLC0415 - likewise
-
-    return AnthropicBatches(policy, connections)
-
-
 APIS: Mapping[str, API] = {
-    "openai": API(OpenAI, settings=_OPENAI, paths=_OPENAI_PATHS, batches=_openai_batches),
-    "anthropic": API(AnthropicChat, ANTHROPIC, paths=_ANTHROPIC_PATHS, batches=_anthropic_batches),
+    "openai": API(OpenAI, settings=_OPENAI, paths=_OPENAI_PATHS, batches=OpenAIBatches),
+    "anthropic": API(AnthropicChat, ANTHROPIC, paths=_ANTHROPIC_PATHS, batches=AnthropicBatches),
     "openai-sdk": API(
         openai_sdk,
         settings=_OPENAI,
         paths=_OPENAI_PATHS,
         package="openai",
-        batches=_openai_batches,
+        batches=OpenAIBatches,
     ),
     "anthropic-sdk": API(
         anthropic_sdk,
         ANTHROPIC,
         paths=_ANTHROPIC_PATHS,
         package="anthropic",
-        batches=_anthropic_batches,
+        batches=AnthropicBatches,
     ),
 }
 
