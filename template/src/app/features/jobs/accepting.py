@@ -65,13 +65,9 @@ async def accept(
 
 def _check_batches(kind: JobKind[Any], services: Services) -> None:
     """Raises `RequestValidationError`, with the field `mode` and the value that is accepted."""
-    why = None
-    if not kind.in_batches:
-        why = f"must be direct: items of the kind {kind.name} have no batches at a provider"
-    elif services.batches is None:
-        why = "must be direct: the first of LLM_PROVIDERS has no batches"
-    if why is not None:
+    if services.batches is None:
         place = ("body", kind.name, "mode")
+        why = "must be direct: the first of LLM_PROVIDERS has no batches"
         raise RequestValidationError([{"loc": place, "msg": why, "type": "value_error"}])
 
 

@@ -46,11 +46,12 @@ def _body_of(kind: JobKind[Any], max_items: int) -> type[RequestBody]:
         examples=[_EXAMPLES.get(kind.name, [])],
     )
     named: Any = Literal[kind.name]
+    mode: Any = Mode if kind.in_batches else Literal["direct"]
     return create_model(
         f"{name}Job",
         __base__=RequestBody,
         kind=(named, Field(description="What the items are.")),
-        mode=(Mode, Field(default="direct", description=_MODE)),
+        mode=(mode, Field(default="direct", description=_MODE)),
         items=(items, described),
     )
 
