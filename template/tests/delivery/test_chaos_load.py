@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 
 import pytest
 
@@ -21,14 +21,16 @@ Reply = Callable[[Question], Awaitable[bytes]]
 
 
 class Server:
-    """Sends the bytes of `reply` for each question, and counts connections."""
+    """Sends the bytes of `reply` for each question, and counts connections: all, and the open ones."""
 
     def __init__(self, reply: Reply) -> None:
         self.connections = 0
+        self.open = 0
         self._reply = reply
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -36,6 +38,10 @@ class Server:
                 writer.write(await self._reply(json.loads(await reader.readexactly(int(length)))))
         except (EOFError, OSError):
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+        finally:
+            self.open -= 1
 
 
 @asynccontextmanager
@@ -43,6 +49,7 @@ async def served(reply: Reply) -> AsyncIterator[tuple[Server, Client]]:
     server = Server(reply)
     async with await asyncio.start_server(server.serve, "127.0.0.1", 0) as listening:
         yield server, Client(*listening.sockets[0].getsockname())
+        await until(lambda: server.open == 0)  # before Python 3.12.1, the server does not wait
 
 
 async def at_once(question: Question) -> bytes:
