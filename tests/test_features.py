@@ -69,8 +69,6 @@ def test_outside_its_directory_few_lines_of_the_service_belong_to_a_feature(feat
         for path in source.rglob("*.py")
     }
     used_in = {name: count for name, count in marked.items() if count}
-    # Jobs have a process of their own, so a command and one more line in `main.py`.
-    own = {"cli.py": 1, "main.py": 3} if feature == "jobs" else {}
-    assert used_in.keys() <= {"main.py", "settings.py", "wiring.py", *own}
+    assert used_in.keys() <= {"main.py", "settings.py", "wiring.py"}
     # The import, and the line that uses it.
-    assert all(count == own.get(name, 2) for name, count in used_in.items())
+    assert set(used_in.values()) == {2}
