@@ -49,6 +49,7 @@ RETRY_BASE_DELAY_S=0.01
 BREAKER_FAILURES=3
 BREAKER_RESET_S=1
 DOCUMENTS_SEARCH_TOOL=true
+JOBS_BATCH_POLL_S=1
 """
 
 
@@ -101,6 +102,8 @@ class Stack:
             self.client.post("/v1/ask", question)
         with suppress(OSError):  # refused: too many jobs of this client have not ended
             self.client.post("/v1/jobs", {"kind": "embeddings", "items": ["The Zugspitze"]})
+            question = {"messages": [{"role": "user", "content": f"Hello {uuid.uuid4()}"}]}
+            self.client.post("/v1/jobs", {"kind": "chat", "mode": "batch", "items": [question]})
 
     @property
     def client(self) -> Service:
