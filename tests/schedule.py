@@ -1,4 +1,4 @@
-"""Which tests run on the same worker: those that use the same service, or the same environment.
+"""Which tests run first, and which on the same worker: those that use the same service or environment.
 
 pytest-xdist's own groups (`xdist_group`) hang on an attribute that pytest 9.2 no longer reads.
 """
@@ -21,6 +21,16 @@ ONE_SERVICE = (
 )
 # The answers of a group begin with the version.
 ONE_PYTHON = re.compile(r"tests/test_every_answer\.py::test_services_are_green\[[\d.]+")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that may take the longest: as the last ones they would run alone."""
+    items.sort(key=allowed_s, reverse=True)
+
+
+def allowed_s(item: pytest.Item) -> float:
+    limit = item.get_closest_marker("timeout")
+    return float(limit.args[0]) if limit is not None else 0.0
 
 
 class ByService(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no types

@@ -102,8 +102,8 @@ class Stack:
             self.client.post("/v1/ask", question)
         with suppress(OSError):  # refused: too many jobs of this client have not ended
             self.client.post("/v1/jobs", {"kind": "embeddings", "items": ["The Zugspitze"]})
-            question = {"messages": [{"role": "user", "content": f"Hello {uuid.uuid4()}"}]}
-            self.client.post("/v1/jobs", {"kind": "chat", "mode": "batch", "items": [question]})
+            item = {"messages": [{"role": "user", "content": f"Hello {uuid.uuid4()}"}]}
+            self.client.post("/v1/jobs", {"kind": "chat", "mode": "batch", "items": [item]})
 
     @property
     def client(self) -> Service:
