@@ -16,6 +16,7 @@ ONE_SERVICE = (
     "tests/test_documents_elsewhere.py",
     "tests/test_judge.py",
     "tests/test_recipes.py",
+    "tests/test_redis_forms.py",
     "tests/test_replicas.py",
     "tests/test_shared_limit.py",
 )
