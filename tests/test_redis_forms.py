@@ -48,9 +48,11 @@ def test_a_slot_of_a_cluster_that_moves_fails_no_call(service: Service) -> None:
         passes(service, url, "tests/redis/test_slot_moves.py", "REDIS_TEST_SLOTS=1")
 
 
-def test_a_failover_of_a_cluster_fails_no_call(service: Service) -> None:
+@pytest.mark.parametrize("fault", ["hangs", "ends"])
+def test_a_failover_of_a_cluster_fails_no_call(service: Service, fault: str) -> None:
+    """A cluster for each fault: after one, the replica is a primary, and may have no replica itself."""
     with redis_servers.cluster(replicas=1) as url:
-        passes(service, url, "tests/redis/test_failover.py", "REDIS_TEST_FAILOVER=1")
+        passes(service, url, f"tests/redis/test_failover.py -k {fault}", "REDIS_TEST_FAILOVER=1")
 
 
 def test_a_failover_of_sentinel_fails_no_call(service: Service) -> None:
