@@ -50,8 +50,11 @@ async def read_results(api: BatchAPI, status: BatchStatus, submission: Submissio
     """One outcome for each request of the batch.
 
     Of two results for one request the first counts. A request without a result may have been answered
-    and paid for, so its error is that of a malformed answer, which is not asked again by itself.
+    and paid for, so its error is that of a malformed answer, which is not asked again by itself. If the
+    batch as a whole has failed, each outcome is its error.
     """
+    if status.failure is not None:
+        return Results(dict.fromkeys(range(len(submission.sent)), status.failure))
     results = Results()
     async with aclosing(api.results(status)) as lines:
         async for custom_id, outcome in lines:
@@ -76,9 +79,11 @@ def _take(results: Results, position: int | None, custom_id: str | None, outcome
 
 
 def priced(
-    response: LLMResponse, *, provider: str, vendor: str, model: str, prices: PriceList
-) -> LLMResponse:
-    """The response with the provider's name and the cost at the price of batches."""
+    response: Outcome, *, provider: str, vendor: str, model: str, prices: PriceList
+) -> Outcome:
+    """The response with the provider's name and the cost at the price of batches. An error stays as it is."""
+    if isinstance(response, LLMError):
+        return response
     model = response.model or model
     usage = response.usage.model_copy(update={"service_tier": BATCH_TIER})
     cost_usd = prices.cost_usd(vendor, model, usage)

@@ -7,27 +7,25 @@ provider is asked whether it has the batch, and only if not, its requests are se
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from hashlib import sha256
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import structlog
 
-from app.errors import LLMError, ModelNotFoundError, RequestRefusedError
+from app.errors import LLMError, ModelNotFoundError
+from app.llm import batch_sending
 from app.llm.batch import BatchAPI, BatchEntry, BatchStatus, EncodedRequest, Outcome
 from app.llm.batch_polling import BatchPolicy, retry_of, until_ended
-from app.llm.batch_results import Results, log_end, priced, read_results
-from app.llm.batch_split import size_of, split
-from app.llm.batch_store import BatchStore, Sent, Submission
+from app.llm.batch_results import log_end, priced, read_results
+from app.llm.batch_search import candidates, has_requests_of
+from app.llm.batch_sending import digest_of, log_sent, submission_of, was_refused
+from app.llm.batch_split import split
+from app.llm.batch_store import BatchStore, Submission
 from app.llm.prices import NO_PRICES, PriceList
 from app.llm.types import ChatRequest
 
 _log = structlog.get_logger(__name__)
-
-_CLOCK_SKEW = timedelta(minutes=5)
-_REFUSED = range(400, 500)
 
 Encoded = dict[str, EncodedRequest]
 Deliver = Callable[[Mapping[str, Outcome]], None]
@@ -108,17 +106,10 @@ class Batches:
         refused: dict[str, Outcome] = {}
         for name, request in requests.items():
             try:
-                encoded[name] = self._encode(request)
+                encoded[name] = batch_sending.encoded(self._api, request)
             except LLMError as error:
                 refused[name] = error
         return encoded, refused
-
-    def _encode(self, request: ChatRequest) -> EncodedRequest:
-        encoded = self._api.encode(request)
-        if (size := size_of(encoded)) > (limit := self._api.limits.bytes):
-            message = f"{self.name} takes {limit} bytes in a batch, and this request has {size}"
-            raise RequestRefusedError(message, provider=self.name)
-        return encoded
 
     def _sent_before(self, encoded: Encoded) -> list[_Part]:
         """Take the requests out of `encoded` that a saved submission has sent."""
@@ -155,10 +146,7 @@ class Batches:
         await self._send(part.encoded, deliver)
 
     async def _send(self, chunk: Encoded, deliver: Deliver) -> None:
-        sent = tuple(Sent(name, digest_of(request)) for name, request in chunk.items())
-        submission = Submission(
-            key=self._new_key(), provider=self.name, created_at=datetime.now(UTC), sent=sent
-        )
+        submission = submission_of(self._api, self._new_key(), chunk, datetime.now(UTC))
         self._store.save(submission)
         part = _Part(submission, dict(enumerate(chunk)), chunk)
         try:
@@ -166,7 +154,7 @@ class Batches:
             await self._collect(part, submission, deliver)
         except LLMError as error:
             if submission.batch_id is None and was_refused(error):
-                self._store.save(submission.release(range(len(sent))))
+                self._store.save(submission.release(range(len(chunk))))
             deliver(dict.fromkeys(chunk, error))
 
     async def _accepted(self, part: _Part) -> str:
@@ -185,14 +173,7 @@ class Batches:
             return await self._api.submit(submission.key, entries)
 
         batch_id = await self._retry(attempt)
-        size = sum(map(size_of, part.encoded.values()))
-        _log.info(
-            "llm.batch_sent",
-            provider=self.name,
-            batch_id=batch_id,
-            requests=len(entries),
-            bytes=size,
-        )
+        log_sent(self._api, batch_id, part.encoded.values())
         return batch_id
 
     def _saved_as(self, submission: Submission, batch_id: str) -> Submission:
@@ -205,8 +186,7 @@ class Batches:
     async def _find(self, submission: Submission) -> str | None:
         """The provider's batch of a submission without an id, if the provider has it."""
         known = {other.batch_id for other in self._store.load()}
-        since = submission.created_at - _CLOCK_SKEW
-        for candidate in await self._api.find(submission.key, len(submission.sent), since):
+        for candidate in await candidates(self._api, submission):
             if candidate.batch_id not in known and (
                 candidate.certain or await self._is_of(submission, candidate.batch_id)
             ):
@@ -214,17 +194,12 @@ class Batches:
         return None
 
     async def _is_of(self, submission: Submission, batch_id: str) -> bool:
-        """Whether a batch has the requests of a submission. Its first result shows it, so it has to end."""
         status = await self._until_ended(batch_id)
-        async with aclosing(self._api.results(status)) as results:
-            async for result in results:
-                if result.custom_id is not None:
-                    return submission.position(result.custom_id) is not None
-        return False
+        return await has_requests_of(self._api, status, submission)
 
     async def _collect(self, part: _Part, submission: Submission, deliver: Deliver) -> None:
         status = await self._until_ended(submission.batch_id or "")
-        results = await self._retry(lambda: self._read(status, submission))
+        results = await self._retry(lambda: read_results(self._api, status, submission))
         if unpaid := results.unpaid:
             self._store.save(submission.release(unpaid))
         outcomes = {
@@ -234,26 +209,10 @@ class Batches:
         log_end(self.name, status, results.flaws, outcomes.values())
         deliver(outcomes)
 
-    async def _read(self, status: BatchStatus, submission: Submission) -> Results:
-        if status.failure is not None:
-            return Results(dict.fromkeys(range(len(submission.sent)), status.failure))
-        return await read_results(self._api, status, submission)
-
     async def _until_ended(self, batch_id: str) -> BatchStatus:
         return await until_ended(self._api, batch_id, self._policy, self._sleep)
 
     def _priced(self, outcome: Outcome, model: str) -> Outcome:
-        if isinstance(outcome, LLMError):
-            return outcome
         return priced(
             outcome, provider=self.name, vendor=self._vendor, model=model, prices=self._prices
         )
-
-
-def digest_of(request: EncodedRequest) -> str:
-    return sha256(request.body).hexdigest()[:32]
-
-
-def was_refused(error: LLMError) -> bool:
-    """Whether the provider has certainly not created the batch."""
-    return error.nothing_sent or (error.status or 0) in _REFUSED

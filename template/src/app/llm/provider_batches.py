@@ -8,9 +8,10 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Seq
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass
 
-from app.errors import LLMError, RequestRefusedError, UnsupportedRequestError
-from app.llm.batch import BatchAPI, EncodedRequest
-from app.llm.batch_split import size_of
+from app.errors import LLMError, UnsupportedRequestError
+from app.llm import batch_sending
+from app.llm.batch import BatchAPI, EncodedRequest, Outcome
+from app.llm.batch_results import priced
 from app.llm.guards.guard import Guard, stacked
 from app.llm.model import ChatModel
 from app.llm.prices import PriceList
@@ -45,6 +46,11 @@ class ProviderBatches:
                 return name
         return "other"
 
+    def priced(self, outcome: Outcome) -> Outcome:
+        """With the cost at the price of batches. The provider names the model in its answer."""
+        name, prices = self.api.name, self.prices
+        return priced(outcome, provider=name, vendor=self.vendor, model="", prices=prices)
+
     async def encoded(self, ask: Callable[[ChatModel], Awaitable[object]]) -> EncodedRequest:
         """The first request that `ask` sends to its model, as the provider takes it in a batch."""
         recorder = _Recorder(self.api.name)
@@ -59,11 +65,7 @@ class ProviderBatches:
         if request.provider not in (None, name):
             message = f"the batch goes to {name}, and not to {request.provider}"
             raise UnsupportedRequestError(message, provider=name)
-        encoded = self.api.encode(request)
-        if (size := size_of(encoded)) > (limit := self.api.limits.bytes):
-            message = f"{name} takes {limit} bytes in a batch, and this request has {size}"
-            raise RequestRefusedError(message, provider=name)
-        return encoded
+        return batch_sending.encoded(self.api, request)
 
 
 class Answered:

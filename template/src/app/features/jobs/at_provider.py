@@ -27,9 +27,9 @@ from app.features.jobs.store import Delivery, JobSpec, PartQueue, Work, WorkQueu
 from app.llm.attempt_errors import is_worth_another_try
 from app.llm.batch import BatchEntry, EncodedRequest
 from app.llm.batch_search import found
-from app.llm.batch_split import size_of, split
-from app.llm.batch_store import Sent, Submission
-from app.llm.batches import digest_of, was_refused
+from app.llm.batch_sending import log_sent, submission_of, was_refused
+from app.llm.batch_split import split
+from app.llm.batch_store import Submission
 from app.llm.provider_batches import ProviderBatches
 
 _log = structlog.get_logger(__name__)
@@ -156,10 +156,7 @@ class AtProvider:
             return self._pause_after(error)
         pauses = []
         for chunk in split(await self._encoded(work), self.batches.api.limits):
-            sent = tuple(Sent(name, digest_of(request)) for name, request in chunk.items())
-            submission = Submission(
-                key=self.new_key(), provider=self.batches.api.name, created_at=self.now(), sent=sent
-            )
+            submission = submission_of(self.batches.api, self.new_key(), chunk, self.now())
             await self._save(part, submission)
             own = Work(work.spec, {int(name): work.items[int(name)] for name in chunk})
             pauses.append(await self._submit(part, own, submission, chunk))
@@ -180,9 +177,7 @@ class AtProvider:
             return await self._not_sent(error, work)
         await self._save(part, submission.model_copy(update={"batch_id": batch_id}))
         self.runner.services.metrics.job_batch("sent")
-        size = sum(map(size_of, chunk.values()))
-        facts = {"provider": api.name, "batch_id": batch_id, "requests": len(entries)}
-        _log.info("llm.batch_sent", **facts, bytes=size)
+        log_sent(api, batch_id, chunk.values())
         return self._poll_s
 
     async def _not_sent(self, error: LLMError, work: Work) -> float | None:

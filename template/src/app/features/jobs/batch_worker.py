@@ -7,13 +7,14 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from app.features.jobs.at_provider import AtProvider
 from app.features.jobs.patience import OUTAGE_S, patiently
 from app.features.jobs.store import Delivery, JobsUnavailableError, PartQueue
-from app.resilience.race import cancel_and_wait
+from app.features.jobs.while_ours import NotOursError, while_ours
 
 _log = structlog.get_logger(__name__)
 
@@ -50,31 +51,19 @@ class BatchWorker:
             _log.error("job.batch_failed", job=part.job, exc_info=error)
 
     async def _process(self, part: Delivery) -> None:
-        advancing = asyncio.create_task(self.steps.advance(part))
-        reporting = asyncio.create_task(self._report(part, advancing))
         try:
-            await asyncio.wait({advancing, reporting}, return_when=asyncio.FIRST_COMPLETED)
-            if advancing.done():
-                pause_s = advancing.result()
-                await patiently(lambda: self._put(part, pause_s))
+            report = partial(self.parts.hold, part)
+            pause_s = await while_ours(self.steps.advance(part), report, self.report_s)
+            await patiently(lambda: self._put(part, pause_s))
+        except NotOursError:
+            return
         except asyncio.CancelledError:  # the worker stops
-            await cancel_and_wait([advancing, reporting])
             with suppress(JobsUnavailableError):  # then it is claimed when its lease ends
                 await self.parts.later(part, 0)
             raise
-        finally:
-            await cancel_and_wait([advancing, reporting])
 
     async def _put(self, part: Delivery, pause_s: float | None) -> None:
         if pause_s is None:
             await self.parts.finish(part)
         else:
             await self.parts.later(part, pause_s)
-
-    async def _report(self, part: Delivery, advancing: "asyncio.Task[float | None]") -> None:
-        """Report until the part is no longer ours: see `Worker._report`."""
-        is_ours = True
-        while is_ours and not advancing.done():
-            await asyncio.sleep(self.report_s)
-            with suppress(JobsUnavailableError):
-                is_ours = await self.parts.hold(part)

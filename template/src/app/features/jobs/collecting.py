@@ -14,7 +14,7 @@ from app.features.jobs.batch import BatchRunner, ItemFailedError, outcome_of
 from app.features.jobs.store import JobSpec, Outcome, Work
 from app.llm import batch
 from app.llm.batch import BatchStatus, EncodedRequest
-from app.llm.batch_results import Results, log_end, priced, read_results
+from app.llm.batch_results import log_end, read_results
 from app.llm.batch_store import Submission
 from app.llm.model import ChatModel
 from app.llm.provider_batches import Answered, ProviderBatches
@@ -53,33 +53,15 @@ async def collect(
     status: BatchStatus,
 ) -> None:
     """Store the results of the items that have none yet, and charge their client for them."""
-    results = await _read(batches, submission, status)
+    results = await read_results(batches.api, status, submission)
     answers: dict[int, batch.Outcome] = {
-        int(sent.id): _priced(batches, results.outcomes[position])
+        int(sent.id): batches.priced(results.outcomes[position])
         for position, sent in enumerate(submission.sent)
         if int(sent.id) in work.items
     }
     log_end(batches.api.name, status, results.flaws, answers.values())
     for some in _some_at_once(answers.items()):
         await _store(batches, runner, work, dict(some))
-
-
-async def _read(batches: ProviderBatches, submission: Submission, status: BatchStatus) -> Results:
-    if status.failure is not None:
-        return Results(dict.fromkeys(range(len(submission.sent)), status.failure))
-    return await read_results(batches.api, status, submission)
-
-
-def _priced(batches: ProviderBatches, outcome: batch.Outcome) -> batch.Outcome:
-    if isinstance(outcome, LLMError):
-        return outcome
-    return priced(
-        outcome,
-        provider=batches.api.name,
-        vendor=batches.vendor,
-        model=outcome.model,
-        prices=batches.prices,
-    )
 
 
 async def _store(

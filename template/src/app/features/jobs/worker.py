@@ -8,6 +8,7 @@ when a worker was killed.
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import structlog
 
@@ -27,6 +28,7 @@ from app.features.jobs.store import (
     Work,
     WorkQueue,
 )
+from app.features.jobs.while_ours import NotOursError, while_ours
 from app.resilience.race import cancel_and_wait
 
 _log = structlog.get_logger(__name__)
@@ -119,32 +121,16 @@ class Worker:
             _log.error("job.given_up", job=delivery.job, items=len(work.items))
             await self._runner.fail(work.spec, list(work.items), gone_detail(delivery.number))
             return True
-        running = asyncio.create_task(self._runner.run(work))
-        reporting = asyncio.create_task(self._report(delivery, running))
         try:
-            await asyncio.wait({running, reporting}, return_when=asyncio.FIRST_COMPLETED)
-            if running.done():
-                running.result()
-                return True
+            report = partial(self._queue.keep, delivery)
+            await while_ours(self._runner.run(work), report, self._report_s)
+        except NotOursError:
             return await self._is_cancelled(delivery)
-        finally:
-            await cancel_and_wait([running, reporting])
+        return True
 
     async def _is_cancelled(self, delivery: Delivery) -> bool:
         """A batch of a cancelled job is done. One that another worker has taken is left to it."""
         return await patiently(lambda: self._queue.load(delivery)) is None
-
-    async def _report(self, delivery: Delivery, running: asyncio.Task[None]) -> None:
-        """Report until the batch is no longer ours. An outage of Redis is no reason to stop.
-
-        A call of Redis may lose a cancellation: `asyncio.wait_for` does, before Python 3.12. So the
-        end of the batch ends this loop too.
-        """
-        is_ours = True
-        while is_ours and not running.done():
-            await asyncio.sleep(self._report_s)
-            with suppress(JobsUnavailableError):
-                is_ours = await self._queue.keep(delivery)
 
     async def _keep(self, job: str, outcomes: Sequence[Outcome]) -> None:
         """Store results, also after an outage of Redis: they are paid for."""
@@ -152,7 +138,7 @@ class Worker:
             _log.info("job.completed", job=job)
 
     async def _measure(self) -> None:
-        while not self._stopping.is_set():  # a lost cancellation: see `_report`
+        while not self._stopping.is_set():  # a lost cancellation: see `while_ours`
             with suppress(JobsUnavailableError):
                 depth = await self._queue.depth()
                 self._metrics.jobs_queue(depth.batches, depth.oldest_s, depth.at_provider)
