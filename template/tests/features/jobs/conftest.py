@@ -2,8 +2,6 @@
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
-from dataclasses import dataclass, field
-from typing import Any
 
 import fakeredis
 import pytest
@@ -13,31 +11,10 @@ from app.features.jobs.policy import JobsPolicy
 from app.features.jobs.redis_parts import RedisParts
 from app.features.jobs.redis_queue import RedisQueue
 from app.features.jobs.redis_store import RedisJobs
-from app.features.jobs.store import JobSpec, JobStore, PartQueue, WorkQueue
 from app.redis.client import SharedRedis
 from app.testing import FakeClock
-
-JOB = "job_" + "0" * 32
-
-
-def spec(number: int = 0, *, total: int = 5, owner: str = "acme", **changes: Any) -> JobSpec:
-    known = {"id": f"job_{number:032x}", "kind": "chat", "owner": owner, "total": total}
-    return JobSpec(**{**known, "created_at": 1_700_000_000.0, **changes})
-
-
-@dataclass
-class Jobs:
-    """Both sides of one store, and more workers on the same queue."""
-
-    store: JobStore
-    queue: WorkQueue
-    parts: PartQueue
-    shared: SharedRedis | None = None
-    clock: FakeClock = field(default_factory=FakeClock)
-
-    def another_worker(self, policy: JobsPolicy) -> RedisQueue:
-        assert self.shared is not None
-        return RedisQueue(self.shared, policy, clock=self.clock.monotonic)
+from tests.features.jobs.both_sides import Jobs
+from tests.features.jobs.provider_side import AT_ONCE, Side
 
 
 @pytest.fixture
@@ -69,3 +46,14 @@ def jobs(request: pytest.FixtureRequest, policy: JobsPolicy) -> Jobs:
         return opened
     memory = MemoryJobs(policy)
     return Jobs(memory, memory, memory.parts)
+
+
+@pytest.fixture
+def side(jobs: Jobs) -> Side:
+    return Side(jobs)
+
+
+@pytest.fixture
+def redis_side(redis_jobs: Jobs) -> Side:
+    redis_jobs.parts = RedisParts(redis_jobs.shared, AT_ONCE)  # type: ignore[arg-type]
+    return Side(redis_jobs)

@@ -7,7 +7,7 @@ from app.features.jobs.memory import MemoryJobs
 from app.features.jobs.policy import JobsPolicy
 from app.features.jobs.store import Outcome
 from app.testing import FakeClock
-from tests.features.jobs.conftest import spec
+from tests.features.jobs.both_sides import spec
 
 RESULT = Outcome(0, is_success=True, encoded=b"0123456789")
 

@@ -10,7 +10,7 @@ from app.features.jobs.policy import JobsPolicy
 from app.features.jobs.redis_keys import owner_tag
 from app.features.jobs.redis_turns import RedisTurns
 from app.features.jobs.store import Delivery, JobsUnavailableError, Outcome
-from tests.features.jobs.conftest import JOB, Jobs, spec
+from tests.features.jobs.both_sides import JOB, Jobs, spec
 
 # The lease of the fake Redis runs on the real clock: 5 s would be a slow test.
 NO_LEASE = JobsPolicy(lease_s=0)

@@ -7,7 +7,7 @@ import pytest
 from fastapi import HTTPException
 
 from app.features.jobs.store import Outcome, TooManyJobsError
-from tests.features.jobs.conftest import JOB, Jobs, spec
+from tests.features.jobs.both_sides import JOB, Jobs, spec
 
 BATCHES = [[b"0", b"1", b"2"], [b"3", b"4"]]
 

@@ -14,7 +14,7 @@ from app.features.jobs.redis_store import RedisJobs
 from app.features.jobs.store import Outcome
 from app.llm.batch_store import Sent, Submission
 from app.redis.client import SharedRedis, open_redis
-from tests.features.jobs.conftest import spec
+from tests.features.jobs.both_sides import spec
 
 JOBS = range(12)  # so many that each of three nodes has the keys of some of them
 
