@@ -33,14 +33,8 @@ from tests.llm.fake_batches import Crashed, FakeBatchAPI
 PRICES = PriceList.parse(
     "as_of = 2026-01-01\n[batch]\nfake = 0.5\n[models.fake]\nm = { prompt = 1000, completion = 10000 }"
 )
-
-
 ANSWER_USD = (10 * 1000 + 2 * 10_000) / 1_000_000 / 2
-
-
 AT_ONCE = JobsPolicy(batch_poll_s=0, lease_s=0)
-
-
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 
 
