@@ -43,11 +43,11 @@ async def progress_of(jobs: Jobs) -> Progress:
 
 async def ended(jobs: Jobs) -> Progress:
     """Wait for the end of the job; the test's own timeout is the limit."""
-    while not (
-        progress := await progress_of(jobs)
-    ).has_ended:  # noqa: ASYNC110 - a job has no event
+    while True:
+        progress = await progress_of(jobs)
+        if progress.has_ended:
+            return progress
         await asyncio.sleep(0.01)
-    return progress
 
 
 async def results(jobs: Jobs) -> dict[int, Any]:
