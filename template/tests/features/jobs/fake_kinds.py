@@ -1,4 +1,4 @@
-"""Kinds of jobs whose items are numbers, for the worker and the runner of batches."""
+"""Kinds of jobs with numbers as items, for the worker and the runner of batches."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""How a batch runs: what waits and is tried again, what is final, and in whose name."""
+"""How a batch runs: what waits and is tried again, what is final, and the client that each call belongs to."""
 
 import asyncio
 from collections.abc import Sequence
