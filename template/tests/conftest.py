@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 
 from app.configuration.names import groups
 from app.llm import http
-from app.llm.transports.choice import transport_class
+from app.llm.transports.pool import transport_class
 from app.main import create_app
 from app.settings import Settings
 from app.telemetry.known_secrets import KNOWN

@@ -19,10 +19,10 @@ from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.model import Model
 from app.llm.pools import Gate
 from app.main import create_app
+from app.network import ssl_context
 from app.resilience.health import Health
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from app.tls import ssl_context
 from app.wiring import Service
 
 QUESTION = {"messages": [{"role": "user", "content": "Hi"}]}

@@ -12,7 +12,7 @@ from threading import Thread
 import pytest
 import uvloop
 
-from app.llm.transports.choice import TransportName
+from app.llm.transports.pool import TransportName
 from scripts.bench.calls import calls_of_chat
 from tests.llm.loopback import whole
 from tests.llm.samples import OPENAI

@@ -17,7 +17,7 @@ from typing import Any
 import uvloop
 from starlette.types import ASGIApp
 
-from app.llm.transports.choice import TransportName
+from app.llm.transports.pool import TransportName
 from app.main import create_app
 from app.settings import Settings
 from app.testing import captured_logs

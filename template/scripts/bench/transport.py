@@ -16,7 +16,7 @@ import uvloop
 
 from app.llm.exchange import Exchange
 from app.llm.http import HTTPPolicy, ProviderHTTP, open_connections
-from app.llm.transports.choice import TransportName
+from app.llm.transports.pool import TransportName
 from scripts.bench.figure import Figure, ratio
 from scripts.bench.telemetry import running
 from scripts.bench.upstream import EVENTS

@@ -40,7 +40,7 @@ from app.llm.providers.anthropic.policy import AnthropicPolicy
 from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.providers.presets import PRESETS
-from app.llm.transports.choice import TransportName
+from app.llm.transports.pool import TransportName
 from app.project import project_name
 from app.rag.policy import DocumentsPolicy, DocumentsSettings  # feature: ask
 from app.resilience.bulkhead import QueuePolicy

@@ -13,7 +13,7 @@ import httpx2
 import pytest
 
 from app.llm.batch_store import FileBatchStore
-from app.tls import ssl_context
+from app.network import ssl_context
 from evals.__main__ import HERE, main
 from evals.runs import read_run
 from mock_api.testing import running_server

@@ -20,7 +20,7 @@ from app.errors import (
 from app.llm.http import Connections, HTTPPolicy, open_connections
 from app.llm.model import Provider
 from app.llm.types import Done, TextDelta
-from app.tls import ssl_context
+from app.network import ssl_context
 from mock_api.testing import running_server
 from tests.llm.samples import REQUEST, SAMPLES, Sample, ask
 

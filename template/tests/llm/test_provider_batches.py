@@ -14,7 +14,7 @@ from app.llm.batches import Batches
 from app.llm.http import Connections, HTTPPolicy, open_connections
 from app.llm.prices import PriceList
 from app.llm.types import AnswerSchema, ChatRequest, LLMResponse
-from app.tls import ssl_context
+from app.network import ssl_context
 from mock_api.testing import running_server
 from tests.llm.batch_languages import LANGUAGES, OPENAI, Language, question
 

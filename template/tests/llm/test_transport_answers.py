@@ -8,7 +8,7 @@ from app.errors import (
     ProviderUnavailableError,
 )
 from app.llm.http import HTTPPolicy
-from app.llm.transports.choice import TransportName
+from app.llm.transports.pool import TransportName
 from tests.llm.loopback import Reply, loopback, sends
 from tests.llm.raw_answers import BODY, CHUNKED, LENGTH, OK, WHOLE, Outcome, outcome
 

@@ -8,7 +8,7 @@ import pytest
 from app.errors import ProviderConnectionError, RequestRefusedError
 from app.llm.exchange import Exchange
 from app.llm.http import HTTPPolicy, open_connections
-from app.llm.transports.choice import TransportName
+from app.llm.transports.pool import TransportName
 from tests.llm.loopback import Reply, loopback, resets, sends
 from tests.llm.raw_answers import BODY, LENGTH, OK, WHOLE, outcome
 

@@ -11,9 +11,9 @@ from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.http_policy import HTTPPolicy
 from app.llm.pools import Gate, GivenTransport, Pools
 from app.llm.provider_http import ErrorReader, ProviderHTTP, Transport
-from app.llm.transports.choice import transport_class
+from app.llm.transports.pool import transport_class
+from app.network import ssl_context
 from app.resilience.bulkhead import Bulkhead
-from app.tls import ssl_context
 
 __all__ = [
     "Connections",

@@ -9,8 +9,7 @@ import httpx2 as httpx
 from annotated_types import Ge, Gt, Le
 
 from app.llm.pace import StreamLimits
-from app.llm.transports.choice import TransportName
-from app.llm.transports.policy import PoolPolicy
+from app.llm.transports.pool import PoolPolicy, TransportName
 from app.resilience.bulkhead import QueuePolicy
 
 

@@ -12,17 +12,17 @@ it: a part of the limits that is shared, beside a part that is not, would be har
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
 from hashlib import sha256
 from typing import TypeVar
 
 import structlog
+from redis import exceptions
 from redis.asyncio import Redis
 from redis.exceptions import RedisClusterException, RedisError, ResponseError
 
 from app.redis.address import parsed
-from app.redis.failures import reason
 from app.redis.topology import key_on_each_node, open_client
 from app.resilience.outage import Outage
 
@@ -138,3 +138,23 @@ class SharedRedis:
             await asyncio.gather(*(self.client.set(key, "1", px=_PROBE_TTL_MS) for key in keys))
 
         await self._try(ask, None)
+
+
+_REASONS: Mapping[type[BaseException], str] = {
+    exceptions.OutOfMemoryError: "full",
+    exceptions.ReadOnlyError: "read-only",
+    exceptions.BusyLoadingError: "loading",
+    exceptions.AuthenticationError: "credentials refused",
+    exceptions.NoPermissionError: "not permitted",
+    exceptions.ResponseError: "command refused",
+    exceptions.TimeoutError: "no answer in time",
+    TimeoutError: "no answer in time",
+    exceptions.ConnectionError: "no connection",
+    OSError: "no connection",
+    BaseException: "failed",
+}
+
+
+def reason(error: Exception) -> str:
+    """Why Redis cannot be used, in a word for the log: of the most specific class that has one."""
+    return next(_REASONS[cls] for cls in type(error).__mro__ if cls in _REASONS)

@@ -9,8 +9,8 @@ from app.features.jobs.policy import JobsPolicy
 from app.llm.providers.anthropic.policy import AnthropicPolicy
 from app.llm.providers.openai.policy import OpenAIPolicy
 from app.main import create_app
+from app.network import ssl_context
 from app.settings import Settings
-from app.tls import ssl_context
 from mock_api.testing import running_server
 from tests.features.jobs.at_endpoint import QUESTIONS, at_the_end, created
 from tests.running_service import RunningService

@@ -19,7 +19,7 @@ import httpx2
 import pytest
 
 from app.llm.embedding_batches import MAX_TEXTS
-from app.tls import ssl_context
+from app.network import ssl_context
 from mock_api.testing import running_server
 from tests.server.test_workers import free_ports
 from tests.test_main import PATIENCE_S, Process, running

@@ -18,9 +18,8 @@ from app.rag.shared.index import StoreUnusableError
 from app.rag.shared.lease import Lease
 from app.rag.shared.library import SharedLibrary
 from app.rag.shared.redis.build import RedisBuild
-from app.rag.shared.redis.lease import RedisLease
 from app.rag.shared.redis.opening import open_redis_library
-from app.rag.shared.redis.store import DocumentStore
+from app.rag.shared.redis.store import DocumentStore, RedisLease
 from app.rag.types import EmbeddingSpace
 from app.redis.client import SharedRedis
 from app.testing import CapturedLogs

@@ -13,7 +13,7 @@ import httpx2 as httpx
 from app.configuration.secrets.answer import ask, at, parsed
 from app.configuration.secrets.policy import GooglePolicy
 from app.configuration.text_file import SourceError, SourceUnavailableError
-from app.tls import ssl_context
+from app.network import ssl_context
 
 ENDPOINT = "https://secretmanager.googleapis.com"
 _SCOPE = "https://www.googleapis.com/auth/cloud-platform"

@@ -6,8 +6,7 @@ from pydantic import SecretStr
 from app.configuration.secrets.answer import ask, at
 from app.configuration.secrets.policy import VaultPolicy
 from app.configuration.text_file import SourceError
-from app.network import is_local
-from app.tls import ssl_context
+from app.network import is_local, ssl_context
 
 
 def read(name: str, policy: VaultPolicy, timeout_s: float) -> object:

@@ -22,8 +22,8 @@ from app.features.jobs.batch import (
     outcome_of,
 )
 from app.features.jobs.collecting import collect, encoded_or_error
-from app.features.jobs.patience import patiently
 from app.features.jobs.store import Delivery, JobSpec, PartQueue, Work, WorkQueue
+from app.features.jobs.work import patiently
 from app.llm.attempt_errors import is_worth_another_try
 from app.llm.batch import BatchEntry, EncodedRequest
 from app.llm.batch_search import found

@@ -12,9 +12,8 @@ from functools import partial
 import structlog
 
 from app.features.jobs.at_provider import AtProvider
-from app.features.jobs.patience import OUTAGE_S, patiently
 from app.features.jobs.store import Delivery, JobsUnavailableError, PartQueue
-from app.features.jobs.while_ours import NotOursError, while_ours
+from app.features.jobs.work import OUTAGE_S, NotOursError, patiently, while_ours
 
 _log = structlog.get_logger(__name__)
 

@@ -18,7 +18,6 @@ from app.features.jobs.at_provider import AtProvider
 from app.features.jobs.batch import BatchRunner, gone_detail
 from app.features.jobs.batch_worker import BatchWorker
 from app.features.jobs.kinds import Kinds
-from app.features.jobs.patience import OUTAGE_S, patiently
 from app.features.jobs.policy import JobsPolicy
 from app.features.jobs.store import (
     Delivery,
@@ -28,7 +27,7 @@ from app.features.jobs.store import (
     Work,
     WorkQueue,
 )
-from app.features.jobs.while_ours import NotOursError, while_ours
+from app.features.jobs.work import OUTAGE_S, NotOursError, patiently, while_ours
 from app.resilience.race import cancel_and_wait
 
 _log = structlog.get_logger(__name__)

@@ -2,9 +2,9 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import datetime
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import JsonValue
+from pydantic import JsonValue, StringConstraints
 
 from app.errors import (
     LLMError,
@@ -14,6 +14,9 @@ from app.errors import (
 )
 from app.llm.batch import BatchResult
 from app.llm.providers.boundary import parsed
+
+# Ids of batches and files come from a provider and go into the path of the next call.
+BatchId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,199}$")]
 
 Batch = TypeVar("Batch")
 

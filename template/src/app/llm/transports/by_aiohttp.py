@@ -12,7 +12,7 @@ import httpx2 as httpx
 from yarl import URL
 
 from app.llm.transports.connector import ClosedWhileIdleError, Connector
-from app.llm.transports.policy import PoolPolicy
+from app.llm.transports.pool import PoolPolicy
 from app.llm.transports.proxies import Proxies
 
 # Requests have these headers already, or are meant to be sent without them.

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import httpcore2
 import httpx2 as httpx
 
-from app.llm.transports.policy import PoolPolicy
+from app.llm.transports.pool import PoolPolicy
 from app.llm.transports.resolver import resolve
 
 SocketOption = (

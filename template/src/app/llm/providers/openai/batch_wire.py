@@ -5,7 +5,7 @@ from typing import Annotated, Required
 from pydantic import JsonValue, StringConstraints
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from app.llm.providers.batch_ids import BatchId
+from app.llm.providers.batch_lines import BatchId
 from app.llm.providers.boundary import Count, Given, Identifier, Items, Lax, adapter
 
 

@@ -18,8 +18,7 @@ from psycopg import DatabaseError, OperationalError, errors
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from app.errors import DocumentsNotReadyError
-from app.rag.shared.postgres.connection import Connection, Refused, check, note_use
-from app.rag.shared.postgres.failures import reason
+from app.rag.shared.postgres.connection import Connection, Refused, check, note_use, reason
 from app.resilience.outage import Outage
 from app.resilience.race import cancel_and_wait
 

@@ -1,10 +1,11 @@
-"""A connection of the pool: its last error, and whether it still works when it is used again."""
+"""A connection of the pool: why it failed, and whether it still works when it is used again."""
 
 import select
 import time
+from collections.abc import Mapping
 from typing import Any
 
-from psycopg import AsyncConnection, OperationalError
+from psycopg import AsyncConnection, OperationalError, errors
 from psycopg.rows import TupleRow
 from psycopg_pool import AsyncConnectionPool
 
@@ -67,3 +68,39 @@ def _can_be_read(connection: Connection) -> bool:
     poll = select.poll()
     poll.register(connection.pgconn.socket, select.POLLIN)
     return bool(poll.poll(0))
+
+
+# By the first characters of the SQL state. Source: Postgres' documentation, appendix A.
+_STATES: Mapping[str, str] = {
+    "28": "credentials refused",
+    "3D": "no such database",
+    "53100": "disk full",
+    "53300": "too many connections",
+    "57014": "no answer in time",
+    "57P0": "starting or stopping",
+    "40": "conflict",
+}
+# libpq has no state for errors before Postgres answers, only a message.
+_MESSAGES: Mapping[str, str] = {
+    "certificate": "certificate refused",
+    "SSL": "no TLS",
+    "password authentication failed": "credentials refused",
+    "no password supplied": "credentials refused",
+    "does not exist": "no such database or role",
+    "too many clients": "too many connections",
+    "starting up": "starting or stopping",
+    "shutting down": "starting or stopping",
+    "no pg_hba.conf entry": "not permitted",
+}
+
+
+def reason(error: Exception) -> str:
+    """Why Postgres cannot be used, in a word for the log."""
+    if isinstance(error, OperationalError) and error.sqlstate is not None:
+        return next(
+            (why for state, why in _STATES.items() if error.sqlstate.startswith(state)), "failed"
+        )
+    if isinstance(error, TimeoutError | errors.ConnectionTimeout):
+        return "no answer in time"
+    said = str(error)
+    return next((why for words, why in _MESSAGES.items() if words in said), "no connection")

@@ -27,8 +27,7 @@ import structlog
 from app.rag.shared.index import Found, Published, named
 from app.rag.shared.lease import Lease
 from app.rag.shared.redis.build import RedisBuild
-from app.rag.shared.redis.lease import RedisLease
-from app.rag.shared.redis.store import DocumentStore, as_bytes
+from app.rag.shared.redis.store import DocumentStore, RedisLease, as_bytes
 from app.rag.types import EmbeddingSpace, ScoredChunk
 
 _log = structlog.get_logger(__name__)

@@ -1,4 +1,4 @@
-"""Runs work of the queue for as long as it is ours: a cancelled job, or another worker, ends it."""
+"""How a worker treats the queue: work ends when it is no longer ours, and calls wait for Redis."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
@@ -11,6 +11,8 @@ from app.resilience.race import cancel_and_wait
 T = TypeVar("T")
 
 Report = Callable[[], Awaitable[bool]]
+
+OUTAGE_S = 1.0
 
 
 class NotOursError(Exception):
@@ -41,3 +43,12 @@ async def _report(report: Report, every_s: float, running: asyncio.Task[T]) -> N
         await asyncio.sleep(every_s)
         with suppress(JobsUnavailableError):
             is_ours = await report()
+
+
+async def patiently(ask: Callable[[], Awaitable[T]]) -> T:
+    """Ask until Redis answers."""
+    while True:
+        try:
+            return await ask()
+        except JobsUnavailableError:
+            await asyncio.sleep(OUTAGE_S)

@@ -1,12 +1,22 @@
-"""The library that makes the connections to the providers: the setting `HTTP_TRANSPORT`."""
+"""The connections to one provider: their limits, and the library that makes them (`HTTP_TRANSPORT`)."""
 
 import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import httpx2 as httpx
 
-from app.llm.transports.policy import PoolPolicy
+
+@dataclass(frozen=True, slots=True)
+class PoolPolicy:
+    """The size of a pool, and how long a call waits for a connection of it and for a new one."""
+
+    size: int
+    connect_timeout_s: float
+    pool_timeout_s: float
+    keep_idle_s: float = 60.0
+
 
 TransportName = Literal["aiohttp", "httpx2"]
 OpenPool = Callable[[PoolPolicy, ssl.SSLContext], httpx.AsyncBaseTransport]

@@ -6,7 +6,7 @@ from app.configuration.secrets import vault
 from app.configuration.secrets.policy import VaultPolicy
 from app.configuration.text_file import SourceError
 from app.llm.http import HTTPPolicy, open_connections
-from app.tls import ssl_context
+from app.network import ssl_context
 
 
 @pytest.fixture
