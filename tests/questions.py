@@ -9,6 +9,7 @@ import yaml
 from tests.engines import REPOSITORY
 
 Answers = dict[str, str]
+Pairs = set[frozenset[tuple[str, str]]]
 CONFIG: dict[str, Any] = yaml.safe_load((REPOSITORY / "copier.yml").read_text())
 QUESTIONS: dict[str, dict[str, Any]] = {
     name: question for name, question in CONFIG.items() if not name.startswith("_")
@@ -58,7 +59,7 @@ def single_answers() -> Iterator[tuple[str, Answers]]:
 
 
 def pairwise_answers() -> Iterator[tuple[str, Answers]]:
-    """Any two answers to any two questions occur together in one of these."""
+    """Any two answers to any two questions occur together in one of these, or in a single answer."""
     texts = list(AWKWARD.values())[:4]
     factors = {
         name: question.get("choices") or [text[:100] for text in texts]
@@ -70,6 +71,8 @@ def pairwise_answers() -> Iterator[tuple[str, Answers]]:
         for one, other in combinations(factors, 2)
         for a, b in product(factors[one], factors[other])
     }
+    for _, answers in single_answers():
+        open_pairs = without(open_pairs, with_defaults(answers))
     number = 0
     while open_pairs:
         answers = dict(min(open_pairs, key=sorted))
@@ -78,12 +81,21 @@ def pairwise_answers() -> Iterator[tuple[str, Answers]]:
                 answers[name] = max(
                     values, key=lambda value: covers({**answers, name: value}, open_pairs)
                 )
-        open_pairs = {pair for pair in open_pairs if not pair <= answers.items()}
+        open_pairs = without(open_pairs, answers)
         number += 1
         yield f"pairs-{number}", answers
 
 
-def covers(answers: Answers, pairs: set[frozenset[tuple[str, str]]]) -> int:
+def with_defaults(answers: Answers) -> Answers:
+    choices = {name: asked["default"] for name, asked in QUESTIONS.items() if "choices" in asked}
+    return {**choices, **answers}
+
+
+def without(pairs: Pairs, answers: Answers) -> Pairs:
+    return {pair for pair in pairs if not pair <= answers.items()}
+
+
+def covers(answers: Answers, pairs: Pairs) -> int:
     return sum(pair <= answers.items() for pair in pairs)
 
 
