@@ -25,7 +25,7 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Of one case in two runs: passed trials and trials."""
+    """How often one case was asked, and how often it passed, in an earlier run and now."""
 
     passes_before: int
     trials_before: int

@@ -18,7 +18,7 @@ class Gates:
     max_worse: int | None = None
 
     def missed(self, results: Sequence[Result], comparison: Comparison | None) -> list[str]:
-        """Say which were not kept. Where there is no earlier run, nothing is worse."""
+        """A sentence for each limit that the run missed. Without an earlier run, no case counts as worse."""
         missed = []
         rate = pass_rate(results)
         if self.min_pass is not None and rate < self.min_pass:

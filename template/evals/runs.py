@@ -50,7 +50,7 @@ class Beginning(BaseModel):
 
 
 class Trial(NamedTuple):
-    """A case, and which time it is asked, from 1."""
+    """One question of a run. A run may ask each case several times; the first time has the number 1."""
 
     case: Case
     number: int
@@ -82,7 +82,7 @@ class Run:
 
     @property
     def is_finished(self) -> bool:
-        """Whether it went to the end: each trial has its answer, or its failure."""
+        """Whether the run is complete: each trial has an answer or an error."""
         return len(self.answers) >= self.beginning.cases * self.beginning.repeat
 
     def known(self, cases: Sequence[Case]) -> Mapping[str, Sequence[Answer]]:

@@ -102,7 +102,7 @@ _SCORERS: Sequence[Callable[[Expect, Answer], Scores]] = (
 
 
 def _rank(contexts: Sequence[str], wanted: Sequence[str]) -> int:
-    """Count from 1; 0: not there."""
+    """The position of the first wanted document, from 1; 0 if none of them was found."""
     ranks = (
         rank
         for rank, context in enumerate(contexts, start=1)

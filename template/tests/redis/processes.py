@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 def run(scenario: Coroutine[Any, Any, T]) -> T:
-    """In virtual time, and Redis' clock with it."""
+    """Run the calls in virtual time, which Redis' clock follows."""
 
     async def synchronised() -> T:
         now = asyncio.get_running_loop().time

@@ -41,7 +41,7 @@ class Director:
             await self._end()
 
     async def _change(self, name: str, incident: Incident) -> None:
-        """Return when the service takes requests, or could not start."""
+        """End the present incident and begin this one. Returns once the service takes requests, or has failed to start."""
         async with self._changing:
             await self._end()
             is_ready = asyncio.Event()

@@ -186,7 +186,10 @@ class LocalLedger:
 
     @staticmethod
     def _change(used: _Used, hold: Hold, change: Use) -> None:
-        """Change the slot and the day of the hold. If they are over, more use counts now; less changes nothing."""
+        """Correct the minute and the day in which the request was counted.
+
+        If they are over, additional use counts now, and nothing is given back.
+        """
         tokens, nanousd = change
         if hold.slot in used.slots:
             used.add(hold.slot, 0, tokens)

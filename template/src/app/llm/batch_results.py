@@ -93,7 +93,7 @@ def priced(
 
 
 def log_end(name: str, status: BatchStatus, flaws: Flaws, outcomes: Iterable[Outcome]) -> None:
-    """Log what a batch has answered, and what of it was not usable."""
+    """Log how many requests a batch has answered, and how many of the answers could not be used."""
     found = [*outcomes]
     answers = [each for each in found if isinstance(each, LLMResponse)]
     _log.info(

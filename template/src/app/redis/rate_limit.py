@@ -34,7 +34,7 @@ _MAX_REPORTED = 5_000
 
 
 class _Call(NamedTuple):
-    """A call that was made without Redis: its time, and its tokens."""
+    """A call that Redis does not know of, because it was made during an outage."""
 
     made_at: float
     tokens: int

@@ -197,7 +197,7 @@ class SharedSlots:
         return Slot(slot_id, int(wait_us), int(at_us), int(processes), tokens_us)
 
     async def give_back(self, slot: Slot) -> None:
-        """Return a slot, of a call that is not made, and its tokens."""
+        """Return the slot and the tokens of a call that is not made after all."""
         calls, tokens, _ = self._keys
         if self._policy.strict:
             await self._client.zrem(calls, slot.id)

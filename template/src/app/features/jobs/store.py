@@ -163,7 +163,7 @@ class PartQueue(Protocol):
     """
 
     async def claim(self) -> Delivery | None:
-        """A part that is due. Its `number` counts the workers that ended with it."""
+        """Take a part that is due, or return `None`. Its `number` is 1, and 1 more for each worker that died with it."""
         ...
 
     async def hold(self, part: Delivery) -> bool:
@@ -175,7 +175,7 @@ class PartQueue(Protocol):
     async def finish(self, part: Delivery) -> None: ...
 
     async def sent(self, part: Delivery) -> list[Submission]:
-        """The batches that were sent for this part, from the moment before each was sent."""
+        """The batches of this part at providers, including one that was perhaps not sent before a worker died."""
         ...
 
     async def save(self, part: Delivery, submission: Submission) -> None:

@@ -48,7 +48,7 @@ class Thinking:
     def next_bracket(self, text: str, at: int) -> tuple[int, int]:
         """The offset of the next possible value outside of thoughts; the end of the text if none.
 
-        The second number is the offset of the text that is only clear together with the next piece.
+        The text from the second offset on can only be understood together with the next piece.
         """
         while (found := _START.search(text, at)) is not None:
             at = found.start()
