@@ -125,11 +125,9 @@ class CallRecord(Observer):
         """What all attempts cost, as far as it is known."""
         receipt, usage = self.receipt, self.receipt.usage or self._usage_in_cache()
         if usage is not None:
-            fields["prompt_tokens"] = usage.prompt_tokens
-            fields["completion_tokens"] = usage.completion_tokens
-            fields["cost_usd"] = receipt.cost_usd if receipt.usage else 0.0
-            for kind, tokens in usage.parts.items():
+            for kind, tokens in usage.by_kind.items():
                 fields[f"{kind}_tokens"] = tokens
+            fields["cost_usd"] = receipt.cost_usd if receipt.usage else 0.0
         if receipt.unknown:
             fields["cost_unknown"] = receipt.unknown[-1]
         if receipt.characters:

@@ -35,16 +35,16 @@ class Usage(BaseModel):
         return self.prompt_tokens > 0 or self.completion_tokens > 0
 
     @property
-    def parts(self) -> dict[str, int]:
-        """The counts of special kinds of tokens, without zeros; the other counts include them."""
-        if not (self.cached_prompt_tokens or self.cache_write_tokens or self.reasoning_tokens):
-            return {}
-        parts = {
-            "cached_prompt": self.cached_prompt_tokens,
-            "cache_write": self.cache_write_tokens,
-            "reasoning": self.reasoning_tokens,
-        }
-        return {kind: tokens for kind, tokens in parts.items() if tokens}
+    def by_kind(self) -> dict[str, int]:
+        """The tokens of the prompt and the completion, and the special kinds that are part of them."""
+        kinds = {"prompt": self.prompt_tokens, "completion": self.completion_tokens}
+        if self.cached_prompt_tokens:
+            kinds["cached_prompt"] = self.cached_prompt_tokens
+        if self.cache_write_tokens:
+            kinds["cache_write"] = self.cache_write_tokens
+        if self.reasoning_tokens:
+            kinds["reasoning"] = self.reasoning_tokens
+        return kinds
 
     def plus(self, other: "Usage") -> "Usage":
         counts = {

@@ -62,7 +62,7 @@ def configure(
     structlog.configure(
         processors=[_with_context, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda name="app": _Output(output, name),
+        logger_factory=partial(_Output, output),
         cache_logger_on_first_use=cache_loggers,
     )
     _adopt_standard_library(level)
@@ -137,19 +137,17 @@ def _as_bytes(line: str) -> bytes:
     return line.encode("utf-8", "backslashreplace")
 
 
+@dataclass(slots=True)
 class _Output:
     """Masks and writes lines. A full disk or a closed pipe loses the line, not the request."""
 
-    __slots__ = ("_stream", "name")
-
-    def __init__(self, stream: BinaryIO, name: str) -> None:
-        self._stream = stream
-        self.name = name
+    stream: BinaryIO
+    name: str = "app"  # of the logger
 
     def msg(self, line: bytes) -> None:
         try:
-            self._stream.write(masked(line) + b"\n")
-            self._stream.flush()
+            self.stream.write(masked(line) + b"\n")
+            self.stream.flush()
         except (OSError, ValueError):
             pass  # `suppress` would take 0.3 µs of every line
 

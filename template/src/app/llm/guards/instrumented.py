@@ -83,18 +83,8 @@ class Instrumented(Guard):
     def _count_costs(self, record: CallRecord, model: str) -> None:
         """Broken and cancelled calls have costs too."""
         receipt = record.receipt
-        if (usage := receipt.usage) is not None:
-            self._metrics.llm_tokens(
-                self.name,
-                model,
-                prompt=usage.prompt_tokens,
-                completion=usage.completion_tokens,
-                **usage.parts,
-            )
-        if receipt.cost_usd is not None:
-            self._metrics.llm_cost(self.name, model, receipt.cost_usd)
-        for reason in receipt.unknown:
-            self._metrics.llm_unknown_cost(self.name, reason)
+        tokens = {} if receipt.usage is None else receipt.usage.by_kind
+        self._metrics.llm_costs(self.name, model, tokens, receipt.cost_usd, receipt.unknown)
 
 
 class Billed(Guard):
