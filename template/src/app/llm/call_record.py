@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from app.errors import LLMError
+from app.llm.costs import Receipt
 from app.llm.exchange import failure_fields, support_fields
 from app.llm.opened_stream import Answer, Observer
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, TextDelta, Usage
-from app.llm.usage import Receipt
 from app.streaming.progress import StreamMeter
 from app.telemetry.redaction import preview
 

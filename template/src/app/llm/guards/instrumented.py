@@ -10,11 +10,10 @@ import structlog
 from app.errors import OverloadedError, UnsupportedRequestError
 from app.llm.attempt_errors import reason_of_unknown_cost
 from app.llm.call_record import CallRecord
+from app.llm.costs import NO_PRICES, BrokenOff, PriceList, Receipt
 from app.llm.guards.guard import Call, Guard, R, T, Work, watch
 from app.llm.opened_stream import Answer, Observer, OpenedStream
-from app.llm.prices import NO_PRICES, PriceList
 from app.llm.types import ChatRequest, Usage
-from app.llm.usage import BrokenOff, Receipt
 from app.telemetry.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
