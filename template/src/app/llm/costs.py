@@ -189,27 +189,29 @@ class PriceList(BaseModel):
     def cost_usd(self, provider: str, model: str, usage: Usage) -> float | None:
         """The cost of this usage, or None if the usage or a price in it is unknown."""
         vendor = provider.removesuffix("-sdk")  # the prices are those of the SDK's vendor
-        price = self._price(vendor, model)
-        share = 1 if usage.service_tier is None else self._share(vendor, usage.service_tier)
-        if price is None or share is None or not usage.is_known:
+        seller = _GATEWAY if "/" in model and vendor in _IMITATED else vendor
+        prices = self.models.get(seller, {})
+        price = prices.get(model) or prices.get(_SNAPSHOT.sub("", model))
+        if price is None or not usage.is_known:
             return None
-        rates = _rates(price, usage.prompt_tokens)
-        total = 0
-        for tokens, rate in _billed(usage, rates):
-            if tokens:
-                if rate is None:
-                    return None
-                total += tokens * rate
-        return float(total * share) / _PICODOLLARS
+        share = 1 if usage.service_tier is None else self._share(vendor, usage.service_tier)
+        total = _picodollars(price, usage)
+        return None if share is None or total is None else float(total * share) / _PICODOLLARS
 
     def _share(self, vendor: str, service_tier: str) -> Decimal | None:
         """The share of the standard rates that a service tier costs, if it is known."""
         return self.batch.get(vendor) if service_tier == BATCH_TIER else None
 
-    def _price(self, vendor: str, model: str) -> Price | None:
-        seller = _GATEWAY if "/" in model and vendor in _IMITATED else vendor
-        prices = self.models.get(seller, {})
-        return prices.get(model) or prices.get(_SNAPSHOT.sub("", model))
+
+def _picodollars(price: Price, usage: Usage) -> int | None:
+    """The price of all tokens, or None if one of the rates is unknown."""
+    total = 0
+    for tokens, rate in _billed(usage, _rates(price, usage.prompt_tokens)):
+        if tokens:
+            if rate is None:
+                return None
+            total += tokens * rate
+    return total
 
 
 def _rates(price: Price, prompt_tokens: int) -> Rates:

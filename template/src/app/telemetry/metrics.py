@@ -111,7 +111,7 @@ class Metrics(ClientMetrics, QueueMetrics, JobMetrics, ToolMetrics):
             ("provider", "operation", "end"),
             CALL_BUCKETS_S,
         )
-        self._llm_in_flight = self._gauge(
+        self.llm_in_flight = self._gauge(
             "llm_requests_in_flight", "Calls to a model that have not ended.", ("provider",)
         )
         self._llm_tokens = self._counter(
@@ -191,9 +191,6 @@ class Metrics(ClientMetrics, QueueMetrics, JobMetrics, ToolMetrics):
     def bytes_refused(self) -> None:
         self._bytes_refused[()].inc()
 
-    def llm_started(self, provider: str) -> None:
-        self._llm_in_flight[provider].inc()
-
     def llm_request(
         self,
         provider: str,
@@ -204,12 +201,11 @@ class Metrics(ClientMetrics, QueueMetrics, JobMetrics, ToolMetrics):
         *,
         provider_s: float | None,
     ) -> None:
-        """Count a finished call, for which `llm_started` was called before.
+        """Count a finished call.
 
         `provider_s` is the provider's part of the duration; `None` if the provider was not called.
         """
         end = _ENDS.get(outcome, _FAILED)
-        self._llm_in_flight[provider].dec()
         self._llm_requests[provider, operation, model, outcome].inc()
         self._llm_call_duration[provider, operation, end].observe(duration_s)
         if provider_s is not None and end in {_OK, _FAILED}:

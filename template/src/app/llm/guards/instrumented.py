@@ -35,7 +35,7 @@ class Instrumented(Guard):
         self._previews = previews
 
     async def around(self, request: R, call: Call[R, T], *, stream: bool = False) -> T:
-        self._metrics.llm_started(self.name)
+        self._metrics.llm_in_flight[self.name].inc()
         record = CallRecord(request, self._report, stream=stream)
         return await watch(record, call(replace(request, receipt=record.receipt)))
 
@@ -45,6 +45,7 @@ class Instrumented(Guard):
         return self.around(request, call, stream=True)
 
     def _report(self, record: CallRecord) -> None:
+        self._metrics.llm_in_flight[self.name].dec()
         model = self._label(record)
         self._count(record, model)
         self._count_costs(record, model)
