@@ -17,8 +17,7 @@ from app.telemetry.client_metrics import ClientMetrics
 from app.telemetry.job_metrics import JobMetrics
 from app.telemetry.queue_metrics import QueueMetrics
 from app.telemetry.recent import Recent
-from app.telemetry.registry import CALL_BUCKETS_S
-from app.telemetry.series import StateOf
+from app.telemetry.series import CALL_BUCKETS_S, StateOf
 from app.telemetry.tool_metrics import ToolMetrics
 
 Operation = Literal["chat", "embeddings"]
