@@ -131,7 +131,7 @@ def _coroutine(
         if logging.root.level <= logging.DEBUG:
             with observation(name, **(facts(args, kwargs) if facts else {})):
                 return await function(*args, **kwargs)
-        # Without lines to log, only the time counts: it takes half as long to measure it here.
+        # Without lines to log, only the time is needed: an `observation` would be three calls more.
         outcome, started = "ok", time.perf_counter()
         try:
             return await function(*args, **kwargs)
