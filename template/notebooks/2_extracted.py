@@ -16,7 +16,7 @@
 import math
 import random
 
-from app.telemetry.sketch import RELATIVE_ERROR, QuantileSketch
+from app.telemetry.recent import RELATIVE_ERROR, QuantileSketch
 
 GROWTH = 1.01 / 0.99
 
@@ -79,7 +79,7 @@ print("The 0th percentile:", quantile(counted([0.5, 1.0]), 0.0), "- by luck, not
 
 # %% [markdown]
 # So production code must define zero and the smallest rank. The functions
-# moved to [`src/app/telemetry/sketch.py`](../src/app/telemetry/sketch.py) with those decisions made:
+# moved to [`src/app/telemetry/recent.py`](../src/app/telemetry/recent.py) with those decisions made:
 #
 # - values outside of a microsecond to a day are counted at the bound, so memory is bounded too;
 # - the buckets and their count became a class, because they must never disagree;

@@ -25,7 +25,7 @@ import httpx2
 from app.main import create_app
 from app.settings import Settings
 from app.sync import run_sync
-from app.telemetry.sketch import RELATIVE_ERROR
+from app.telemetry.recent import RELATIVE_ERROR
 from app.testing import captured_logs
 from mock_api.application import create_app as create_mock
 

@@ -29,7 +29,7 @@ from genai_prices.types import (
     TieredPrices,
 )
 
-from app.llm.prices import PriceList
+from app.llm.price_files import parse_prices
 
 PRICES = Path("src/app/llm/prices.toml")
 
@@ -100,7 +100,7 @@ def main(arguments: Sequence[str], path: Path = PRICES) -> int:
 
 def write(path: Path, content: str) -> None:
     """Validate the content as the service does, and replace the file atomically."""
-    PriceList.parse(content)
+    parse_prices(content)
     new = path.with_suffix(".new")
     new.write_text(content, encoding="utf-8")
     new.replace(path)

@@ -16,7 +16,7 @@ from app.llm import http
 from app.llm.transports.pool import transport_class
 from app.main import create_app
 from app.settings import Settings
-from app.telemetry.known_secrets import KNOWN
+from app.telemetry.redaction import KNOWN
 from app.testing import CapturedLogs, FakeChatModel, captured_logs
 from mock_api.application import create_app as create_mock
 from tests import key_slots, schedule

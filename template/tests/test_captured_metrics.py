@@ -6,8 +6,8 @@ from app.testing import CapturedMetrics
 @pytest.fixture
 def metrics() -> CapturedMetrics:
     metrics = CapturedMetrics()
-    metrics.llm_tokens("openai", "m-1", prompt=3, completion=5)
-    metrics.llm_tokens("openai", "m-2", prompt=10, completion=20)
+    metrics.llm_costs("openai", "m-1", {"prompt": 3, "completion": 5}, usd=None)
+    metrics.llm_costs("openai", "m-2", {"prompt": 10, "completion": 20}, usd=None)
     return metrics
 
 

@@ -21,15 +21,15 @@ from app.clients.account import Accounts
 from app.clients.keys import ClientKey, KeyRing
 from app.clients.ledger import LocalLedger
 from app.clients.policy import NO_LIMITS, ClientLimits
+from app.llm.costs import PriceList, Receipt
 from app.llm.estimates import Estimator
 from app.llm.guards.guard import Guard, stacked
 from app.llm.guards.instrumented import Billed
-from app.llm.prices import PriceList
+from app.llm.price_files import current_prices
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.spending import Charged, Reserved
 from app.llm.types import ChatRequest, LLMResponse
 from app.llm.types import Message as ChatMessage
-from app.llm.usage import Receipt
 from app.telemetry.metrics import Metrics
 from app.testing import FakeChatModel
 from scripts.bench.figure import Figure
@@ -92,7 +92,7 @@ def _yard() -> None:
 def _request(
     *, guards: bool = True, keys: bool = False, limits: ClientLimits | None = None
 ) -> Request:
-    prices, metrics = PriceList.current(), Metrics()
+    prices, metrics = current_prices(), Metrics()
     estimator = Estimator(prices, [_POLICY])
     app = _answering(prices, [Reserved(estimator), Charged(estimator)] if guards else [])
     state = SimpleNamespace(accounts=None)

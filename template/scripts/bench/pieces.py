@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import structlog
 
-from app.llm.prices import PriceList
+from app.llm.price_files import current_prices
 from app.llm.types import Usage
 from app.telemetry.logging import LogPolicy, configure
 from app.telemetry.metrics import Metrics
@@ -33,7 +33,7 @@ _FACTS = {
 
 def what_telemetry_is_made_of() -> Iterator[Figure]:
     line = _line_of_a_call()
-    metrics, recent, prices = Metrics(), Recent(), PriceList.current()
+    metrics, recent, prices = Metrics(), Recent(), current_prices()
     log = structlog.get_logger("bench")
     usage = Usage(prompt_tokens=128, completion_tokens=256, total_tokens=384)
     yield _figure("a line in the log, masked", lambda: log.info("llm.call", **_FACTS))

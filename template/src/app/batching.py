@@ -9,7 +9,7 @@ from app.llm.batch_polling import BatchPolicy
 from app.llm.batch_store import BatchStore
 from app.llm.batches import Batches
 from app.llm.http import Transport, open_connections
-from app.llm.prices import PriceList
+from app.llm.price_files import current_prices
 from app.llm.providers.registry import APIS
 from app.settings import Settings
 
@@ -39,6 +39,6 @@ async def open_batches(
             make(provider, connections),
             store,
             policy=policy,
-            prices=PriceList.current(settings.prices_file),
+            prices=current_prices(settings.prices_file),
             vendor=provider.vendor,
         )

@@ -7,7 +7,7 @@ from app.configuration import origins, sources
 from app.configuration.confidential import mask_secrets
 from app.server import serve
 from app.settings import Settings, load
-from app.telemetry.known_secrets import KNOWN
+from app.telemetry.redaction import KNOWN
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from app.api.middleware.access_log import PROBES
 from app.connections import STOPPING, SharedState
 from app.http_refusal import refusal
 from app.send_deadline import SendDeadline
-from app.telemetry.sampler import Sampler
+from app.telemetry.logging import Sampler
 
 _log = structlog.get_logger(__name__)
 _sampler = Sampler()

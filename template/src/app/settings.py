@@ -35,7 +35,7 @@ from app.configuration.text_file import SourceError
 from app.features.jobs.policy import JobsPolicy  # feature: jobs
 from app.llm.guards.cached import CachePolicy
 from app.llm.http import HTTPPolicy
-from app.llm.prices import readable
+from app.llm.price_files import readable
 from app.llm.providers.anthropic.policy import AnthropicPolicy
 from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy

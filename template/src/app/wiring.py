@@ -32,6 +32,7 @@ from app.clients.account import Accounts
 from app.configuration.confidential import secrets_masked
 from app.configuration.provider_rules import is_mock
 from app.errors import ProviderConnectionError
+from app.llm.costs import PriceList
 from app.llm.embedding_batches import EmbeddingBatches
 from app.llm.estimates import Estimator
 from app.llm.fallback import Fallback
@@ -47,7 +48,7 @@ from app.llm.guards.traced import Traced, TracedAttempts
 from app.llm.http import Connections, Transport, open_connections
 from app.llm.model import Model
 from app.llm.pools import Gate
-from app.llm.prices import PriceList
+from app.llm.price_files import current_prices
 from app.llm.provider_batches import ProviderBatches
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.providers.registry import APIS, client_of
@@ -123,7 +124,7 @@ async def open_service(
         _backend(settings) as backend,
         aclosing(backend.cache() if settings.enable_caching else NoCache()) as cache,
     ):
-        prices = PriceList.current(settings.prices_file)
+        prices = current_prices(settings.prices_file)
         spending = _estimator(settings, prices) if settings.client.has_accounts else None
         common = _Common(settings, connections, backend, cache, metrics, prices, tracer, spending)
         guarded = [_guarded(name, common) for name in settings.llm_providers]

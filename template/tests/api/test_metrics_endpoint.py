@@ -1,3 +1,4 @@
+import asyncio
 import base64
 import hashlib
 import random
@@ -21,6 +22,24 @@ async def test_requests_are_counted_by_route_and_status(service: RunningService)
     assert 'http_requests_total{method="POST",route="/v1/chat",status="200"} 1.0' in text
     assert 'http_requests_total{method="POST",route="/v1/chat",status="422"} 1.0' in text
     assert 'http_request_duration_seconds_count{method="POST",route="/v1/chat"} 2.0' in text
+
+
+async def test_a_request_is_in_flight_until_its_answer() -> None:
+    has_begun, may_answer = asyncio.Event(), asyncio.Event()
+
+    async def pause() -> None:
+        has_begun.set()
+        await may_answer.wait()
+
+    async with opened(FakeChatModel([pause, "Hello!"], RuntimeError("a bug"))) as service:
+        asked = asyncio.create_task(service.ask())
+        await has_begun.wait()
+        scraped = (await service.http.get("/metrics")).text
+        assert "http_requests_in_flight 2.0" in scraped  # with the scrape itself
+        may_answer.set()
+        assert (await asked).status_code == 200
+        assert (await service.ask(temperature=0.5)).status_code == 500
+        assert "http_requests_in_flight 1.0" in (await service.http.get("/metrics")).text
 
 
 async def test_prometheus_gets_the_format_it_asks_for(service: RunningService) -> None:

@@ -19,8 +19,8 @@ from app.resilience.circuit_breaker import BreakerPolicy
 from app.resilience.rate_limit import RateLimitPolicy
 from app.resilience.retry import RetryPolicy
 from app.settings import Settings
-from app.telemetry.known_secrets import KNOWN
 from app.telemetry.logging import LogPolicy
+from app.telemetry.redaction import KNOWN
 from app.testing import CapturedLogs
 from tests.running_service import QUESTION, STREAMED, events_of
 from tests.telemetry.spans import Spans

@@ -10,7 +10,7 @@ from app.clients.policy import ClientLimits
 from app.errors import ClientLimitError, ProviderUnavailableError
 from app.llm.estimates import Estimator
 from app.llm.guards.guard import stacked
-from app.llm.prices import PriceList
+from app.llm.price_files import current_prices
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.spending import Reserved
 from app.llm.types import ChatRequest, Message
@@ -42,7 +42,7 @@ async def test_a_call_that_ends_after_its_request_is_charged(accounts: Accounts)
 
 async def test_the_estimate_of_a_failed_call_does_not_stay(accounts: Accounts) -> None:
     estimator = Estimator(
-        PriceList.current(), [ProviderPolicy("http://x", model="fake-1", name="fake")]
+        current_prices(), [ProviderPolicy("http://x", model="fake-1", name="fake")]
     )
     model = stacked(FakeChatModel(*[ProviderUnavailableError("busy")] * 3), [Reserved(estimator)])
     account = await opened(accounts)

@@ -19,12 +19,12 @@ from genai_prices.types import (
     TimeOfDateConstraint,
 )
 
-from app.llm.prices import PriceList
+from app.llm.price_files import read_prices
 from app.llm.types import Usage
 from scripts import prices
 
 SHIPPED = Path(__file__).parents[2] / prices.PRICES
-LIST = PriceList.read(SHIPPED)
+LIST = read_prices(SHIPPED)
 THEIR_NAMES = {ours: theirs for ours, (theirs, _) in prices.PROVIDERS.items()}
 
 # Below, at and above each bound that a tier of any model has.

@@ -66,9 +66,8 @@ async def test_the_limiters_of_a_service_are_watched_with_and_without_redis() ->
 def test_gauges_are_those_of_the_metrics() -> None:
     metrics = CapturedMetrics()
     metrics.breaker("openai", lambda: "half_open")
-    metrics.llm_cost("openai", "gpt-5-mini", 0.25)
-    metrics.llm_cost("anthropic", "claude-haiku-4-5", 0.5)
-    metrics.http_started()
+    metrics.llm_costs("openai", "gpt-5-mini", {}, 0.25)
+    metrics.llm_costs("anthropic", "claude-haiku-4-5", {}, 0.5)
     metrics.http_request("POST", "/v1/chat", 200, 2.0)
     found = gauges.read(metrics, ["openai"], Watched([WatchedLimiter(RateLimitPolicy())]))
     assert found["circuits"] == {"openai": "half_open"}

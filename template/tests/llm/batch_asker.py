@@ -7,12 +7,12 @@ from app.llm.batch import Outcome
 from app.llm.batch_polling import BatchPolicy
 from app.llm.batch_store import BatchStore, MemoryBatchStore
 from app.llm.batches import Batches
-from app.llm.prices import PriceList
+from app.llm.price_files import parse_prices
 from app.llm.types import LLMResponse
 from app.testing import FakeClock
 from tests.llm.fake_batches import FakeBatchAPI, request
 
-PRICES = PriceList.parse(
+PRICES = parse_prices(
     "as_of = 2026-11-29\n[batch]\nfake = 0.5\n"
     "[models.fake]\nm = { prompt = 1, completion = 10 }\n"
 )

@@ -14,7 +14,7 @@ from app.llm.guards.guard import stacked
 from app.llm.guards.instrumented import Billed, Instrumented
 from app.llm.http import Connections, HTTPPolicy, open_connections
 from app.llm.model import Model
-from app.llm.prices import PriceList
+from app.llm.price_files import parse_prices
 from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
@@ -22,7 +22,7 @@ from app.llm.types import ChatRequest, Message
 from app.testing import CapturedLogs, CapturedMetrics
 
 MICRO = 1_000_000
-PRICES = PriceList.parse(
+PRICES = parse_prices(
     "as_of = 2026-12-01\n[models]\n"
     + "\n".join(
         f"{provider}.m = {{ prompt = 1, cached_prompt = 0.5, completion = 10 }}"

@@ -17,6 +17,7 @@ from app.errors import (
     StreamInterruptedError,
     UnsupportedRequestError,
 )
+from app.llm.costs import Receipt
 from app.llm.guards.guard import stacked
 from app.llm.guards.hedged import Hedged
 from app.llm.guards.instrumented import Billed, Instrumented
@@ -25,7 +26,6 @@ from app.llm.http import HTTPPolicy, open_connections
 from app.llm.model import Model
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.usage import Receipt
 from app.resilience.hedge import HedgePolicy
 from app.resilience.retry import RetryPolicy
 from app.testing import CapturedLogs, CapturedMetrics, FakeChatModel

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.llm.prices import PriceList
+from app.llm.price_files import current_prices, read_prices
 from app.settings import Settings
 from tests.llm.test_prices import SHIPPED, usage
 
@@ -25,14 +25,14 @@ def test_a_share_of_the_own_file_comes_first(own: Path) -> None:
     own.write_text(
         own.read_text().replace("[models.openai]", "[batch]\nopenai = 0.9\n[models.openai]")
     )
-    prices = PriceList.current(own)
+    prices = current_prices(own)
     in_batch = usage(1_000_000).model_copy(update={"service_tier": "batch"})
     assert prices.cost_usd("openai", "gpt-5-mini", in_batch) == pytest.approx(0.09)
     assert prices.batch["anthropic"] == SHIPPED.batch["anthropic"]
 
 
 def test_an_entry_of_the_own_file_comes_first(own: Path) -> None:
-    prices = PriceList.current(own)
+    prices = current_prices(own)
     assert prices.as_of == date(2026, 12, 1)
     assert prices.cost_usd("openai", "gpt-5-mini", usage(1_000_000)) == 0.1
     assert prices.cost_usd("openai", "gpt-5-nano", usage(1_000_000)) == 0.05
@@ -44,7 +44,7 @@ def test_a_snapshot_may_have_a_price_of_its_own(own: Path) -> None:
         "as_of = 2026-12-01\n"
         '[models.openai]\n"gpt-5-mini-2025-08-07" = { prompt = 9, completion = 9 }\n'
     )
-    prices = PriceList.current(own)
+    prices = current_prices(own)
     assert prices.cost_usd("openai", "gpt-5-mini-2025-08-07", usage(1_000_000)) == 9
     assert prices.cost_usd("openai", "gpt-5-mini", usage(1_000_000)) == 0.25
 
@@ -90,7 +90,7 @@ def test_an_unusable_price_file_is_refused_with_the_reason(
     path = tmp_path / "prices.toml"
     path.write_text(content)
     with pytest.raises(ValueError, match=complaint):
-        PriceList.read(path)
+        read_prices(path)
 
 
 def test_a_file_that_is_not_there_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,12 @@ from datetime import date
 
 import pytest
 
-from app.llm.prices import PriceList
+from app.llm.costs import PriceList
+from app.llm.price_files import current_prices, parse_prices
 from app.llm.types import Usage
 from app.settings import Settings
 
-SHIPPED = PriceList.current()
+SHIPPED = current_prices()
 
 
 def usage(prompt: int, completion: int = 0, *, cached: int = 0, **others: int) -> Usage:
@@ -23,7 +24,7 @@ def usage(prompt: int, completion: int = 0, *, cached: int = 0, **others: int) -
 
 def priced(entry: str) -> PriceList:
     """A list with one model: `m` of `x`."""
-    return PriceList.parse(f"as_of = 2026-12-01\n[models.x]\nm = {entry}\n")
+    return parse_prices(f"as_of = 2026-12-01\n[models.x]\nm = {entry}\n")
 
 
 def test_the_default_models_have_a_price() -> None:
@@ -127,7 +128,7 @@ BATCH = "[batch]\nx = 0.25\n"
     ],
 )
 def test_a_request_in_a_batch_costs_a_share_of_every_rate(tokens: Usage, cost_usd: float) -> None:
-    prices = PriceList.parse(
+    prices = parse_prices(
         f"as_of = 2026-12-01\n{BATCH}[models.x]\n"
         "m = { prompt = 1, cached_prompt = 0.1, completion = 5 }\n"
     )
@@ -152,7 +153,7 @@ def test_a_batch_of_a_provider_without_a_share_has_no_cost() -> None:
 
 def test_a_share_above_one_is_refused() -> None:
     with pytest.raises(ValueError, match=r"batch\.x: Input should be less than or equal to 1"):
-        PriceList.parse("as_of = 2026-12-01\n[batch]\nx = 50\n[models]\n")
+        parse_prices("as_of = 2026-12-01\n[batch]\nx = 50\n[models]\n")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from app.llm.batch_polling import BatchPolicy
 from app.llm.batch_store import MemoryBatchStore
 from app.llm.batches import Batches
 from app.llm.http import Connections, HTTPPolicy, open_connections
-from app.llm.prices import PriceList
+from app.llm.price_files import current_prices
 from app.llm.types import AnswerSchema, ChatRequest, LLMResponse
 from app.network import ssl_context
 from mock_api.testing import running_server
@@ -52,7 +52,7 @@ async def answers(
     api: BatchAPI, asked: dict[str, ChatRequest], store: MemoryBatchStore | None = None
 ) -> dict[str, Outcome]:
     outcomes: dict[str, Outcome] = {}
-    batches = Batches(api, store or MemoryBatchStore(), policy=POLICY, prices=PriceList.current())
+    batches = Batches(api, store or MemoryBatchStore(), policy=POLICY, prices=current_prices())
     await batches.run(asked, outcomes.update)
     return outcomes
 
@@ -78,7 +78,7 @@ async def test_each_question_gets_its_answer_at_half_the_price(
         assert asked.messages[-1].text in outcome.content
         assert (outcome.provider, outcome.model) == (language.name, language.model)
         standard = outcome.usage.model_copy(update={"service_tier": None})
-        full_usd = PriceList.current().cost_usd(language.name, language.model, standard)
+        full_usd = current_prices().cost_usd(language.name, language.model, standard)
         assert full_usd is not None
         assert outcome.cost_usd == pytest.approx(full_usd / 2)
     assert await created(mock, language) == 1

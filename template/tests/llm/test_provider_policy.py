@@ -4,11 +4,11 @@ import pytest
 from pydantic import SecretStr, TypeAdapter, ValidationError
 
 from app.cache import MemoryCache
+from app.llm.costs import Receipt
 from app.llm.guards.cached import Cached
 from app.llm.guards.guard import WithDefaults, stacked
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import AnswerSchema, ChatRequest
-from app.llm.usage import Receipt
 from app.testing import FakeChatModel
 from tests.llm.samples import REQUEST
 

@@ -10,11 +10,11 @@ from app.errors import (
     ProviderUnavailableError,
     TokenLimitError,
 )
+from app.llm.costs import NO_PRICES
 from app.llm.estimates import Estimator
 from app.llm.guards.guard import stacked
 from app.llm.guards.instrumented import Billed
 from app.llm.model import Model
-from app.llm.prices import NO_PRICES
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.token_limited import TokenLimited
 from app.llm.types import ChatRequest, EmbeddingRequest, Message

@@ -9,7 +9,7 @@ from app.llm.tools.loop import ToolLoop
 from app.llm.tools.policy import ToolPolicy
 from app.llm.tools.telemetry import ToolTelemetry
 from app.llm.types import ChatRequest, LLMResponse, Message, NamedTool, ToolCall, ToolChoice
-from app.telemetry.known_secrets import KNOWN
+from app.telemetry.redaction import KNOWN
 from app.testing import CapturedLogs, CapturedMetrics, FakeChatModel
 from tests.llm.tool_loops import ASKED, answered, call, results, tool, weather
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import RateLimitError
+from app.llm.costs import BrokenOff
 from app.llm.guards.guard import stacked
 from app.llm.guards.instrumented import Billed, Instrumented
 from app.llm.types import (
@@ -21,7 +22,6 @@ from app.llm.types import (
     StreamEvent,
     Usage,
 )
-from app.llm.usage import BrokenOff
 from app.telemetry.metrics import Metrics
 from app.testing import CapturedLogs, FakeChatModel
 

@@ -11,10 +11,10 @@ from app.errors import (
     RateLimitError,
     UnsupportedRequestError,
 )
+from app.llm.costs import PriceList
 from app.llm.guards.guard import stacked
 from app.llm.guards.instrumented import Billed, Instrumented
 from app.llm.model import Model
-from app.llm.prices import PriceList
 from app.llm.types import ChatRequest, Done, EmbeddingRequest, LLMResponse, Message, TextDelta
 from app.testing import CapturedLogs, CapturedMetrics, FakeChatModel, Turn, captured_logs
 

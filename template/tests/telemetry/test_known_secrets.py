@@ -7,8 +7,14 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-from app.telemetry.known_secrets import KNOWN, KnownSecrets, StreamedText
-from app.telemetry.redaction import masked, masked_text, preview
+from app.telemetry.redaction import (
+    KNOWN,
+    KnownSecrets,
+    StreamedText,
+    masked,
+    masked_text,
+    preview,
+)
 
 KEYS = {
     "without a form": "Zq8LmN2vXc4Rt7Yp",
@@ -70,6 +76,7 @@ def test_a_value_is_masked_as_basic_authentication(
     with KNOWN.holding([key]):
         for text in (encoded, f"Basic {encoded}", f"x {encode(key.encode()).decode()} y"):
             assert "***" in KNOWN.hide(text)
+            assert masked_text(text) == masked_text(KNOWN.hide(text))
             assert len(KNOWN.hide(text).replace("***", "")) <= len(text) - len(key)
 
 

@@ -27,7 +27,7 @@ def test_two_instances_of_metrics_count_separately() -> None:
 
 def test_tokens_are_counted_by_kind() -> None:
     metrics = Metrics()
-    metrics.llm_tokens("openai", "m", prompt=3, completion=5, reasoning=4)
+    metrics.llm_costs("openai", "m", {"prompt": 3, "completion": 5, "reasoning": 4}, usd=None)
     assert 'llm_tokens_total{kind="reasoning",model="m",provider="openai"} 4.0' in text_of(metrics)
     assert 'llm_tokens_total{kind="prompt",model="m",provider="openai"} 3.0' in text_of(metrics)
     assert 'llm_tokens_total{kind="completion",model="m",provider="openai"} 5.0' in text_of(metrics)
@@ -83,9 +83,8 @@ def test_a_breaker_is_in_one_state(state: CircuitState) -> None:
 
 def test_requests_that_run_are_counted() -> None:
     metrics = Metrics()
-    metrics.http_started()
-    metrics.http_started()
-    metrics.http_request("GET", "/", 200, 0.1)
+    metrics.http_in_flight += 2
+    metrics.http_in_flight -= 1
     assert "http_requests_in_flight 1.0" in text_of(metrics)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from app.telemetry.metrics import Metrics
 from app.telemetry.observed import observation, observed
-from app.testing import CapturedLogs
+from app.testing import CapturedLogs, captured_logs
 
 
 @observed("test.plain", arguments=("number",))
@@ -85,6 +85,22 @@ async def test_a_cancelled_function_is_not_a_failure(logs: CapturedLogs) -> None
     async with aclosing(generator(3)) as numbers:
         await anext(numbers)
     assert outcomes(logs) == [("test.coroutine", "cancelled"), ("test.generator", "cancelled")]
+
+
+async def test_outcomes_are_counted_without_lines_above_the_debug_level() -> None:
+    outcomes = ("ok", "error", "cancelled")
+    before = [count("test.coroutine", outcome) for outcome in outcomes]
+    with captured_logs("INFO") as logs:
+        assert await coroutine(0.0) == 0.0
+        with pytest.raises(TypeError):
+            await coroutine(None)  # type: ignore[arg-type]  # fails inside
+        task = asyncio.create_task(coroutine(60))
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+    after = [count("test.coroutine", outcome) for outcome in outcomes]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1]
+    assert logs.lines == []
 
 
 async def test_a_closed_generator_is_closed_inside() -> None:

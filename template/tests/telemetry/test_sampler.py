@@ -1,4 +1,4 @@
-from app.telemetry.sampler import Sampler
+from app.telemetry.logging import Sampler
 
 
 def test_one_line_in_ten_seconds_passes_with_the_number_of_those_left_out() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.telemetry.sketch import RELATIVE_ERROR, QuantileSketch
+from app.telemetry.recent import RELATIVE_ERROR, QuantileSketch
 
 QUANTILES = (0.0, 0.01, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 SHAPES = {

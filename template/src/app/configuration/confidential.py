@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from app.telemetry.known_secrets import KNOWN
+from app.telemetry.redaction import KNOWN
 
 # Variables that boto3, the HTTP client and OpenTelemetry's exporter read by themselves.
 _VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "VAULT_TOKEN")

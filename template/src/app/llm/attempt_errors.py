@@ -19,7 +19,7 @@ from app.errors import (
     TokenLimitError,
     UnsupportedRequestError,
 )
-from app.llm.usage import UnknownCost
+from app.llm.costs import UnknownCost
 
 # These do not count: the provider was not called, or it asked for a pause. `Retrying` keeps the
 # pause. Counting it as a failure would make an outage of every busy minute.

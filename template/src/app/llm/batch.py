@@ -14,9 +14,6 @@ from app.llm.types import ChatRequest, LLMResponse
 
 Outcome = LLMResponse | LLMError
 
-# The service tier of an answer from a batch, which decides its price.
-BATCH_TIER = "batch"
-
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:

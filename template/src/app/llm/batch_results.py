@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import structlog
 
 from app.errors import LLMError, MalformedAnswerError
-from app.llm.batch import BATCH_TIER, BatchAPI, BatchStatus, Outcome
+from app.llm.batch import BatchAPI, BatchStatus, Outcome
 from app.llm.batch_store import Submission
-from app.llm.prices import PriceList
+from app.llm.costs import BATCH_TIER, PriceList
 from app.llm.types import LLMResponse
 
 _log = structlog.get_logger(__name__)

@@ -22,7 +22,7 @@ from app.llm.batch_search import candidates, has_requests_of
 from app.llm.batch_sending import digest_of, log_sent, submission_of, was_refused
 from app.llm.batch_split import split
 from app.llm.batch_store import BatchStore, Submission
-from app.llm.prices import NO_PRICES, PriceList
+from app.llm.costs import NO_PRICES, PriceList
 from app.llm.types import ChatRequest
 
 _log = structlog.get_logger(__name__)

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from app.errors import LLMError
+from app.llm.costs import Receipt
 from app.llm.exchange import failure_fields, support_fields
 from app.llm.opened_stream import Answer, Observer
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, TextDelta, Usage
-from app.llm.usage import Receipt
 from app.streaming.progress import StreamMeter
 from app.telemetry.redaction import preview
 
@@ -125,11 +125,9 @@ class CallRecord(Observer):
         """What all attempts cost, as far as it is known."""
         receipt, usage = self.receipt, self.receipt.usage or self._usage_in_cache()
         if usage is not None:
-            fields["prompt_tokens"] = usage.prompt_tokens
-            fields["completion_tokens"] = usage.completion_tokens
-            fields["cost_usd"] = receipt.cost_usd if receipt.usage else 0.0
-            for kind, tokens in usage.parts.items():
+            for kind, tokens in usage.by_kind.items():
                 fields[f"{kind}_tokens"] = tokens
+            fields["cost_usd"] = receipt.cost_usd if receipt.usage else 0.0
         if receipt.unknown:
             fields["cost_unknown"] = receipt.unknown[-1]
         if receipt.characters:

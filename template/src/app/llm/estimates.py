@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from app.clients.ledger import NOTHING, Use
-from app.llm.prices import PriceList
+from app.llm.costs import PriceList, Receipt
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, Message, Usage
-from app.llm.usage import Receipt
 
 _CHARS_PER_TOKEN = 4
 # Of an image in full resolution, at either vendor.

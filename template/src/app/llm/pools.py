@@ -9,7 +9,7 @@ from app.errors import OverloadedError
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.resilience.bulkhead import Bulkhead, BulkheadFullError
 from app.telemetry.correlation import client, tenant
-from app.telemetry.sampler import Sampler
+from app.telemetry.logging import Sampler
 
 _log = structlog.get_logger(__name__)
 

@@ -12,9 +12,9 @@ from app.errors import LLMError, UnsupportedRequestError
 from app.llm import batch_sending
 from app.llm.batch import BatchAPI, EncodedRequest, Outcome
 from app.llm.batch_results import priced
+from app.llm.costs import PriceList
 from app.llm.guards.guard import Guard, stacked
 from app.llm.model import ChatModel
-from app.llm.prices import PriceList
 from app.llm.types import (
     ChatRequest,
     Done,

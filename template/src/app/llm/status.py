@@ -15,8 +15,7 @@ from app.errors import (
     RequestRefusedError,
 )
 from app.llm.error_words import error_of, status_of
-from app.telemetry.known_secrets import KNOWN
-from app.telemetry.redaction import masked_text
+from app.telemetry.redaction import KNOWN, masked_text
 
 
 @dataclass(frozen=True, slots=True)

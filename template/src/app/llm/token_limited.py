@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 from app.errors import OverloadedError, TokenLimitError
+from app.llm.costs import Receipt
 from app.llm.estimates import AttemptUse, Estimator
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.guards.guard import Call, R, T, watch
 from app.llm.guards.rate_limited import RateLimited
 from app.llm.opened_stream import Answer, Observer
 from app.llm.types import ChatRequest, EmbeddingRequest
-from app.llm.usage import Receipt
 from app.resilience.rate_limit import LimitExceededError, RateLimiter
 
 

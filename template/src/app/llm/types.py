@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat
 
-from app.llm.usage import Receipt
-from app.llm.usage import Usage as Usage  # noqa: PLC0414 - exported here too, beside its answer
+from app.llm.costs import Receipt
+from app.llm.costs import Usage as Usage  # noqa: PLC0414 - exported here too, beside its answer
 from app.resilience import deadline
 
 Role = Literal["system", "user", "assistant", "tool"]

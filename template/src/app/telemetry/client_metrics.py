@@ -1,6 +1,6 @@
 """The metrics of the service's clients: their requests, refusals, tokens and cost."""
 
-from app.telemetry.registry import SeriesRegistry
+from app.telemetry.series import SeriesRegistry
 
 
 class ClientMetrics(SeriesRegistry):

@@ -1,6 +1,6 @@
 """The metrics of jobs: their items, and the queue of their batches."""
 
-from app.telemetry.registry import SeriesRegistry
+from app.telemetry.series import SeriesRegistry
 
 
 class JobMetrics(SeriesRegistry):

@@ -62,7 +62,7 @@ def configure(
     structlog.configure(
         processors=[_with_context, *last],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda name="app": _Output(output, name),
+        logger_factory=partial(_Output, output),
         cache_logger_on_first_use=cache_loggers,
     )
     _adopt_standard_library(level)
@@ -137,19 +137,17 @@ def _as_bytes(line: str) -> bytes:
     return line.encode("utf-8", "backslashreplace")
 
 
+@dataclass(slots=True)
 class _Output:
     """Masks and writes lines. A full disk or a closed pipe loses the line, not the request."""
 
-    __slots__ = ("_stream", "name")
-
-    def __init__(self, stream: BinaryIO, name: str) -> None:
-        self._stream = stream
-        self.name = name
+    stream: BinaryIO
+    name: str = "app"  # of the logger
 
     def msg(self, line: bytes) -> None:
         try:
-            self._stream.write(masked(line) + b"\n")
-            self._stream.flush()
+            self.stream.write(masked(line) + b"\n")
+            self.stream.flush()
         except (OSError, ValueError):
             pass  # `suppress` would take 0.3 µs of every line
 
@@ -232,3 +230,27 @@ def _crashed(
 ) -> None:
     value = kind() if error is None else error
     _log.critical("process.error", exc_info=(kind, value, traceback))
+
+
+_SAMPLED_S = 10.0
+
+
+class Sampler:
+    """Lets one line in ten seconds pass for each key. Keys must have few values.
+
+    For lines that a hostile client can cause thousands of times a second.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._next: dict[str, float] = {}
+        self._left_out: dict[str, int] = {}
+
+    def take(self, key: str) -> int | None:
+        """Return how many lines were left out since the last one, or `None` to leave this one out."""
+        now = self._clock()
+        if now < self._next.get(key, 0.0):
+            self._left_out[key] = self._left_out.get(key, 0) + 1
+            return None
+        self._next[key] = now + _SAMPLED_S
+        return self._left_out.pop(key, 0)

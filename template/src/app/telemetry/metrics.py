@@ -5,7 +5,7 @@ configured names, an outcome is a class of the error tree. A label with values c
 would fill the memory of Prometheus.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, get_args
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -17,13 +17,13 @@ from app.telemetry.client_metrics import ClientMetrics
 from app.telemetry.job_metrics import JobMetrics
 from app.telemetry.queue_metrics import QueueMetrics
 from app.telemetry.recent import Recent
-from app.telemetry.registry import CALL_BUCKETS_S
-from app.telemetry.series import StateOf
+from app.telemetry.series import CALL_BUCKETS_S, StateOf
 from app.telemetry.tool_metrics import ToolMetrics
 
 Operation = Literal["chat", "embeddings"]
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# The methods with a label of their own; all others share OTHER.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _FIRST_SERVER_ERROR = 500
 
 # How a call can end. "refused": a guard or the converter refused the call, and the provider was not
@@ -43,11 +43,6 @@ _ENDS = {
 # Our own endpoints answer in milliseconds, and single tokens take milliseconds.
 _HTTP_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _TOKEN_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.2, 0.5, 1)
-
-
-def method_label(method: str) -> str:
-    """The method of a request, or OTHER for a method that is not a standard one."""
-    return method if method in _METHODS else "OTHER"
 
 
 class Metrics(ClientMetrics, QueueMetrics, JobMetrics, ToolMetrics):
@@ -83,10 +78,10 @@ class Metrics(ClientMetrics, QueueMetrics, JobMetrics, ToolMetrics):
             ("method", "route"),
             _HTTP_BUCKETS_S,
         )
-        self._http_in_flight = 0  # it has no labels: an integer that Prometheus reads is enough
+        self.http_in_flight = 0  # counted by the access log, and read at each scrape
         Gauge(
             "http_requests_in_flight", "Requests being answered.", registry=self.registry
-        ).set_function(lambda: self._http_in_flight)
+        ).set_function(lambda: self.http_in_flight)
 
         self._bytes_in_flight = Gauge(
             "http_bytes_in_flight",
@@ -115,7 +110,7 @@ class Metrics(ClientMetrics, QueueMetrics, JobMetrics, ToolMetrics):
             ("provider", "operation", "end"),
             CALL_BUCKETS_S,
         )
-        self._llm_in_flight = self._gauge(
+        self.llm_in_flight = self._gauge(
             "llm_requests_in_flight", "Calls to a model that have not ended.", ("provider",)
         )
         self._llm_tokens = self._counter(
@@ -181,14 +176,10 @@ class Metrics(ClientMetrics, QueueMetrics, JobMetrics, ToolMetrics):
         )
         self.registry.register(self._breakers)
 
-    def http_started(self) -> None:
-        self._http_in_flight += 1
-
     def http_request(self, method: str, route: str, status: int, duration_s: float) -> None:
-        """Count a finished request, for which `http_started` was called before."""
-        method = method_label(method)
+        """Count a finished request."""
+        method = method if method in METHODS else "OTHER"
         failed = status >= _FIRST_SERVER_ERROR
-        self._http_in_flight -= 1
         self._http_requests[method, route, str(status)].inc()
         self._http_duration[method, route].observe(duration_s)
         self.recent_http.add(f"{method} {route}", duration_s, failed=failed)
@@ -198,9 +189,6 @@ class Metrics(ClientMetrics, QueueMetrics, JobMetrics, ToolMetrics):
 
     def bytes_refused(self) -> None:
         self._bytes_refused[()].inc()
-
-    def llm_started(self, provider: str) -> None:
-        self._llm_in_flight[provider].inc()
 
     def llm_request(
         self,
@@ -212,30 +200,32 @@ class Metrics(ClientMetrics, QueueMetrics, JobMetrics, ToolMetrics):
         *,
         provider_s: float | None,
     ) -> None:
-        """Count a finished call, for which `llm_started` was called before.
+        """Count a finished call.
 
         `provider_s` is the provider's part of the duration; `None` if the provider was not called.
         """
         end = _ENDS.get(outcome, _FAILED)
-        self._llm_in_flight[provider].dec()
         self._llm_requests[provider, operation, model, outcome].inc()
         self._llm_call_duration[provider, operation, end].observe(duration_s)
         if provider_s is not None and end in {_OK, _FAILED}:
             self._llm_duration[provider, operation].observe(provider_s)
             self.recent_llm.add(f"{provider} {operation}", provider_s, failed=end == _FAILED)
 
-    def llm_tokens(
-        self, provider: str, model: str, *, prompt: int, completion: int, **parts: int
+    def llm_costs(
+        self,
+        provider: str,
+        model: str,
+        tokens: Mapping[str, int],
+        usd: float | None,
+        unknown: Iterable[str] = (),
     ) -> None:
-        """Count tokens by kind; `parts` are kinds that are part of the prompt or completion."""
-        for kind, tokens in {"prompt": prompt, "completion": completion, **parts}.items():
-            self._llm_tokens[provider, model, kind].inc(tokens)
-
-    def llm_unknown_cost(self, provider: str, reason: str) -> None:
-        self._llm_unknown_cost[provider, reason].inc()
-
-    def llm_cost(self, provider: str, model: str, usd: float) -> None:
-        self._llm_cost[provider, model].inc(usd)
+        """Count what a call cost: tokens by kind, dollars, and reasons why the dollars are unknown."""
+        for kind, count in tokens.items():
+            self._llm_tokens[provider, model, kind].inc(count)
+        if usd is not None:
+            self._llm_cost[provider, model].inc(usd)
+        for reason in unknown:
+            self._llm_unknown_cost[provider, reason].inc()
 
     def first_token(self, provider: str, seconds: float) -> None:
         self._first_token[provider].observe(seconds)

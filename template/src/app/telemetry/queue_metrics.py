@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import Gauge
 
-from app.telemetry.registry import CALL_BUCKETS_S, SeriesRegistry
+from app.telemetry.series import CALL_BUCKETS_S, SeriesRegistry
 
 
 class QueueMetrics(SeriesRegistry):

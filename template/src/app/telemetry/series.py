@@ -2,17 +2,22 @@
 
 prometheus_client's `labels()` takes a lock and converts each value at every call. Its result is
 kept here, which makes counting four times faster. Labels have bounded sets of values, so the
-number of results is bounded too. A metric without labels is `jobs[()].inc()`.
+number of results is bounded too. A metric without labels is `jobs[()].inc()`. A `SeriesRegistry`
+makes and holds the metrics of one service.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Generic, TypeVar
 
-from prometheus_client import Counter, Gauge, Histogram, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 M = TypeVar("M", Counter, Gauge, Histogram)
+
+# A model or a tool answers in seconds.
+CALL_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2, 4, 8, 15, 30, 60, 120)
 
 
 class Labelled(dict[str | tuple[str, ...], M], Generic[M]):
@@ -67,3 +72,32 @@ class StateOf(Collector):
             for known in self._states:
                 family.add_metric((thing, known), float(known == current))
         return [family]
+
+
+class SeriesRegistry:
+    """One registry per instance: two services in one process do not share counts."""
+
+    def __init__(self, registry: CollectorRegistry | None = None) -> None:
+        self.registry = registry if registry is not None else CollectorRegistry()
+
+    def exposition(self, accept: str = "") -> tuple[bytes, str]:
+        """Render the metrics in the scraper's preferred format; also return the media type."""
+        encode, media_type = choose_encoder(accept)
+        return encode(self.registry), media_type
+
+    def _counter(self, name: str, what: str, labels: tuple[str, ...]) -> Labelled[Counter]:
+        series = counter(name, what, labels)
+        self.registry.register(series.metric)
+        return series
+
+    def _gauge(self, name: str, what: str, labels: tuple[str, ...]) -> Labelled[Gauge]:
+        series = gauge(name, what, labels)
+        self.registry.register(series.metric)
+        return series
+
+    def _histogram(
+        self, name: str, what: str, labels: tuple[str, ...], buckets_s: tuple[float, ...]
+    ) -> Labelled[Histogram]:
+        series = histogram(name, what, labels, buckets_s=buckets_s)
+        self.registry.register(series.metric)
+        return series

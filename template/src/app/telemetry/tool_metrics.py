@@ -1,6 +1,6 @@
 """The metrics of tool loops: calls of tools, rounds, and how a loop ends."""
 
-from app.telemetry.registry import CALL_BUCKETS_S, SeriesRegistry
+from app.telemetry.series import CALL_BUCKETS_S, SeriesRegistry
 
 
 class ToolMetrics(SeriesRegistry):

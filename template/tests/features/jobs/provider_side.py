@@ -21,7 +21,7 @@ from app.features.jobs.policy import JobsPolicy
 from app.features.jobs.redis_parts import RedisParts
 from app.features.jobs.store import Delivery, Outcome
 from app.llm.embedding_batches import EmbeddingBatches
-from app.llm.prices import PriceList
+from app.llm.price_files import parse_prices
 from app.llm.provider_batches import ProviderBatches
 from app.llm.spending import Ceilings
 from app.llm.types import ChatRequest, Message
@@ -30,7 +30,7 @@ from app.testing import CapturedMetrics, FakeChatModel
 from tests.features.jobs.both_sides import Jobs, spec
 from tests.llm.fake_batches import Crashed, FakeBatchAPI
 
-PRICES = PriceList.parse(
+PRICES = parse_prices(
     "as_of = 2026-01-01\n[batch]\nfake = 0.5\n[models.fake]\nm = { prompt = 1000, completion = 10000 }"
 )
 ANSWER_USD = (10 * 1000 + 2 * 10_000) / 1_000_000 / 2

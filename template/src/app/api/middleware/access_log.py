@@ -34,7 +34,7 @@ class AccessLog:
             return
         status = CLIENT_CLOSED
         started = time.perf_counter()
-        self._metrics.http_started()
+        self._metrics.http_in_flight += 1
 
         async def send_and_note(message: Message) -> None:
             nonlocal status
@@ -45,6 +45,7 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_and_note)
         finally:
+            self._metrics.http_in_flight -= 1
             self._report(scope, status, time.perf_counter() - started)
 
     def _report(self, scope: Scope, status: int, duration_s: float) -> None:

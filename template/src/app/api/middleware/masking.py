@@ -1,7 +1,7 @@
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.telemetry.known_secrets import KNOWN
+from app.telemetry.redaction import KNOWN
 
 
 def _masked_headers(start: Message) -> Message:

@@ -4,7 +4,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.middleware.access_log import FIRST_SERVER_ERROR, PROBES, template
 from app.telemetry import conventions as semconv
 from app.telemetry.correlation import client, request_id
-from app.telemetry.metrics import method_label
+from app.telemetry.metrics import METHODS
 from app.telemetry.tracing import current, set_attributes, set_failed, span_of
 
 
@@ -23,7 +23,7 @@ class Tracing:
         if scope["type"] != "http" or scope["path"] in PROBES:
             await self._app(scope, receive, send)
             return
-        method = method_label(scope["method"])
+        method = scope["method"] if scope["method"] in METHODS else "OTHER"
         attributes = {
             semconv.HTTP_METHOD: "_OTHER" if method == "OTHER" else method,
             semconv.URL_PATH: scope["path"],

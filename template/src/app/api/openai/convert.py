@@ -15,6 +15,7 @@ from app.api.openai.wire import (
     ToolIn,
 )
 from app.api.openai.wire import ChosenTool as ChosenToolIn
+from app.llm.costs import Usage
 from app.llm.types import (
     ANY_OBJECT,
     AnswerSchema,
@@ -31,7 +32,6 @@ from app.llm.types import (
     ToolChoice,
     joined_text,
 )
-from app.llm.usage import Usage
 
 _FINISH: dict[FinishReason, FinishOut] = {
     "stop": "stop",

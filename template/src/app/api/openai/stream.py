@@ -14,7 +14,7 @@ from app.api.openai.errors import ErrorBody, error_of
 from app.api.problems import describe, stopped
 from app.llm.opened_stream import StreamToOpen
 from app.llm.types import LLMResponse, TextDelta
-from app.telemetry.known_secrets import StreamedText
+from app.telemetry.redaction import StreamedText
 
 CHUNK = Event(None, ChatCompletionChunk, orjson.dumps)
 ERROR = Event(None, ErrorBody, orjson.dumps)

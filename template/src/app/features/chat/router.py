@@ -23,7 +23,7 @@ from app.api.services import services_of
 from app.llm.model import open_stream
 from app.llm.opened_stream import StreamToOpen
 from app.llm.types import ChatRequest, LLMResponse, TextDelta, ToolCall
-from app.telemetry.known_secrets import StreamedText
+from app.telemetry.redaction import StreamedText
 
 
 class ChatDelta(TypedDict):

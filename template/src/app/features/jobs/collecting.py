@@ -110,15 +110,8 @@ async def _charge(
     nanousd = sum(round((each.cost_usd or 0.0) * _NANO) for each in answers)
     metrics = runner.services.metrics
     for answer in answers:
-        model, usage = batches.label(answer.model), answer.usage
-        metrics.llm_tokens(
-            batches.api.name,
-            model,
-            prompt=usage.prompt_tokens,
-            completion=usage.completion_tokens,
-            **usage.parts,
-        )
-        metrics.llm_cost(batches.api.name, model, answer.cost_usd or 0.0)
+        model, cost_usd = batches.label(answer.model), answer.cost_usd or 0.0
+        metrics.llm_costs(batches.api.name, model, answer.usage.by_kind, cost_usd)
     if runner.accounts is not None and answers:
         client = spec.client or ANONYMOUS
         await runner.accounts.charge(client, Use(0, nanousd))

@@ -10,11 +10,10 @@ import structlog
 from app.errors import OverloadedError, UnsupportedRequestError
 from app.llm.attempt_errors import reason_of_unknown_cost
 from app.llm.call_record import CallRecord
+from app.llm.costs import NO_PRICES, BrokenOff, PriceList, Receipt
 from app.llm.guards.guard import Call, Guard, R, T, Work, watch
 from app.llm.opened_stream import Answer, Observer, OpenedStream
-from app.llm.prices import NO_PRICES, PriceList
 from app.llm.types import ChatRequest, Usage
-from app.llm.usage import BrokenOff, Receipt
 from app.telemetry.metrics import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -36,7 +35,7 @@ class Instrumented(Guard):
         self._previews = previews
 
     async def around(self, request: R, call: Call[R, T], *, stream: bool = False) -> T:
-        self._metrics.llm_started(self.name)
+        self._metrics.llm_in_flight[self.name].inc()
         record = CallRecord(request, self._report, stream=stream)
         return await watch(record, call(replace(request, receipt=record.receipt)))
 
@@ -46,6 +45,7 @@ class Instrumented(Guard):
         return self.around(request, call, stream=True)
 
     def _report(self, record: CallRecord) -> None:
+        self._metrics.llm_in_flight[self.name].dec()
         model = self._label(record)
         self._count(record, model)
         self._count_costs(record, model)
@@ -83,18 +83,8 @@ class Instrumented(Guard):
     def _count_costs(self, record: CallRecord, model: str) -> None:
         """Broken and cancelled calls have costs too."""
         receipt = record.receipt
-        if (usage := receipt.usage) is not None:
-            self._metrics.llm_tokens(
-                self.name,
-                model,
-                prompt=usage.prompt_tokens,
-                completion=usage.completion_tokens,
-                **usage.parts,
-            )
-        if receipt.cost_usd is not None:
-            self._metrics.llm_cost(self.name, model, receipt.cost_usd)
-        for reason in receipt.unknown:
-            self._metrics.llm_unknown_cost(self.name, reason)
+        tokens = {} if receipt.usage is None else receipt.usage.by_kind
+        self._metrics.llm_costs(self.name, model, tokens, receipt.cost_usd, receipt.unknown)
 
 
 class Billed(Guard):

@@ -34,8 +34,8 @@ from pydantic_core import CoreSchema, core_schema, from_json
 from typing_extensions import TypeAliasType, TypeForm
 
 from app.errors import MalformedAnswerError
+from app.llm.costs import BrokenOff, Receipt
 from app.llm.types import Usage
-from app.llm.usage import BrokenOff, Receipt
 from app.validation import place, reason
 
 T = TypeVar("T")

@@ -66,11 +66,6 @@ _REQUEST_FIELDS = tuple(each.name for each in fields(ChatRequest))
 NO_SETTING = {"setting": False}
 
 
-def vendor(provider: str) -> str:
-    """The company with the API, the settings and the prices, also if its SDK makes the calls."""
-    return provider.removesuffix("-sdk")
-
-
 def sendable(key: SecretStr) -> SecretStr:
     """Accept what can travel in a header.
 

@@ -21,9 +21,9 @@ from app.errors import (
     ProviderTimeoutError,
     StreamInterruptedError,
 )
+from app.llm.costs import BrokenOff, Receipt
 from app.llm.exchange import Exchange
 from app.llm.types import Done, LLMResponse, StreamEvent, TextDelta, Usage
-from app.llm.usage import BrokenOff, Receipt
 from app.streaming.sse import ServerSentEvent
 
 _DRAIN_S = 0.1
