@@ -267,7 +267,7 @@ OPENAI_CASES = [
     Case("completion", openai_wire.Completion, COMPLETION, openai_whole),
     Case("refusal", openai_wire.Completion, REFUSAL, openai_whole),
     Case("old call", openai_wire.Completion, OLD_CALL, openai_whole),
-    Case("embeddings", openai_wire.EmbeddingList, VECTORS, embedded),
+    Case("embeddings", embeddings.EmbeddingList, VECTORS, embedded),
     *events_of("chunk", openai_wire.Chunk, StreamedCompletion, OPENAI_EVENTS),
     *events_of("whole", openai_wire.Chunk, StreamedCompletion, OPENAI_WHOLE_IN_STREAM),
     *events_of("old", openai_wire.Chunk, StreamedCompletion, OPENAI_OLD_IN_STREAM),

@@ -1,10 +1,9 @@
 """One call to a provider: its deadline, its progress, its id at the provider, and its failure."""
 
-import asyncio
 import re
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import httpx2 as httpx
 
@@ -17,6 +16,9 @@ from app.errors import (
 )
 from app.llm.types import LLMResponse
 from app.streaming.sse import EventTooLargeError
+
+if TYPE_CHECKING:
+    import asyncio
 
 # The most reliable first: a gateway may echo our own X-Request-ID, and Azure sends three of these.
 _ID_HEADERS = (

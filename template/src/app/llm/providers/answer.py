@@ -1,12 +1,15 @@
 """The parts that every answer has: its id, the reason why the model stopped, and the tokens."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from uuid import uuid4
 
+import orjson
 import structlog
 
 from app.errors import ProviderUnavailableError
 from app.llm.types import FinishReason, Usage
+from app.llm.usage import BrokenOff, Receipt
 
 _log = structlog.get_logger(__name__)
 
@@ -34,12 +37,24 @@ _OTHERS: dict[str, FinishReason] = {
 _FAILED = {"error", "network_error"}
 
 
-def finish_reason(reason: str, known: Mapping[str, FinishReason], provider: str) -> FinishReason:
-    """A reason that is not known becomes "length".
+def finish_reason(
+    reason: str | None,
+    known: Mapping[str, FinishReason],
+    provider: str,
+    *,
+    calls_tools: bool = False,
+) -> FinishReason:
+    """The reason in our words. One that is not known becomes "length".
 
     It is the one of our words that does not promise a complete answer: such an answer, which was
     paid for, is passed on, but neither cached nor taken for whole.
+
+    Some servers leave the reason out of an answer in one piece. Its JSON is complete, so nothing was
+    lost on the way, and a server that cuts an answer at a limit reports it. A stream has no such sign:
+    there the reason is the end, and is never made up.
     """
+    if not reason:
+        return "tool_calls" if calls_tools else "stop"
     word = reason.strip().lower()
     if word in _FAILED:
         raise ProviderUnavailableError(f"{provider} failed while it answered", provider=provider)
@@ -50,26 +65,7 @@ def finish_reason(reason: str, known: Mapping[str, FinishReason], provider: str)
     return ours
 
 
-def finish_of_whole(
-    reason: str | None,
-    known: Mapping[str, FinishReason],
-    provider: str,
-    *,
-    calls_tools: bool,
-) -> FinishReason:
-    """The finish of an answer in one piece, which some servers leave out.
-
-    Its JSON is complete, so nothing was lost on the way, and a server that cuts an answer at a limit
-    reports it. A stream has no such sign: there the reason is the end, and is never made up.
-    """
-    if reason:
-        return finish_reason(reason, known, provider)
-    return "tool_calls" if calls_tools else "stop"
-
-
 _STANDARD_TIERS = {None, "", "auto", "default", "standard"}
-
-_log = structlog.get_logger(__name__)
 
 
 def counted(
@@ -115,6 +111,16 @@ def counts_anything(usage: Mapping[str, object]) -> bool:
     return any(isinstance(count, int) and count for count in usage.values())
 
 
-def answer_id(given: str | None) -> str:
-    """The provider's id, or one of our own: callers use it as a key, so it is never empty."""
-    return given or f"generated-{uuid4().hex}"
+def note_usage(
+    body: bytes, read_usage: Callable[[object], Usage | None], receipt: Receipt | None
+) -> None:
+    """Note on the receipt what a malformed answer costs all the same."""
+    if receipt is not None:
+        with suppress(ValueError, KeyError, TypeError):
+            usage = read_usage(orjson.loads(body)["usage"])
+            receipt.broken_off = BrokenOff(usage, final=True)
+
+
+def own_id() -> str:
+    """The id of an answer that has none: callers use it as a key, so it is never empty."""
+    return f"generated-{uuid4().hex}"

@@ -16,11 +16,9 @@ that a type does not name are ignored.
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from typing import Annotated, TypeVar
 
-import orjson
 from annotated_types import Ge, Le
 from pydantic import (
     BeforeValidator,
@@ -34,8 +32,6 @@ from pydantic_core import CoreSchema, core_schema, from_json
 from typing_extensions import TypeAliasType, TypeForm
 
 from app.errors import MalformedAnswerError
-from app.llm.types import Usage
-from app.llm.usage import BrokenOff, Receipt
 from app.validation import place, reason
 
 T = TypeVar("T")
@@ -109,7 +105,7 @@ def _text_of_number(value: object) -> object:
 
 
 Lax = Annotated[T | None, _NoneIfWrong()]
-Given = Annotated[T | None, BeforeValidator(_given)]
+Given = Annotated[T | None, BeforeValidator(_given)] | None  # `null` runs no function
 Items = Annotated[list[T] | None, BeforeValidator(_items)]
 FirstItem = Annotated[list[T] | None, BeforeValidator(_first_item)]
 Count = Annotated[Annotated[int, Ge(0), Le(_MAX_COUNT)] | None, _ElseRead(as_count)]
@@ -130,21 +126,23 @@ def parsed(body: bytes | str, provider: str) -> JsonValue:
     if isinstance(body, bytes):
         body = body.removeprefix(_BOM)
     try:
-        return _loaded(body)
-    except (ValueError, RecursionError) as error:
-        raise MalformedAnswerError(
-            f"{provider} sent something that is not JSON", provider=provider
-        ) from error
-
-
-def _loaded(body: bytes | str) -> JsonValue:
-    try:
         value: JsonValue = from_json(body)
     except ValueError as error:
         if "hex escape" not in str(error):
-            raise
-        return _repaired(json.loads(body))
+            raise _not_json(provider) from error
+        value = _parsed_with_half_pairs(body, provider)
     return value
+
+
+def _parsed_with_half_pairs(body: bytes | str, provider: str) -> JsonValue:
+    try:
+        return _repaired(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        raise _not_json(provider) from error
+
+
+def _not_json(provider: str) -> MalformedAnswerError:
+    return MalformedAnswerError(f"{provider} sent something that is not JSON", provider=provider)
 
 
 def _repaired(value: JsonValue) -> JsonValue:
@@ -166,21 +164,6 @@ def validated(adapter: TypeAdapter[T], value: object, provider: str) -> T:
         first = error.errors(include_input=False, include_url=False, include_context=False)[0]
         field = place(first["loc"]) or "answer"
         raise malformed(provider, field, reason(first["msg"])) from error
-
-
-@contextmanager
-def usage_noted(
-    body: bytes, read_usage: Callable[[object], Usage | None], receipt: Receipt | None
-) -> Iterator[None]:
-    """If `body` is no answer, note on the receipt what it cost all the same."""
-    try:
-        yield
-    except MalformedAnswerError:
-        if receipt is not None:
-            with suppress(ValueError, KeyError, TypeError):
-                usage = read_usage(orjson.loads(body)["usage"])
-                receipt.broken_off = BrokenOff(usage, final=True)
-        raise
 
 
 def malformed(provider: str, field: str, flaw: str) -> MalformedAnswerError:

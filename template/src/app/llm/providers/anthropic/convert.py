@@ -5,14 +5,9 @@ from typing import cast
 
 from pydantic import JsonValue
 
+from app.errors import MalformedAnswerError
 from app.llm.providers import reported
-from app.llm.providers.answer import (
-    answer_id,
-    counted,
-    counts_anything,
-    finish_of_whole,
-    finish_reason,
-)
+from app.llm.providers.answer import counted, counts_anything, finish_reason, note_usage, own_id
 from app.llm.providers.anthropic import wire
 from app.llm.providers.anthropic.kinds import named
 from app.llm.providers.anthropic.messages import (
@@ -25,7 +20,6 @@ from app.llm.providers.boundary import is_empty, parsed, validated
 from app.llm.providers.policy import Facts
 from app.llm.providers.stream_events import JSONObject, objects
 from app.llm.providers.tool_calls import ToolCalls
-from app.llm.status import reported_error
 from app.llm.structured.schema import instruction
 from app.llm.types import (
     AnswerSchema,
@@ -35,6 +29,7 @@ from app.llm.types import (
     ToolCall,
     Usage,
 )
+from app.llm.usage import Receipt
 from app.streaming.sse import ServerSentEvent
 
 PROVIDER = "anthropic"
@@ -104,27 +99,44 @@ def _system(request: ChatRequest, facts: Facts) -> Iterator[str]:
 read_error = reported.read_error
 
 
-def read_answer(body: bytes, *, model: str) -> LLMResponse:
-    """The answer in a body, or the error in it. `model` is the one that was asked."""
-    return read_value(parsed(body, PROVIDER), model=model)
+def read_answer(body: bytes, *, model: str, receipt: Receipt | None = None) -> LLMResponse:
+    """The answer in a body, or the error in it. `model` is the one that was asked.
+
+    `receipt` gets the cost of an answer that cannot be read.
+    """
+    try:
+        return read_value(parsed(body, PROVIDER), model=model)
+    except MalformedAnswerError:
+        note_usage(body, read_usage, receipt)
+        raise
 
 
 def read_value(value: JsonValue, *, model: str) -> LLMResponse:
     """The same of a body that is parsed already."""
-    if (error := reported.error_in(value)) is not None:
-        raise reported_error(error, provider=PROVIDER)
+    if not _is_answer(value):
+        reported.raise_error_in(value, PROVIDER)
     return response_from_wire(validated(wire.MESSAGE, value, PROVIDER), model=model)
+
+
+def _is_answer(value: JsonValue) -> bool:
+    """Whether the value has a block, and no field in which a server reports an error beside it."""
+    match value:
+        case {"error": _} | {"type": "error"} | {"choices": _}:
+            return False
+        case {"content": [_, *_]}:
+            return True
+    return False
 
 
 def response_from_wire(message: wire.Message, *, model: str = "") -> LLMResponse:
     calls = _tool_calls(message["content"])
     reason = message.get("stop_reason")
     return LLMResponse(
-        id=answer_id(message.get("id")),
+        id=message.get("id") or own_id(),
         provider=PROVIDER,
         model=message.get("model") or model,
         content=_text(message["content"]),
-        finish_reason=finish_of_whole(reason, _FINISH_REASONS, PROVIDER, calls_tools=bool(calls)),
+        finish_reason=finish_reason(reason, _FINISH_REASONS, PROVIDER, calls_tools=bool(calls)),
         usage=usage_from_wire(message.get("usage")),
         tool_calls=calls,
     )
@@ -277,7 +289,7 @@ class StreamedMessage:
         if not is_over or self._stop_reason is None:
             return None
         return LLMResponse(
-            id=answer_id(self._id),
+            id=self._id or own_id(),
             provider=PROVIDER,
             model=self._model or self._requested_model,
             content=self.text,

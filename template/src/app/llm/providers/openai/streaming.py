@@ -1,13 +1,13 @@
 """A streamed answer in OpenAI's words, read chunk by chunk. No I/O."""
 
-from app.llm.providers.answer import answer_id, counts_anything
+from app.llm.providers.answer import counts_anything, own_id
 from app.llm.providers.boundary import is_empty, validated
 from app.llm.providers.openai import wire
-from app.llm.providers.openai.content import refusal_of, text_of
 from app.llm.providers.openai.convert import (
     PROVIDER,
     no_choices,
     reason_from_wire,
+    texts_of,
     usage_from_wire,
 )
 from app.llm.providers.stream_events import JSONObject, objects
@@ -102,10 +102,9 @@ class StreamedCompletion:
         self._finish_reason = reason or self._finish_reason
         self._finish_is_last = bool(reason) or (self._finish_is_last and not is_progress)
         self._call_tools(delta)
-        content = delta.get("content")
-        refusal = (delta.get("refusal") or "") + refusal_of(content)
+        text, refusal = texts_of(delta)
         self._refused = self._refused or bool(refusal)
-        return text_of(content) + refusal
+        return text + refusal
 
     def _call_tools(self, delta: wire.Delta) -> None:
         for call in delta.get("tool_calls") or ():
@@ -127,7 +126,7 @@ class StreamedCompletion:
         if not is_over or self._finish_reason is None:
             return None
         return LLMResponse(
-            id=answer_id(self._id),
+            id=self._id or own_id(),
             provider=PROVIDER,
             model=self._model or self._requested_model,
             content=self.text,
