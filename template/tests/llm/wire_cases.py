@@ -10,6 +10,7 @@ import pytest
 from app.errors import LLMError
 from app.llm.providers.anthropic import convert as anthropic
 from app.llm.providers.anthropic import wire as anthropic_wire
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.openai import convert as openai
 from app.llm.providers.openai import embeddings
 from app.llm.providers.openai import wire as openai_wire
@@ -274,8 +275,8 @@ OPENAI_CASES = [
 ]
 ANTHROPIC_CASES = [
     Case("message", anthropic_wire.Message, MESSAGE, anthropic_whole),
-    *events_of("event", anthropic_wire.StreamEvent, anthropic.StreamedMessage, ANTHROPIC_EVENTS),
-    *events_of("whole", anthropic_wire.StreamEvent, anthropic.StreamedMessage, [MESSAGE]),
+    *events_of("event", anthropic_wire.StreamEvent, StreamedMessage, ANTHROPIC_EVENTS),
+    *events_of("whole", anthropic_wire.StreamEvent, StreamedMessage, [MESSAGE]),
 ]
 PROVIDERS = {"openai": OPENAI_CASES, "anthropic": ANTHROPIC_CASES}
 CASES = [pytest.param(c, id=f"{p}-{c}") for p, cases in PROVIDERS.items() for c in cases]

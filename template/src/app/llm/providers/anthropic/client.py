@@ -5,6 +5,7 @@ from app.llm.exchange import Exchange
 from app.llm.http import Connections
 from app.llm.providers import streamed
 from app.llm.providers.anthropic import convert, wire
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.policy import ProviderPolicy, without_list
 from app.llm.providers.refused_fields import reporting_refused_fields
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
@@ -38,7 +39,7 @@ class AnthropicChat:
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         payload = self._payload(request, stream=True)
-        answer = convert.StreamedMessage(payload["model"])
+        answer = StreamedMessage(payload["model"])
         exchange = Exchange(lambda: answer.progress)
         events = self._http.stream_events(_PATH, payload, exchange)
         return streamed.read(answer, events, exchange, request.receipt)

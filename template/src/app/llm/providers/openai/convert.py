@@ -4,8 +4,16 @@ from pydantic import JsonValue
 
 from app.errors import MalformedAnswerError
 from app.llm.providers import reported
-from app.llm.providers.answer import counted, counts_anything, finish_reason, note_usage, own_id
-from app.llm.providers.boundary import malformed, parsed, validated
+from app.llm.providers.boundary import (
+    counted,
+    counts_anything,
+    malformed,
+    note_usage,
+    own_id,
+    parsed,
+    validated,
+)
+from app.llm.providers.finish import finish_reason
 from app.llm.providers.openai import wire
 from app.llm.providers.policy import Facts
 from app.llm.providers.tool_calls import ToolCalls
@@ -37,10 +45,6 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "content_filter": "content_filter",
 }
 _TOOL_FIELDS = {"tool_calls", "function_call"}
-
-
-def reason_from_wire(reason: str) -> FinishReason:
-    return finish_reason(reason, _FINISH_REASONS, PROVIDER)
 
 
 def request_to_wire(
@@ -193,16 +197,18 @@ def response_from_wire(completion: wire.Completion, *, model: str = "") -> LLMRe
         provider=PROVIDER,
         model=completion.get("model") or model,
         content=text + refusal,
-        finish_reason=(
-            "refusal"
-            if refusal
-            else finish_reason(reason, _FINISH_REASONS, PROVIDER, calls_tools=bool(calls))
-        ),
+        finish_reason="refusal" if refusal else finish_from_wire(reason, calls_tools=bool(calls)),
         usage=usage_from_wire(
             completion.get("usage") or choices[0].get("usage"), completion.get("service_tier")
         ),
         tool_calls=calls,
     )
+
+
+def finish_from_wire(reason: str | None, *, calls_tools: bool = False) -> FinishReason:
+    """OpenAI's own words need no search; those of compatible servers do."""
+    known = _FINISH_REASONS.get(reason or "")
+    return known or finish_reason(reason, _FINISH_REASONS, PROVIDER, calls_tools=calls_tools)
 
 
 def texts_of(message: wire.AnswerMessage) -> tuple[str, str]:

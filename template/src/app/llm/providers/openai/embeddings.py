@@ -1,4 +1,4 @@
-"""Between OpenAI's embeddings and ours: requests and answers, as they travel and as we read them. No I/O."""
+"""Between OpenAI's embeddings and ours, with the types of what travels. No I/O."""
 
 import base64
 import math
@@ -10,8 +10,17 @@ from pydantic import BeforeValidator, FiniteFloat
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.errors import MalformedAnswerError
-from app.llm.providers.answer import counted, note_usage
-from app.llm.providers.boundary import Count, Items, Lax, adapter, malformed, parsed, validated
+from app.llm.providers.boundary import (
+    Count,
+    Items,
+    Lax,
+    adapter,
+    counted,
+    malformed,
+    note_usage,
+    parsed,
+    validated,
+)
 from app.llm.providers.openai.convert import PROVIDER, read_usage
 from app.llm.providers.policy import Facts
 from app.llm.providers.reported import raise_error_in

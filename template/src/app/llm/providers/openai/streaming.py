@@ -1,12 +1,11 @@
 """A streamed answer in OpenAI's words, read chunk by chunk. No I/O."""
 
-from app.llm.providers.answer import counts_anything, own_id
-from app.llm.providers.boundary import is_empty, validated
+from app.llm.providers.boundary import counts_anything, is_empty, own_id, validated
 from app.llm.providers.openai import wire
 from app.llm.providers.openai.convert import (
     PROVIDER,
+    finish_from_wire,
     no_choices,
-    reason_from_wire,
     texts_of,
     usage_from_wire,
 )
@@ -130,7 +129,7 @@ class StreamedCompletion:
             provider=PROVIDER,
             model=self._model or self._requested_model,
             content=self.text,
-            finish_reason="refusal" if self._refused else reason_from_wire(self._finish_reason),
+            finish_reason="refusal" if self._refused else finish_from_wire(self._finish_reason),
             usage=usage_from_wire(self._usage, self._service_tier),
             tool_calls=self._tool_calls.whole(),
         )

@@ -9,6 +9,7 @@ from app.llm.http import Connections
 from app.llm.providers import streamed
 from app.llm.providers.anthropic import convert, wire
 from app.llm.providers.anthropic.client import VERSION
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.policy import ProviderPolicy, without_list
 from app.llm.providers.refused_fields import reporting_refused_fields
 from app.llm.providers.sdk.http import SDKHTTP, STREAM_HEADERS
@@ -65,7 +66,7 @@ class AnthropicSDK:
         parameters = cast("MessageCreateParamsNonStreaming", payload)
         create = self._messages.with_streaming_response.create
         call = create(**parameters, extra_body=extra, extra_headers=STREAM_HEADERS)
-        answer = convert.StreamedMessage(payload["model"])
+        answer = StreamedMessage(payload["model"])
         exchange = Exchange(lambda: answer.progress)
         events = self._http.paced(self._http.events(call, exchange), exchange)
         return streamed.read(answer, events, exchange, request.receipt)
