@@ -5,6 +5,7 @@ import copy
 import json
 import math
 import struct
+from dataclasses import replace
 from typing import Any
 
 import httpx2 as httpx
@@ -18,7 +19,8 @@ from app.llm.providers.anthropic.client import AnthropicChat
 from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
-from app.llm.types import EmbeddingRequest, Embeddings
+from app.llm.types import EmbeddingRequest, Embeddings, Usage
+from app.llm.usage import Receipt
 from app.testing import captured_logs
 from tests.llm.samples import JSONObject
 
@@ -198,6 +200,14 @@ async def test_vectors_without_an_index_are_in_the_order_of_the_texts() -> None:
 async def test_an_error_in_an_answer_with_status_200_is_raised() -> None:
     with pytest.raises(RateLimitError, match="reported 429: Slow down"):
         await embedded({"error": {"message": "Slow down", "code": 429}})
+
+
+async def test_vectors_that_cannot_be_read_cost_their_usage() -> None:
+    receipt = Receipt()
+    with pytest.raises(MalformedAnswerError):
+        await Upstream(answer_with()).embed(replace(TEXTS, receipt=receipt))
+    assert receipt.broken_off is not None
+    assert receipt.broken_off.usage == Usage(prompt_tokens=5, completion_tokens=0, total_tokens=5)
 
 
 @pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": 0}], ids=repr)

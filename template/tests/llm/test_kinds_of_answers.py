@@ -6,6 +6,7 @@ import pytest
 
 from app.errors import MalformedAnswerError
 from app.llm.providers.anthropic import convert as anthropic
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.openai import convert as openai
 from app.llm.providers.openai.streaming import StreamedCompletion
 from tests.llm.answer_kinds import (
@@ -32,7 +33,7 @@ def test_openai_answers_each_kind_whole_and_streamed(kind: Kind) -> None:
 @pytest.mark.parametrize("kind", ANTHROPIC_KINDS.values(), ids=list(ANTHROPIC_KINDS))
 def test_anthropic_answers_each_kind_whole_and_streamed(kind: Kind) -> None:
     whole = anthropic.read_answer(json.dumps(kind.whole).encode(), model="asked")
-    pieces = streamed(anthropic.StreamedMessage(), kind.events)
+    pieces = streamed(StreamedMessage(), kind.events)
     kind.says(whole)
     kind.says(pieces)
     assert alike(pieces) == alike(whole)

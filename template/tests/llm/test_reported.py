@@ -130,6 +130,24 @@ async def test_an_error_in_an_answer_with_status_200_is_typed(
     is_told(await failure(sample, body, stream=False, content_type="application/json"), kind)
 
 
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {"error": {"message": SAID, "code": 429}},
+        {"type": "error", "message": SAID, "code": 429},
+        {"choices": [{"error": {"message": SAID, "code": 429}}]},
+    ],
+    ids=["an error", "a type", "a choice"],
+)
+@samples
+async def test_an_error_beside_an_answer_is_typed(
+    sample: Sample, beside: dict[str, object]
+) -> None:
+    body = json.dumps({**json.loads(sample.body), **beside}).encode()
+    error = await failure(sample, body, stream=False, content_type="application/json")
+    is_told(error, RateLimitError)
+
+
 @envelopes
 @samples
 async def test_an_error_instead_of_a_stream_is_typed(

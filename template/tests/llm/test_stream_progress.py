@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from app.llm.providers.anthropic.convert import StreamedMessage
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.streamed import StreamedAnswer
 from app.streaming.sse import ServerSentEvent

@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import pytest
 
-from app.llm.providers.anthropic.convert import StreamedMessage
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.streamed import StreamedAnswer
 from app.llm.types import LLMResponse

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from app.errors import MalformedAnswerError
-from app.llm.providers.anthropic.convert import StreamedMessage
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.openai.convert import read_answer
 from app.llm.providers.openai.streaming import StreamedCompletion
 from tests.llm.answer_kinds import Event, block, completion, json_delta, streamed, tool_use

@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import LLMError
 from app.llm.event_body import EventBody
-from app.llm.providers.anthropic import convert as anthropic
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.streamed import StreamedAnswer
 from tests.llm.samples import JSONObject, frame
@@ -108,7 +108,7 @@ def test_the_samples_have_every_field_of_the_wire_types(provider: str) -> None:
     ("make", "events", "last"),
     [
         (StreamedCompletion, OPENAI_EVENTS, 7),
-        (anthropic.StreamedMessage, ANTHROPIC_EVENTS, 14),
+        (StreamedMessage, ANTHROPIC_EVENTS, 14),
     ],
     ids=PROVIDERS,
 )

@@ -10,6 +10,7 @@ import pytest
 from app.errors import LLMError
 from app.llm.providers.anthropic import convert as anthropic
 from app.llm.providers.anthropic import wire as anthropic_wire
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.openai import convert as openai
 from app.llm.providers.openai import embeddings
 from app.llm.providers.openai import wire as openai_wire
@@ -267,15 +268,15 @@ OPENAI_CASES = [
     Case("completion", openai_wire.Completion, COMPLETION, openai_whole),
     Case("refusal", openai_wire.Completion, REFUSAL, openai_whole),
     Case("old call", openai_wire.Completion, OLD_CALL, openai_whole),
-    Case("embeddings", openai_wire.EmbeddingList, VECTORS, embedded),
+    Case("embeddings", embeddings.EmbeddingList, VECTORS, embedded),
     *events_of("chunk", openai_wire.Chunk, StreamedCompletion, OPENAI_EVENTS),
     *events_of("whole", openai_wire.Chunk, StreamedCompletion, OPENAI_WHOLE_IN_STREAM),
     *events_of("old", openai_wire.Chunk, StreamedCompletion, OPENAI_OLD_IN_STREAM),
 ]
 ANTHROPIC_CASES = [
     Case("message", anthropic_wire.Message, MESSAGE, anthropic_whole),
-    *events_of("event", anthropic_wire.StreamEvent, anthropic.StreamedMessage, ANTHROPIC_EVENTS),
-    *events_of("whole", anthropic_wire.StreamEvent, anthropic.StreamedMessage, [MESSAGE]),
+    *events_of("event", anthropic_wire.StreamEvent, StreamedMessage, ANTHROPIC_EVENTS),
+    *events_of("whole", anthropic_wire.StreamEvent, StreamedMessage, [MESSAGE]),
 ]
 PROVIDERS = {"openai": OPENAI_CASES, "anthropic": ANTHROPIC_CASES}
 CASES = [pytest.param(c, id=f"{p}-{c}") for p, cases in PROVIDERS.items() for c in cases]

@@ -34,12 +34,12 @@ async def error_body(response: httpx.Response, within_s: float) -> bytes:
 
 
 async def whole_body(response: httpx.Response, max_bytes: int, provider: str) -> bytes:
-    limit = ByteLimit(max_bytes, provider)
     body = bytearray()
     async with aclosing(pieces_of(response)) as chunks:
         async for chunk in chunks:
-            limit.count(chunk)
             body += chunk
+            if len(body) > max_bytes:
+                raise _too_large(max_bytes, provider)
     return bytes(body)
 
 
@@ -104,5 +104,8 @@ class ByteLimit:
     def count(self, chunk: bytes) -> None:
         self._received += len(chunk)
         if self._received > self._max_bytes:
-            message = f"{self._provider} sent more than {self._max_bytes} bytes"
-            raise MalformedAnswerError(message, provider=self._provider)
+            raise _too_large(self._max_bytes, self._provider)
+
+
+def _too_large(max_bytes: int, provider: str) -> MalformedAnswerError:
+    return MalformedAnswerError(f"{provider} sent more than {max_bytes} bytes", provider=provider)

@@ -1,10 +1,9 @@
 """One call to a provider: its deadline, its progress, its id at the provider, and its failure."""
 
-import asyncio
 import re
 from collections.abc import Callable, Iterable
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import httpx2 as httpx
 
@@ -17,6 +16,9 @@ from app.errors import (
 )
 from app.llm.types import LLMResponse
 from app.streaming.sse import EventTooLargeError
+
+if TYPE_CHECKING:
+    import asyncio
 
 # The most reliable first: a gateway may echo our own X-Request-ID, and Azure sends three of these.
 _ID_HEADERS = (
@@ -71,13 +73,14 @@ class Exchange:
     """The state of one call. As a context manager it adds the provider's id to errors.
 
     `progress` returns the number of stream events so far with text, tool arguments or thinking.
+    `timeout` is that of the running block, so that its deadline can be moved.
     """
 
     def __init__(self, progress: Callable[[], int] = _no_progress) -> None:
         self.progress = progress
         self.request_id: str | None = None
         self.on_event: Callable[[], None] = _ignored
-        self._timeout: asyncio.Timeout | None = None
+        self.timeout: asyncio.Timeout | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -91,20 +94,10 @@ class Exchange:
         if isinstance(error, LLMError) and error.provider_request_id is None:
             error.provider_request_id = self.request_id
 
-    def within(self, seconds: float) -> asyncio.Timeout:
-        """A time limit for a block (a context manager)."""
-        self._timeout = asyncio.timeout(seconds)
-        return self._timeout
-
-    def until(self, when: float) -> asyncio.Timeout:
-        """The deadline for a block (a context manager)."""
-        self._timeout = asyncio.timeout_at(when)
-        return self._timeout
-
     def move_deadline(self, when: float | None) -> None:
         """Move the deadline of the running block; `None` removes it."""
-        if self._timeout is not None and not self._timeout.expired():
-            self._timeout.reschedule(when)
+        if self.timeout is not None and not self.timeout.expired():
+            self.timeout.reschedule(when)
 
     def signed(self, response: LLMResponse) -> LLMResponse:
         """A copy of the response, with the provider's id of the call."""
@@ -113,9 +106,9 @@ class Exchange:
         return response.model_copy(update={"provider_request_id": self.request_id})
 
 
-# The most specific class of a failure decides. The messages are our own, because the client's
-# messages contain addresses, and one of them repeats the header that could not be sent.
-_FAILURES: dict[type[BaseException], tuple[type[LLMError], str]] = {
+# The messages are our own, because the client's messages contain addresses, and one of them repeats
+# the header that could not be sent.
+_ERRORS: dict[type[Exception], tuple[type[LLMError], str]] = {
     TimeoutError: (ProviderTimeoutError, "did not answer in time"),
     httpx.TimeoutException: (ProviderTimeoutError, "did not answer in time"),
     httpx.ConnectTimeout: (ProviderTimeoutError, "could not be reached in time"),
@@ -132,30 +125,15 @@ _FAILURES: dict[type[BaseException], tuple[type[LLMError], str]] = {
     EventTooLargeError: (MalformedAnswerError, "sent an event that is too large"),
 }
 
+FAILURES = tuple(_ERRORS)
+
 # These failures occur before the request is sent.
 _UNSENT = (httpx.ConnectTimeout, httpx.ConnectError, httpx.ProxyError, httpx.InvalidURL)
 
 
-class as_llm_errors:  # noqa: N801 - reads as a statement, like `suppress` and `closing`
-    """Raise failures of the block as errors of `app.errors` with the provider's name."""
-
-    __slots__ = ("_provider",)
-
-    def __init__(self, provider: str) -> None:
-        self._provider = provider
-
-    def __enter__(self) -> None:
-        """Nothing: only the end of the block matters. A generator would take twice the calls."""
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        failure: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        if failure is None or not isinstance(failure, (*_FAILURES,)):
-            return
-        kind, what = next(_FAILURES[c] for c in type(failure).__mro__ if c in _FAILURES)
-        error = kind(f"{self._provider} {what}", provider=self._provider)
-        error.nothing_sent = error.nothing_sent or isinstance(failure, _UNSENT)
-        raise error from failure
+def llm_error(failure: Exception, provider: str) -> LLMError:
+    """One of `FAILURES` as an error of `app.errors`. The most specific class of the failure decides."""
+    kind, what = next(_ERRORS[c] for c in type(failure).__mro__ if c in _ERRORS)
+    error = kind(f"{provider} {what}", provider=provider)
+    error.nothing_sent = error.nothing_sent or isinstance(failure, _UNSENT)
+    return error

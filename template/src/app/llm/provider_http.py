@@ -2,17 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import AbstractContextManager, aclosing
-from functools import lru_cache
+from contextlib import aclosing
+from functools import cached_property, lru_cache
 from typing import TypeVar
 
 import httpx2 as httpx
 import orjson
 
-from app.errors import RequestRefusedError
+from app.errors import LLMError, RequestRefusedError
 from app.llm.bodies import Content, error_body, lines_of, whole_body
 from app.llm.event_response import read_events
-from app.llm.exchange import Exchange, as_llm_errors, provider_request_id
+from app.llm.exchange import FAILURES, Exchange, llm_error, provider_request_id
 from app.llm.http_policy import HTTPPolicy
 from app.llm.pace import Pace
 from app.llm.pauses import retry_after_s
@@ -21,7 +21,7 @@ from app.llm.status import ErrorDetail, error_for, should_retry
 from app.resilience.deadline import remaining_s
 from app.streaming.sse import ServerSentEvent
 from app.telemetry.correlation import request_id, traceparent
-from app.telemetry.observed import observation, observed
+from app.telemetry.observed import observation
 
 T = TypeVar("T")
 Transport = httpx.AsyncBaseTransport
@@ -95,15 +95,16 @@ class ProviderHTTP:
                 yield line
 
     async def _next_line(self, lines: AsyncGenerator[bytes, None], deadline: float) -> bytes | None:
-        with self._as_llm_errors():
+        try:
             async with asyncio.timeout_at(deadline):
                 return await anext(lines, None)
+        except FAILURES as failure:
+            raise llm_error(failure, self.provider) from failure
 
     async def _lines(self, path: str) -> AsyncGenerator[bytes, None]:
         limit = self._policy.max_response_bytes
         with Exchange() as exchange:
-            response = await self._send("GET", path, None, accept=_ANY)
-            await self._check_status(response, exchange)
+            response = await self._send(self._request("GET", path, accept=_ANY), exchange)
             async with (
                 aclosing(response),
                 aclosing(lines_of(response, limit, self.provider)) as lines,
@@ -111,10 +112,10 @@ class ProviderHTTP:
                 async for line in lines:
                     yield line
 
-    @observed("provider.call")
     async def post_json(self, path: str, payload: object, exchange: Exchange) -> bytes:
         """The body of the answer, unparsed: the caller parses and validates it in one pass."""
-        return await self._whole("POST", path, exchange, payload)
+        with observation("provider.call"):
+            return await self._whole("POST", path, exchange, payload)
 
     async def _whole(
         self,
@@ -126,14 +127,16 @@ class ProviderHTTP:
         probe: bool = False,
         within_s: float | None = None,
     ) -> bytes:
-        with self._as_llm_errors():
-            async with exchange.within(within_s or self._policy.request_timeout_s):
-                response = await self._send(method, path, payload, accept=_JSON, probe=probe)
-                async with aclosing(response):
-                    await self._check_status(response, exchange)
+        within_s = within_s or self._policy.request_timeout_s
+        try:
+            async with asyncio.timeout(within_s) as exchange.timeout:
+                request = self._request(method, path, payload, accept=_JSON)
+                async with aclosing(await self._send(request, exchange, probe=probe)) as response:
                     return await whole_body(
                         response, self._policy.max_response_bytes, self.provider
                     )
+        except FAILURES as failure:
+            raise llm_error(failure, self.provider) from failure
 
     def stream_events(
         self, path: str, payload: object, exchange: Exchange
@@ -165,18 +168,19 @@ class ProviderHTTP:
     async def _next(
         self, items: AsyncGenerator[T, None], pace: Pace, exchange: Exchange
     ) -> T | None:
-        with self._as_llm_errors():
-            try:
-                async with exchange.until(pace.deadline):
-                    return await anext(items, None)
-            except TimeoutError as error:
-                raise pace.timed_out(self.provider) from error
+        try:
+            async with asyncio.timeout_at(pace.deadline) as exchange.timeout:
+                return await anext(items, None)
+        except TimeoutError as error:
+            raise pace.timed_out(self.provider) from error
+        except FAILURES as failure:
+            raise llm_error(failure, self.provider) from failure
 
     async def _events(
         self, path: str, payload: object, exchange: Exchange
     ) -> AsyncGenerator[ServerSentEvent, None]:
-        response = await self._send("POST", path, payload, accept=_EVENT_STREAM)
-        await self._check_status(response, exchange)
+        request = self._request("POST", path, payload, accept=_EVENT_STREAM)
+        response = await self._send(request, exchange)
         async with aclosing(response), aclosing(self._read_events(response)) as events:
             async for event in events:
                 yield event
@@ -184,9 +188,25 @@ class ProviderHTTP:
     def _read_events(self, response: httpx.Response) -> AsyncGenerator[ServerSentEvent, None]:
         return read_events(response, self._policy.max_stream_bytes, self.provider)
 
+    @cached_property
+    def _pool(self) -> Transport:
+        """The pool of the calls. The first call opens it: unused providers cost nothing."""
+        return self._pools.calls(self.provider)
+
     async def _send(
-        self, method: str, path: str, payload: object, *, accept: str, probe: bool = False
+        self, request: httpx.Request, exchange: Exchange, *, probe: bool = False
     ) -> httpx.Response:
+        """The answer to a request. Raises the error of its status."""
+        pool = self._pools.probes(self.provider) if probe else self._pool
+        response = await pool.handle_async_request(request)
+        exchange.request_id = provider_request_id(response.headers.raw)
+        if response.status_code not in _SUCCESS:
+            raise await self._refusal(response, exchange)
+        return response
+
+    def _request(
+        self, method: str, path: str, payload: object = None, *, accept: str
+    ) -> httpx.Request:
         query = self._query.replace("?", "&", 1) if "?" in path else self._query
         url = _parsed(self._base_url + path + query)
         if (common := self._common_headers.get(accept)) is None:
@@ -194,20 +214,13 @@ class ProviderHTTP:
         request = httpx.Request(method, url, headers=common, stream=_NO_BODY)
         self._pass_on(request.headers, is_whole=accept != _EVENT_STREAM)
         if payload is not None:
-            content = self._content(payload, request)
+            if isinstance(payload, Content):
+                request.headers["Content-Type"] = payload.type
+            content = payload.body if isinstance(payload, Content) else self.encoded(payload)
             request.headers["Content-Length"] = str(len(content))
             request.stream = httpx.ByteStream(content)
         request.read()
-        return await self._pool(probe=probe).handle_async_request(request)
-
-    def _pool(self, *, probe: bool) -> Transport:
-        return self._pools.probes(self.provider) if probe else self._pools.calls(self.provider)
-
-    def _content(self, payload: object, request: httpx.Request) -> bytes:
-        if not isinstance(payload, Content):
-            return self.encoded(payload)
-        request.headers["Content-Type"] = payload.type
-        return payload.body
+        return request
 
     def _pass_on(self, headers: httpx.Headers, *, is_whole: bool) -> None:
         """Send the ids of the request and, with a whole answer, the time that is left for it.
@@ -236,24 +249,18 @@ class ProviderHTTP:
             message = f"{self.provider} was not called: the request is not valid Unicode"
             raise RequestRefusedError(message, provider=self.provider) from error
 
-    async def _check_status(self, response: httpx.Response, exchange: Exchange) -> None:
-        """Raise the error of the status. It is known now, so the call's deadline no longer decides."""
-        exchange.request_id = provider_request_id(response.headers.raw)
-        if response.status_code in _SUCCESS:
-            return
+    async def _refusal(self, response: httpx.Response, exchange: Exchange) -> LLMError:
+        """The error of a status. It is known now, so the call's deadline no longer decides."""
         exchange.move_deadline(None)  # `error_body` has its own
         async with aclosing(response):
             body = await error_body(response, self._policy.error_body_timeout_s)
-        raise error_for(
+        return error_for(
             response.status_code,
             provider=self.provider,
             detail=self._read_error(body),
             retry_after_s=retry_after_s(response.headers),
             should_retry=should_retry(response.headers),
         )
-
-    def _as_llm_errors(self) -> AbstractContextManager[None]:
-        return as_llm_errors(self.provider)
 
 
 @lru_cache(maxsize=256)  # a provider has a few addresses, and parsing takes 15 µs

@@ -1,4 +1,4 @@
-"""The types that a provider's answer is read with, and the reading.
+"""Reads a provider's answer: the types, the JSON, and what stands in for a missing id or count.
 
 A wire type says of each field how much the converter needs it:
 
@@ -12,15 +12,20 @@ A wire type says of each field how much the converter needs it:
 
 `null` equals absent, and so do `""`, `[]`, `{}` and `false`, which some servers write for it. Fields
 that a type does not name are ignored.
+
+An answer without an id gets one of our own (`own_id`), and counts that are missing are completed from
+those that are known (`counted`).
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Annotated, TypeVar
+from uuid import uuid4
 
 import orjson
+import structlog
 from annotated_types import Ge, Le
 from pydantic import (
     BeforeValidator,
@@ -39,6 +44,7 @@ from app.llm.types import Usage
 from app.validation import place, reason
 
 T = TypeVar("T")
+_log = structlog.get_logger(__name__)
 
 # No count of tokens is larger. It keeps sums and prices within what a float can hold.
 _MAX_COUNT = 10**12
@@ -109,7 +115,7 @@ def _text_of_number(value: object) -> object:
 
 
 Lax = Annotated[T | None, _NoneIfWrong()]
-Given = Annotated[T | None, BeforeValidator(_given)]
+Given = Annotated[T | None, BeforeValidator(_given)] | None  # `null` runs no function
 Items = Annotated[list[T] | None, BeforeValidator(_items)]
 FirstItem = Annotated[list[T] | None, BeforeValidator(_first_item)]
 Count = Annotated[Annotated[int, Ge(0), Le(_MAX_COUNT)] | None, _ElseRead(as_count)]
@@ -130,21 +136,24 @@ def parsed(body: bytes | str, provider: str) -> JsonValue:
     if isinstance(body, bytes):
         body = body.removeprefix(_BOM)
     try:
-        return _loaded(body)
-    except (ValueError, RecursionError) as error:
-        raise MalformedAnswerError(
-            f"{provider} sent something that is not JSON", provider=provider
-        ) from error
-
-
-def _loaded(body: bytes | str) -> JsonValue:
-    try:
         value: JsonValue = from_json(body)
     except ValueError as error:
         if "hex escape" not in str(error):
-            raise
-        return _repaired(json.loads(body))
+            raise _not_json(provider) from error
+        value = _parsed_with_half_pairs(body, provider)
     return value
+
+
+def _parsed_with_half_pairs(body: bytes | str, provider: str) -> JsonValue:
+    """`from_json` refuses half a surrogate pair; the slower parser reads it."""
+    try:
+        return _repaired(json.loads(body))
+    except (ValueError, RecursionError) as error:
+        raise _not_json(provider) from error
+
+
+def _not_json(provider: str) -> MalformedAnswerError:
+    return MalformedAnswerError(f"{provider} sent something that is not JSON", provider=provider)
 
 
 def _repaired(value: JsonValue) -> JsonValue:
@@ -168,22 +177,68 @@ def validated(adapter: TypeAdapter[T], value: object, provider: str) -> T:
         raise malformed(provider, field, reason(first["msg"])) from error
 
 
-@contextmanager
-def usage_noted(
-    body: bytes, read_usage: Callable[[object], Usage | None], receipt: Receipt | None
-) -> Iterator[None]:
-    """If `body` is no answer, note on the receipt what it cost all the same."""
-    try:
-        yield
-    except MalformedAnswerError:
-        if receipt is not None:
-            with suppress(ValueError, KeyError, TypeError):
-                usage = read_usage(orjson.loads(body)["usage"])
-                receipt.broken_off = BrokenOff(usage, final=True)
-        raise
-
-
 def malformed(provider: str, field: str, flaw: str) -> MalformedAnswerError:
     return MalformedAnswerError(
         f"{provider} sent a malformed answer: {field}: {flaw}", provider=provider
     )
+
+
+def own_id() -> str:
+    """The id of an answer that has none: callers use it as a key, so it is never empty."""
+    return f"generated-{uuid4().hex}"
+
+
+_STANDARD_TIERS = {None, "", "auto", "default", "standard"}
+
+
+def counted(
+    provider: str,
+    *,
+    prompt: int | None,
+    completion: int | None,
+    total: int | None = None,
+    cached: int | None = None,
+    written: int | None = None,
+    written_5m: int | None = None,
+    written_1h: int | None = None,
+    reasoning: int | None = None,
+    service_tier: str | None = None,
+) -> Usage:
+    """Complete what is missing from what is known. All zeros, and one warning, when nothing is.
+
+    A price is made of the prompt's and the answer's tokens, so a total alone is completed to a
+    usage without a price.
+    """
+    if not (prompt or completion or total):
+        _log.warning("llm.usage_missing", provider=provider)
+    total = total or 0
+    if prompt is None:
+        prompt = 0 if completion is None else max(total - completion, 0)
+    if completion is None:
+        completion = max(total - prompt, 0) if prompt else 0
+    cached = min(cached or 0, prompt)
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        total_tokens=max(total, prompt + completion),
+        cached_prompt_tokens=cached,
+        cache_write_tokens=min(written or 0, prompt - cached),
+        cache_write_5m_tokens=written_5m or 0,
+        cache_write_1h_tokens=written_1h or 0,
+        reasoning_tokens=min(reasoning or 0, completion),
+        service_tier=None if service_tier in _STANDARD_TIERS else service_tier,
+    )
+
+
+def counts_anything(usage: Mapping[str, object]) -> bool:
+    return any(isinstance(count, int) and count for count in usage.values())
+
+
+def note_usage(
+    body: bytes, read_usage: Callable[[object], Usage | None], receipt: Receipt | None
+) -> None:
+    """Note on the receipt what a malformed answer costs all the same."""
+    if receipt is not None:
+        with suppress(ValueError, KeyError, TypeError):
+            usage = read_usage(orjson.loads(body)["usage"])
+            receipt.broken_off = BrokenOff(usage, final=True)

@@ -13,7 +13,7 @@ from pydantic_core import from_json
 
 from app.llm.pauses import told_pause_s
 from app.llm.providers.boundary import is_empty
-from app.llm.status import ErrorDetail
+from app.llm.status import ErrorDetail, reported_error
 
 _MESSAGES = (
     "message",
@@ -60,6 +60,12 @@ def error_in(value: JsonValue) -> ErrorDetail | None:
     if isinstance(first, dict) and (error := first.get("error")) and _tells(error):  # OpenRouter's
         return _detail(first)
     return _detail(value) or ErrorDetail("") if _is_error(value) else None
+
+
+def raise_error_in(value: JsonValue, provider: str) -> None:
+    """Raise the error that the value reports, if it reports one."""
+    if (detail := error_in(value)) is not None:
+        raise reported_error(detail, provider=provider)
 
 
 def told(data: str) -> ErrorDetail:

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from app.errors import MalformedAnswerError
 from app.llm.providers.boundary import is_empty, malformed, parsed
-from app.llm.providers.reported import error_in, told
+from app.llm.providers.reported import raise_error_in, told
 from app.llm.status import reported_error
 from app.streaming.sse import ServerSentEvent
 
@@ -53,8 +53,7 @@ def _messages(data: str, provider: str) -> list[str]:
 def _checked(value: JsonValue, provider: str) -> Iterator[JSONObject]:
     if is_empty(value) or (isinstance(value, str) and _is_keep_alive(value.strip())):
         return
-    if (error := error_in(value)) is not None:
-        raise reported_error(error, provider=provider)
+    raise_error_in(value, provider)
     for item in value if isinstance(value, list) else [value]:
         if not isinstance(item, dict):
             raise malformed(provider, "answer", "is not an object")

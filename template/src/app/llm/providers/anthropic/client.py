@@ -5,7 +5,7 @@ from app.llm.exchange import Exchange
 from app.llm.http import Connections
 from app.llm.providers import streamed
 from app.llm.providers.anthropic import convert, wire
-from app.llm.providers.boundary import usage_noted
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.policy import ProviderPolicy, without_list
 from app.llm.providers.refused_fields import reporting_refused_fields
 from app.llm.types import ChatRequest, EmbeddingRequest, Embeddings, LLMResponse, StreamEvent
@@ -34,12 +34,12 @@ class AnthropicChat:
         with Exchange() as exchange:
             payload = self._payload(request, stream=False)
             body = await self._http.post_json(_PATH, payload, exchange)
-            with usage_noted(body, convert.read_usage, request.receipt):
-                return exchange.signed(convert.read_answer(body, model=payload["model"]))
+            answer = convert.read_answer(body, model=payload["model"], receipt=request.receipt)
+            return exchange.signed(answer)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         payload = self._payload(request, stream=True)
-        answer = convert.StreamedMessage(payload["model"])
+        answer = StreamedMessage(payload["model"])
         exchange = Exchange(lambda: answer.progress)
         events = self._http.stream_events(_PATH, payload, exchange)
         return streamed.read(answer, events, exchange, request.receipt)

@@ -1,31 +1,29 @@
-"""Between Anthropic's words and ours. No I/O."""
+"""Requests and whole answers between Anthropic's words and ours. No I/O."""
 
 from collections.abc import Iterable, Iterator
-from typing import cast
 
 from pydantic import JsonValue
 
+from app.errors import MalformedAnswerError
 from app.llm.providers import reported
-from app.llm.providers.answer import (
-    answer_id,
-    counted,
-    counts_anything,
-    finish_of_whole,
-    finish_reason,
-)
 from app.llm.providers.anthropic import wire
-from app.llm.providers.anthropic.kinds import named
 from app.llm.providers.anthropic.messages import (
     messages_to_wire,
     tool_choice_to_wire,
     tool_to_wire,
 )
 from app.llm.providers.anthropic.policy import FACTS
-from app.llm.providers.boundary import is_empty, parsed, validated
+from app.llm.providers.boundary import (
+    counted,
+    counts_anything,
+    note_usage,
+    own_id,
+    parsed,
+    validated,
+)
+from app.llm.providers.finish import finish_reason
 from app.llm.providers.policy import Facts
-from app.llm.providers.stream_events import JSONObject, objects
 from app.llm.providers.tool_calls import ToolCalls
-from app.llm.status import reported_error
 from app.llm.structured.schema import instruction
 from app.llm.types import (
     AnswerSchema,
@@ -35,7 +33,7 @@ from app.llm.types import (
     ToolCall,
     Usage,
 )
-from app.streaming.sse import ServerSentEvent
+from app.llm.usage import Receipt
 
 PROVIDER = "anthropic"
 
@@ -48,10 +46,6 @@ _FINISH_REASONS: dict[str, FinishReason] = {
     "tool_use": "tool_calls",
     "refusal": "refusal",
 }
-
-
-def _reason(reason: str) -> FinishReason:
-    return finish_reason(reason, _FINISH_REASONS, PROVIDER)
 
 
 def request_to_wire(
@@ -104,44 +98,67 @@ def _system(request: ChatRequest, facts: Facts) -> Iterator[str]:
 read_error = reported.read_error
 
 
-def read_answer(body: bytes, *, model: str) -> LLMResponse:
-    """The answer in a body, or the error in it. `model` is the one that was asked."""
-    return read_value(parsed(body, PROVIDER), model=model)
+def read_answer(body: bytes, *, model: str, receipt: Receipt | None = None) -> LLMResponse:
+    """The answer in a body, or the error in it. `model` is the one that was asked.
+
+    `receipt` gets the cost of an answer that cannot be read.
+    """
+    try:
+        return read_value(parsed(body, PROVIDER), model=model)
+    except MalformedAnswerError:
+        note_usage(body, read_usage, receipt)
+        raise
 
 
 def read_value(value: JsonValue, *, model: str) -> LLMResponse:
     """The same of a body that is parsed already."""
-    if (error := reported.error_in(value)) is not None:
-        raise reported_error(error, provider=PROVIDER)
+    if not _is_answer(value):
+        reported.raise_error_in(value, PROVIDER)
     return response_from_wire(validated(wire.MESSAGE, value, PROVIDER), model=model)
+
+
+def _is_answer(value: JsonValue) -> bool:
+    """Whether the value has a block, and no field in which a server reports an error beside it."""
+    match value:
+        case {"error": _} | {"type": "error"} | {"choices": _}:
+            return False
+        case {"content": [_, *_]}:
+            return True
+    return False
 
 
 def response_from_wire(message: wire.Message, *, model: str = "") -> LLMResponse:
     calls = _tool_calls(message["content"])
     reason = message.get("stop_reason")
     return LLMResponse(
-        id=answer_id(message.get("id")),
+        id=message.get("id") or own_id(),
         provider=PROVIDER,
         model=message.get("model") or model,
-        content=_text(message["content"]),
-        finish_reason=finish_of_whole(reason, _FINISH_REASONS, PROVIDER, calls_tools=bool(calls)),
+        content=text_of(message["content"]),
+        finish_reason=finish_from_wire(reason, calls_tools=bool(calls)),
         usage=usage_from_wire(message.get("usage")),
         tool_calls=calls,
     )
 
 
-def _text(content: Iterable[wire.Block]) -> str:
+def finish_from_wire(reason: str | None, *, calls_tools: bool = False) -> FinishReason:
+    """Anthropic's own words need no search; those of compatible servers do."""
+    known = _FINISH_REASONS.get(reason or "")
+    return known or finish_reason(reason, _FINISH_REASONS, PROVIDER, calls_tools=calls_tools)
+
+
+def text_of(content: Iterable[wire.Block]) -> str:
     return "".join(block.get("text") or "" for block in content)
 
 
 def _tool_calls(content: list[wire.Block]) -> tuple[ToolCall, ...]:
     calls = ToolCalls(PROVIDER)
     for index, block in enumerate(content):
-        _begin(calls, index, block)
+        begin_call(calls, index, block)
     return calls.whole()
 
 
-def _begin(calls: ToolCalls, index: int | None, block: wire.Block) -> None:
+def begin_call(calls: ToolCalls, index: int | None, block: wire.Block) -> None:
     """In a stream `input` is empty, and its JSON follows in deltas."""
     if block.get("type") == "tool_use":
         calls.begin(block.get("id"), block.get("name"), index=index)
@@ -177,111 +194,3 @@ def usage_from_wire(usage: wire.Usage | None) -> Usage:
         written_1h=kept.get("ephemeral_1h_input_tokens"),
         service_tier=usage.get("service_tier"),
     )
-
-
-# Deltas that show that the model is working, unless this field of theirs is empty.
-_PROGRESS = {"text_delta": "text", "input_json_delta": "partial_json", "thinking_delta": "thinking"}
-
-
-class StreamedMessage:
-    """The end is `message_stop`, after a `message_delta` that says why the model stopped.
-
-    A server that closes the connection instead of sending `message_stop` has ended its answer too, if
-    that reason is the last thing that it said about the answer.
-    """
-
-    provider = PROVIDER
-
-    def __init__(self, model: str = "") -> None:
-        self._requested_model = model
-        self._text: list[str] = []
-        self._tool_calls = ToolCalls(PROVIDER)
-        self._id: str | None = None
-        self._model: str | None = None
-        self._usage = wire.Usage()
-        self._stop_reason: str | None = None
-        self._stop_is_last = False
-        self._ended = False
-        self._progress = 0
-
-    @property
-    def progress(self) -> int:
-        return self._progress
-
-    @property
-    def text(self) -> str:
-        return "".join(self._text)
-
-    def feed(self, event: ServerSentEvent) -> str:
-        items = objects(event, PROVIDER)
-        return "".join(self._take(item, event.event) for item in items if item is not None)
-
-    def _take(self, item: JSONObject, name: str) -> str:
-        event = validated(wire.STREAM_EVENT, named(item, name), PROVIDER)
-        self._count(event.get("usage"))
-        text = self._read(event)
-        self._text.append(text)
-        return text
-
-    def _read(self, event: wire.StreamEvent) -> str:
-        match event.get("type"):
-            case "message_start":
-                return self._start(event.get("message") or {})
-            case "message":
-                self._stop(event.get("stop_reason"))
-                for index, block in enumerate(event.get("content") or ()):
-                    _begin(self._tool_calls, index, block)
-                return self._start(event)
-            case "content_block_start":
-                block = event.get("content_block") or {}
-                _begin(self._tool_calls, event.get("index"), block)
-                return _text([block])
-            case "content_block_delta":
-                return self._delta(event.get("index"), event.get("delta") or {})
-            case "message_delta":
-                reason = (event.get("delta") or {}).get("stop_reason")
-                self._stop(reason or event.get("stop_reason"))
-            case "message_stop":
-                self._ended = True
-        return ""
-
-    def _start(self, message: wire.StartedMessage) -> str:
-        self._id = message.get("id")
-        self._model = message.get("model")
-        self._count(message.get("usage"))
-        return _text(message.get("content") or ())
-
-    def _stop(self, reason: str | None) -> None:
-        self._stop_reason = reason or self._stop_reason
-        self._stop_is_last = bool(reason) or self._stop_is_last
-
-    def _delta(self, index: int | None, delta: wire.Delta) -> str:
-        if not is_empty(delta.get(_PROGRESS.get(delta.get("type") or "", ""))):
-            self._progress += 1
-            self._stop_is_last = False
-        self._tool_calls.add(delta.get("partial_json"), index=index)
-        return delta.get("text") or ""
-
-    def _count(self, usage: wire.Usage | None) -> None:
-        """Totals only grow, so one that is missing, or zero, is the one that is known already."""
-        known = {field: count for field, count in (usage or {}).items() if count}
-        self._usage = cast("wire.Usage", {**self._usage, **known})
-
-    def usage_so_far(self) -> tuple[Usage | None, bool]:
-        """The prompt is counted at the beginning, the whole answer when the model has stopped."""
-        usage = usage_from_wire(self._usage) if counts_anything(self._usage) else None
-        return usage, self._stop_reason is not None
-
-    def response(self, *, closed: bool = False) -> LLMResponse | None:
-        is_over = self._ended or (closed and self._stop_is_last)
-        if not is_over or self._stop_reason is None:
-            return None
-        return LLMResponse(
-            id=answer_id(self._id),
-            provider=PROVIDER,
-            model=self._model or self._requested_model,
-            content=self.text,
-            finish_reason=_reason(self._stop_reason),
-            usage=usage_from_wire(self._usage),
-            tool_calls=self._tool_calls.whole(),
-        )

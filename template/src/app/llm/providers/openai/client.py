@@ -3,7 +3,6 @@ from collections.abc import AsyncGenerator
 from app.llm.exchange import Exchange
 from app.llm.http import Connections
 from app.llm.providers import streamed
-from app.llm.providers.boundary import usage_noted
 from app.llm.providers.openai import convert, embeddings, wire
 from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.policy import ProviderPolicy, without_list
@@ -33,8 +32,8 @@ class OpenAI:
         with Exchange() as exchange:
             payload = self._payload(request, stream=False)
             body = await self._http.post_json(_PATH, payload, exchange)
-            with usage_noted(body, convert.read_usage, request.receipt):
-                return exchange.signed(convert.read_answer(body, model=payload["model"]))
+            answer = convert.read_answer(body, model=payload["model"], receipt=request.receipt)
+            return exchange.signed(answer)
 
     def stream(self, request: ChatRequest) -> AsyncGenerator[StreamEvent, None]:
         payload = self._payload(request, stream=True)
@@ -48,10 +47,9 @@ class OpenAI:
         payload = embeddings.request_to_wire(request, self._policy.facts)
         with Exchange() as exchange:
             body = await self._http.post_json(_EMBEDDINGS_PATH, payload, exchange)
-            with usage_noted(body, convert.read_usage, request.receipt):
-                return embeddings.read_answer(
-                    body, count=len(request.texts), model=payload["model"]
-                )
+            return embeddings.read_answer(
+                body, count=len(request.texts), model=payload["model"], receipt=request.receipt
+            )
 
     async def ping(self) -> None:
         with without_list():

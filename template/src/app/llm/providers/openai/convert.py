@@ -4,24 +4,23 @@ from pydantic import JsonValue
 
 from app.errors import MalformedAnswerError
 from app.llm.providers import reported
-from app.llm.providers.answer import (
-    answer_id,
+from app.llm.providers.boundary import (
     counted,
     counts_anything,
-    finish_of_whole,
-    finish_reason,
+    malformed,
+    note_usage,
+    own_id,
+    parsed,
+    validated,
 )
-from app.llm.providers.boundary import malformed, parsed, validated
+from app.llm.providers.finish import finish_reason
 from app.llm.providers.openai import wire
-from app.llm.providers.openai.content import refusal_of, text_of
 from app.llm.providers.policy import Facts
 from app.llm.providers.tool_calls import ToolCalls
-from app.llm.status import reported_error
 from app.llm.structured.schema import instruction
 from app.llm.types import (
     AnswerSchema,
     ChatRequest,
-    Content,
     FinishReason,
     ImagePart,
     LLMResponse,
@@ -33,6 +32,7 @@ from app.llm.types import (
     ToolChoice,
     Usage,
 )
+from app.llm.usage import Receipt
 
 PROVIDER = "openai"
 _OPENAI = Facts()
@@ -47,17 +47,13 @@ _FINISH_REASONS: dict[str, FinishReason] = {
 _TOOL_FIELDS = {"tool_calls", "function_call"}
 
 
-def reason_from_wire(reason: str) -> FinishReason:
-    return finish_reason(reason, _FINISH_REASONS, PROVIDER)
-
-
 def request_to_wire(
     request: ChatRequest, model: str, facts: Facts = _OPENAI, *, stream: bool
 ) -> wire.CompletionRequest:
     """Only fields that the server knows: a strict one refuses others, a lax one ignores them."""
     payload: wire.CompletionRequest = {
         "model": model,
-        "messages": [_message(message) for message in _messages(request, facts)],
+        "messages": [_message(message) for message in request.messages],
     }
     if request.max_tokens is not None:
         payload[facts.max_tokens_field] = request.max_tokens
@@ -69,8 +65,8 @@ def request_to_wire(
         payload["stop"] = list(request.stop)
     if request.tools:
         _add_tools(payload, request, facts)
-    if request.answer_schema is not None and facts.json_mode != "none":
-        payload["response_format"] = _response_format(request.answer_schema, facts)
+    if request.answer_schema is not None:
+        _add_schema(payload, request.answer_schema, facts)
     if stream:
         payload["stream"] = True
     if stream and facts.stream_options:
@@ -87,15 +83,15 @@ def _add_tools(payload: wire.CompletionRequest, request: ChatRequest, facts: Fac
         payload["parallel_tool_calls"] = request.parallel_tool_calls
 
 
-def _messages(request: ChatRequest, facts: Facts) -> tuple[Message, ...]:
+def _add_schema(payload: wire.CompletionRequest, schema: AnswerSchema, facts: Facts) -> None:
     """A server that takes no schema finds it in the prompt."""
-    schema = request.answer_schema
     has_own_field = facts.json_mode == "json_schema" or (
-        schema is not None and not schema.schema and facts.json_mode == "json_object"
+        facts.json_mode == "json_object" and not schema.schema
     )
-    if schema is None or has_own_field:
-        return request.messages
-    return (Message("system", instruction(schema)), *request.messages)
+    if not has_own_field:
+        payload["messages"].insert(0, {"role": "system", "content": instruction(schema)})
+    if facts.json_mode != "none":
+        payload["response_format"] = _response_format(schema, facts)
 
 
 def _response_format(schema: AnswerSchema, facts: Facts) -> wire.ResponseFormat:
@@ -112,7 +108,11 @@ def _response_format(schema: AnswerSchema, facts: Facts) -> wire.ResponseFormat:
 
 
 def _message(message: Message) -> wire.RequestMessage:
-    sent: wire.RequestMessage = {"role": message.role, "content": _content(message.content)}
+    content = message.content
+    sent: wire.RequestMessage = {
+        "role": message.role,
+        "content": content if isinstance(content, str) else [_part(part) for part in content],
+    }
     if message.tool_calls:
         sent["content"] = sent["content"] or None  # servers refuse an empty text beside calls
         sent["tool_calls"] = [
@@ -126,10 +126,6 @@ def _message(message: Message) -> wire.RequestMessage:
     if message.tool_call_id is not None:
         sent["tool_call_id"] = message.tool_call_id
     return sent
-
-
-def _content(content: Content) -> str | list[wire.RequestPart]:
-    return content if isinstance(content, str) else [_part(part) for part in content]
 
 
 def _part(part: TextPart | ImagePart) -> wire.RequestPart:
@@ -160,36 +156,48 @@ def tool_choice_to_wire(choice: ToolChoice) -> wire.RequestToolChoice:
 read_error = reported.read_error
 
 
-def read_answer(body: bytes, *, model: str) -> LLMResponse:
-    """The answer in a body, or the error in it. `model` is the one that was asked."""
-    return read_value(parsed(body, PROVIDER), model=model)
+def read_answer(body: bytes, *, model: str, receipt: Receipt | None = None) -> LLMResponse:
+    """The answer in a body, or the error in it. `model` is the one that was asked.
+
+    `receipt` gets the cost of an answer that cannot be read.
+    """
+    try:
+        return read_value(parsed(body, PROVIDER), model=model)
+    except MalformedAnswerError:
+        note_usage(body, read_usage, receipt)
+        raise
 
 
 def read_value(value: JsonValue, *, model: str) -> LLMResponse:
     """The same of a body that is parsed already."""
-    if (error := reported.error_in(value)) is not None:
-        raise reported_error(error, provider=PROVIDER)
+    if not _is_answer(value):
+        reported.raise_error_in(value, PROVIDER)
     return response_from_wire(validated(wire.COMPLETION, value, PROVIDER), model=model)
+
+
+def _is_answer(value: JsonValue) -> bool:
+    """Whether the value has a choice, and no field in which a server reports an error beside it."""
+    match value:
+        case {"error": _} | {"type": _} | {"choices": [{"error": _}, *_]}:
+            return False
+        case {"choices": [_, *_]}:
+            return True
+    return False
 
 
 def response_from_wire(completion: wire.Completion, *, model: str = "") -> LLMResponse:
     choices = completion.get("choices")
     if not choices:
         return _without_choices(completion, model)
-    message = choices[0]["message"]
-    content, reason = message.get("content"), choices[0].get("finish_reason")
-    refusal = (message.get("refusal") or "") + refusal_of(content)
+    message, reason = choices[0]["message"], choices[0].get("finish_reason")
+    text, refusal = texts_of(message)
     calls = _tool_calls(message) if message.keys() & _TOOL_FIELDS else ()
     return LLMResponse(
-        id=answer_id(completion.get("id")),
+        id=completion.get("id") or own_id(),
         provider=PROVIDER,
         model=completion.get("model") or model,
-        content=text_of(content) + refusal,
-        finish_reason=(
-            "refusal"
-            if refusal
-            else finish_of_whole(reason, _FINISH_REASONS, PROVIDER, calls_tools=bool(calls))
-        ),
+        content=text + refusal,
+        finish_reason="refusal" if refusal else finish_from_wire(reason, calls_tools=bool(calls)),
         usage=usage_from_wire(
             completion.get("usage") or choices[0].get("usage"), completion.get("service_tier")
         ),
@@ -197,12 +205,27 @@ def response_from_wire(completion: wire.Completion, *, model: str = "") -> LLMRe
     )
 
 
+def finish_from_wire(reason: str | None, *, calls_tools: bool = False) -> FinishReason:
+    """OpenAI's own words need no search; those of compatible servers do."""
+    known = _FINISH_REASONS.get(reason or "")
+    return known or finish_reason(reason, _FINISH_REASONS, PROVIDER, calls_tools=calls_tools)
+
+
+def texts_of(message: wire.AnswerMessage) -> tuple[str, str]:
+    """The text of a message, and its refusal, which may be a part of the text or in a field of its own."""
+    content, refusal = message.get("content"), message.get("refusal") or ""
+    if content is None or isinstance(content, str):
+        return content or "", refusal
+    text = "".join(part.get("text") or "" for part in content)
+    return text, refusal + "".join(part.get("refusal") or "" for part in content)
+
+
 def _without_choices(completion: wire.Completion, model: str) -> LLMResponse:
     """Azure's filter, when it stops a prompt, may leave nothing but its own results."""
     if not completion.get("prompt_filter_results"):
         raise no_choices()
     return LLMResponse(
-        id=answer_id(completion.get("id")),
+        id=completion.get("id") or own_id(),
         provider=PROVIDER,
         model=completion.get("model") or model,
         content="",

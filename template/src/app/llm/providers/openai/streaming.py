@@ -1,13 +1,12 @@
 """A streamed answer in OpenAI's words, read chunk by chunk. No I/O."""
 
-from app.llm.providers.answer import answer_id, counts_anything
-from app.llm.providers.boundary import is_empty, validated
+from app.llm.providers.boundary import counts_anything, is_empty, own_id, validated
 from app.llm.providers.openai import wire
-from app.llm.providers.openai.content import refusal_of, text_of
 from app.llm.providers.openai.convert import (
     PROVIDER,
+    finish_from_wire,
     no_choices,
-    reason_from_wire,
+    texts_of,
     usage_from_wire,
 )
 from app.llm.providers.stream_events import JSONObject, objects
@@ -102,10 +101,9 @@ class StreamedCompletion:
         self._finish_reason = reason or self._finish_reason
         self._finish_is_last = bool(reason) or (self._finish_is_last and not is_progress)
         self._call_tools(delta)
-        content = delta.get("content")
-        refusal = (delta.get("refusal") or "") + refusal_of(content)
+        text, refusal = texts_of(delta)
         self._refused = self._refused or bool(refusal)
-        return text_of(content) + refusal
+        return text + refusal
 
     def _call_tools(self, delta: wire.Delta) -> None:
         for call in delta.get("tool_calls") or ():
@@ -127,11 +125,11 @@ class StreamedCompletion:
         if not is_over or self._finish_reason is None:
             return None
         return LLMResponse(
-            id=answer_id(self._id),
+            id=self._id or own_id(),
             provider=PROVIDER,
             model=self._model or self._requested_model,
             content=self.text,
-            finish_reason="refusal" if self._refused else reason_from_wire(self._finish_reason),
+            finish_reason="refusal" if self._refused else finish_from_wire(self._finish_reason),
             usage=usage_from_wire(self._usage, self._service_tier),
             tool_calls=self._tool_calls.whole(),
         )

@@ -1,4 +1,4 @@
-"""OpenAI's chat completions and embeddings as they travel: requests, answers and stream chunks.
+"""OpenAI's chat completions as they travel: requests, answers and stream chunks.
 
 Requests are exact. Of what comes back, each type names only what the converter reads, and says how
 much it needs it (`app.llm.providers.boundary`): servers that are compatible with OpenAI leave out,
@@ -7,7 +7,7 @@ null and retype nearly every other field.
 
 from typing import Annotated, Literal, NotRequired, Required
 
-from pydantic import BeforeValidator, FiniteFloat, JsonValue
+from pydantic import BeforeValidator, JsonValue
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.llm.providers.boundary import (
@@ -19,8 +19,8 @@ from app.llm.providers.boundary import (
     Lax,
     adapter,
     as_count,
+    is_empty,
 )
-from app.llm.providers.openai.content import Content
 
 # What a request holds.
 
@@ -124,6 +124,46 @@ class CompletionRequest(TypedDict):
 
 
 # What comes back.
+
+_TEXT_TYPES = {"text", "output_text"}
+
+
+class Part(TypedDict, total=False):
+    """Thinking, references and other parts are no text. Only their type is kept."""
+
+    type: Lax[str]
+    text: Given[str]
+    refusal: Given[str]
+
+
+def _parts(content: object) -> object:
+    if is_empty(content):
+        return None
+    if isinstance(content, dict):
+        content = [content]
+    return [_part(part) for part in content] if isinstance(content, list) else content
+
+
+def _part(part: object) -> object:
+    """Servers that leave the type out send text."""
+    if part is None:
+        return {}
+    if isinstance(part, str):
+        return {"type": "text", "text": part}
+    if not isinstance(part, dict):
+        return part
+    kind = part.get("type")
+    if not isinstance(kind, str) or not kind:
+        kind = "refusal" if part.get("refusal") else "text"
+    if kind in _TEXT_TYPES:
+        return {"type": "text", "text": part.get("text")}
+    if kind == "refusal":
+        return {"type": kind, "refusal": part.get("refusal")}
+    return {"type": kind}
+
+
+# A text runs no function.
+Content = str | Annotated[list[Part] | None, BeforeValidator(_parts)]
 
 
 class PromptTokensDetails(TypedDict, total=False):
@@ -231,41 +271,3 @@ class Chunk(TypedDict, total=False):
 COMPLETION = adapter(Completion)
 CHUNK = adapter(Chunk)
 USAGE = adapter(Usage)
-
-
-# Embeddings.
-
-
-class EmbeddingRequest(TypedDict):
-    model: str
-    input: list[str]
-    encoding_format: NotRequired[Literal["base64", "float"]]
-
-
-def _unwrapped(vector: object) -> object:
-    """llama.cpp sends a list of one vector where its model does not pool."""
-    match vector:
-        case [list(inner)]:
-            return inner
-    return vector
-
-
-class Embedding(TypedDict, total=False):
-    """`embedding` is 32-bit numbers in base64, or a list: some compatible servers know only that."""
-
-    index: Count
-    embedding: Required[Annotated[str | list[FiniteFloat], BeforeValidator(_unwrapped)]]
-
-
-class EmbeddingUsage(TypedDict, total=False):
-    prompt_tokens: Count
-    total_tokens: Count
-
-
-class EmbeddingList(TypedDict, total=False):
-    data: Items[Embedding]
-    model: Lax[str]
-    usage: Lax[EmbeddingUsage]
-
-
-EMBEDDING_LIST = adapter(EmbeddingList)

@@ -9,7 +9,7 @@ from app.llm.http import Connections
 from app.llm.providers import streamed
 from app.llm.providers.anthropic import convert, wire
 from app.llm.providers.anthropic.client import VERSION
-from app.llm.providers.boundary import usage_noted
+from app.llm.providers.anthropic.streaming import StreamedMessage
 from app.llm.providers.policy import ProviderPolicy, without_list
 from app.llm.providers.refused_fields import reporting_refused_fields
 from app.llm.providers.sdk.http import SDKHTTP, STREAM_HEADERS
@@ -56,8 +56,7 @@ class AnthropicSDK:
         async def call() -> LLMResponse:
             raw = await self._messages.with_raw_response.create(**parameters, extra_body=extra)
             body = await raw.read()
-            with usage_noted(body, convert.read_usage, request.receipt):
-                return convert.read_answer(body, model=payload["model"])
+            return convert.read_answer(body, model=payload["model"], receipt=request.receipt)
 
         with Exchange() as exchange:
             return exchange.signed(await self._http.within_deadline(call(), exchange))
@@ -67,7 +66,7 @@ class AnthropicSDK:
         parameters = cast("MessageCreateParamsNonStreaming", payload)
         create = self._messages.with_streaming_response.create
         call = create(**parameters, extra_body=extra, extra_headers=STREAM_HEADERS)
-        answer = convert.StreamedMessage(payload["model"])
+        answer = StreamedMessage(payload["model"])
         exchange = Exchange(lambda: answer.progress)
         events = self._http.paced(self._http.events(call, exchange), exchange)
         return streamed.read(answer, events, exchange, request.receipt)

@@ -8,6 +8,7 @@ The SDKs build and send requests. Answers are taken raw and read where those of 
 the same bytes mean the same, and an SDK's reader would lose answers that a tolerant one keeps.
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, contextmanager
@@ -18,8 +19,9 @@ import httpx2 as httpx
 
 from app.errors import LLMError, MalformedAnswerError, RequestRefusedError
 from app.llm.bodies import limited_body, whole_body
-from app.llm.exchange import Exchange
+from app.llm.exchange import FAILURES, Exchange, llm_error
 from app.llm.http import Connections, ErrorReader, ProviderHTTP
+from app.llm.pace import Pace
 from app.llm.providers.policy import KeyHeader
 from app.streaming.sse import ServerSentEvent
 
@@ -83,7 +85,7 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
     async def within_deadline(self, call: Awaitable[T], exchange: Exchange) -> T:
         """An SDK's timeout is one for each read, which is no limit at all."""
         with self._as_llm_errors():
-            async with exchange.within(self._policy.request_timeout_s):
+            async with asyncio.timeout(self._policy.request_timeout_s) as exchange.timeout:
                 return await self.as_part_of(exchange, call)
 
     async def as_part_of(self, exchange: Exchange, call: Awaitable[T]) -> T:
@@ -111,8 +113,7 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
         self._pass_on(request.headers, is_whole=not is_stream)
         self._carry_the_key(request)
         with self._as_llm_errors():
-            response = await self._pool(probe=request.method == "GET").handle_async_request(request)
-            await self._check_status(response, exchange)
+            response = await self._send(request, exchange, probe=request.method == "GET")
         chunks = self._streamed(response) if is_stream else self._decompressed(response)
         headers = [(k, v) for k, v in response.headers.multi_items() if k not in _OUTDATED]
         return httpx.Response(response.status_code, headers=headers, stream=_Body(response, chunks))
@@ -122,6 +123,12 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
         for name in _KEY_HEADERS:
             request.headers.pop(name, None)
         request.headers.update(self._key_headers)
+
+    async def _next(
+        self, items: AsyncGenerator[T, None], pace: Pace, exchange: Exchange
+    ) -> T | None:
+        with self._as_llm_errors():
+            return await super()._next(items, pace, exchange)
 
     async def _decompressed(self, response: httpx.Response) -> AsyncGenerator[bytes, None]:
         with self._as_llm_errors():
@@ -137,8 +144,9 @@ class SDKHTTP(ProviderHTTP, httpx.AsyncBaseTransport):
     @contextmanager
     def _as_llm_errors(self) -> Iterator[None]:
         try:
-            with super()._as_llm_errors():
-                yield
+            yield
+        except FAILURES as failure:
+            raise llm_error(failure, self.provider) from failure
         except self._sdk_error as error:
             ours = error.__cause__  # one SDK lets the errors of its transport pass, one wraps them
             if isinstance(ours, LLMError):

@@ -6,7 +6,6 @@ from openai import AsyncOpenAI, OpenAIError
 from app.llm.exchange import Exchange
 from app.llm.http import Connections
 from app.llm.providers import streamed
-from app.llm.providers.boundary import usage_noted
 from app.llm.providers.openai import convert, embeddings, wire
 from app.llm.providers.openai.streaming import StreamedCompletion
 from app.llm.providers.policy import ProviderPolicy, without_list
@@ -51,8 +50,7 @@ class OpenAISDK:
 
         async def call() -> LLMResponse:
             raw = await self._completions.with_raw_response.create(**parameters)
-            with usage_noted(raw.content, convert.read_usage, request.receipt):
-                return convert.read_answer(raw.content, model=payload["model"])
+            return convert.read_answer(raw.content, model=payload["model"], receipt=request.receipt)
 
         with Exchange() as exchange:
             return exchange.signed(await self._http.within_deadline(call(), exchange))
@@ -74,10 +72,12 @@ class OpenAISDK:
 
         async def call() -> Embeddings:
             raw = await self._embeddings.with_raw_response.create(**payload)
-            with usage_noted(raw.content, convert.read_usage, request.receipt):
-                return embeddings.read_answer(
-                    raw.content, count=len(request.texts), model=payload["model"]
-                )
+            return embeddings.read_answer(
+                raw.content,
+                count=len(request.texts),
+                model=payload["model"],
+                receipt=request.receipt,
+            )
 
         with Exchange() as exchange:
             return await self._http.within_deadline(call(), exchange)
