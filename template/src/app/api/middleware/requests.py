@@ -119,8 +119,8 @@ class Requests:
     once, and its answer is a generic 500.
 
     `cors` wraps the application and the answers to errors: without its headers, a browser does not
-    show them to a site. A request with the deadline of its caller passes `CallerDeadline`, and one
-    below `/openai/` passes `OpenAIErrors`; others take no part of their time.
+    show them to a site. Only the requests that need them pass `CallerDeadline` (a request with the
+    deadline of its caller) and `OpenAIErrors` (a path below `/openai/`).
     """
 
     def __init__(
