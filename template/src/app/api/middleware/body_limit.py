@@ -1,7 +1,7 @@
 """Limits of the bodies of requests: of each, and of the memory of all requests together."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -146,7 +146,7 @@ class _Body:
     is_json: bool
     received: int = 0
     uncounted: bytes = b""
-    values: JSONValues = field(default_factory=JSONValues)
+    values: JSONValues | None = None  # most bodies need no count
 
     async def receive_within(self) -> Message:
         message = await self.source()
@@ -171,5 +171,6 @@ class _Body:
         chunk, self.uncounted = self.uncounted, b""
         if b"\0" in chunk:  # UTF-16 and UTF-32, which Python's parser takes, and no counter reads
             raise InvalidBodyError(_WHY_UTF8)
+        self.values = self.values or JSONValues()
         if self.values.count(chunk) > MAX_JSON_VALUES:
             raise InvalidBodyError(_WHY_VALUES)
