@@ -34,7 +34,8 @@ def test_every_step_has_a_purpose(taken: dict[str, Walk]) -> None:
 
 def test_a_cached_answer_passes_no_provider(taken: dict[str, Walk]) -> None:
     assert not {_OPENAI, _ANTHROPIC} & {*taken["cached"].files}
-    assert taken["cached"].steps[-2].purpose == "provider=openai outcome=cached"
+    (call,) = [step for step in taken["cached"].steps if step.name == "llm.call"]
+    assert call.purpose == "provider=openai outcome=cached"
 
 
 def test_a_retried_call_passes_the_guards_below_the_retry_twice(taken: dict[str, Walk]) -> None:

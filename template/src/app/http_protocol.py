@@ -14,7 +14,7 @@ import structlog
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from app.api.middleware.access_log import PROBES
+from app.api.middleware.requests import PROBES
 from app.connections import STOPPING, SharedState
 from app.http_refusal import refusal
 from app.send_deadline import SendDeadline

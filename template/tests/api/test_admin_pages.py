@@ -6,7 +6,7 @@ import httpx2
 import pytest
 
 from app.settings import Settings
-from app.testing import FakeChatModel
+from app.testing import CapturedLogs, FakeChatModel
 from tests.client_keys import CLIENT_KEYS, KEYS, bearer
 from tests.running_service import QUESTION, opened
 
@@ -115,6 +115,16 @@ async def test_an_allowed_site_may_call_with_its_key(model: FakeChatModel) -> No
         assert "Access-Control-Allow-Credentials" not in each.headers
     assert another.status_code == 400
     assert "Access-Control-Allow-Origin" not in another.headers
+
+
+async def test_a_preflight_has_an_id_and_a_line_in_the_log(
+    model: FakeChatModel, logs: CapturedLogs
+) -> None:
+    async with opened(model, cors_origins=SITE) as service:
+        answer = await preflight(service.http, SITE)
+    (line,) = logs.events("http.request")
+    assert (line["method"], line["route"], line["status"]) == ("OPTIONS", "unmatched", 200)
+    assert line["request_id"] == answer.headers["x-request-id"]
 
 
 @pytest.mark.parametrize("origins", ["https://a.example, http://localhost:3000", "*"])

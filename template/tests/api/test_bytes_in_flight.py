@@ -107,6 +107,26 @@ async def test_a_body_without_a_content_length_is_refused_when_its_bytes_are_not
         assert await bytes_in_flight(service) == 0
 
 
+async def test_a_body_with_a_content_length_is_not_read_when_its_bytes_are_not_free() -> None:
+    model, body, read = Gate(), large("announced"), []
+
+    async def chunks() -> AsyncIterator[bytes]:
+        read.append(True)
+        yield body
+
+    async with service_of(model) as service:
+        first = [
+            asyncio.create_task(service.http.post("/v1/chat", content=large(name), headers=_JSON))
+            for name in ("one", "two")
+        ]
+        await until(lambda: len(model.requests) == 2)
+        headers = {**_JSON, "Content-Length": str(len(body))}
+        answer = await service.http.post("/v1/chat", content=chunks(), headers=headers)
+        assert (answer.status_code, answer.headers["retry-after"], read) == (503, "1", [])
+        model.may_answer.set()
+        assert {one.status_code for one in await asyncio.gather(*first)} == {200}
+
+
 @pytest.mark.parametrize(
     ("body", "status"),
     [

@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[str, str, dict[str, str], Any, int]] = {
     "an unknown method": ("DELETE", "/v1/chat", ACME, None, 405),
     "a body too large": ("POST", "/v1/chat", ACME, {"messages": "x" * 3_000_000}, 413),
     "a bad request": ("POST", "/v1/chat", ACME, {}, 422),
+    "a wrong deadline": ("POST", "/v1/chat", {**ACME, "x-request-timeout": "soon"}, QUESTION, 422),
     "an unexpected error": ("GET", "/boom", ACME, None, 500),
     "OpenAI's bad request": ("POST", "/openai/v1/chat/completions", ACME, {}, 400),
     "OpenAI's no key": ("GET", "/openai/v1/models", {}, None, 401),

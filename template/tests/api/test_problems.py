@@ -4,7 +4,8 @@ import orjson
 import pytest
 from starlette.types import Message, Receive, Scope, Send
 
-from app.api.middleware.access_log import ErrorBoundary
+from app.api.middleware.requests import Requests
+from app.telemetry.metrics import Metrics
 from app.testing import CapturedLogs, FakeChatModel
 from tests.running_service import RunningService, opened
 
@@ -72,9 +73,8 @@ async def test_a_request_cut_off_by_a_shutdown_gets_a_503() -> None:
     async def send(message: Message) -> None:
         sent.append(message)
 
-    running = asyncio.create_task(
-        ErrorBoundary(hanging)({"type": "http", "headers": []}, nothing, send)
-    )
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": []}
+    running = asyncio.create_task(Requests(hanging, metrics=Metrics())(scope, nothing, send))
     await asyncio.sleep(0)
     running.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -138,6 +138,19 @@ async def test_a_body_with_too_many_values_is_refused_with_the_number(
     assert str(MAX_JSON_VALUES) in answer.json()["detail"]
 
 
+async def test_values_are_counted_from_the_first_chunk(service: RunningService) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"["
+        for _ in range(MAX_JSON_VALUES // 500 + 1):
+            yield b"0," * 500
+        yield b"0]"
+
+    headers = {"Content-Type": "application/json"}
+    answer = await service.http.post("/v1/chat", content=chunks(), headers=headers)
+    assert answer.status_code == 422
+    assert str(MAX_JSON_VALUES) in answer.json()["detail"]
+
+
 async def test_a_body_in_utf_16_is_refused(service: RunningService) -> None:
     headers = {"Content-Type": "application/json"}
     answer = await service.http.post(

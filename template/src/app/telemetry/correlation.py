@@ -3,7 +3,7 @@
 A `ContextVar` is visible in every task that a request starts. So a log line or a call to a provider
 finds the id, and functions do not have to pass it as a parameter.
 
-`Correlation` in `app.api.middleware.correlation` sets them.
+`Correlation` in `app.api.middleware.requests` sets them.
 """
 
 from contextvars import ContextVar, Token

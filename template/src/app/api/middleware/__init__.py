@@ -1,21 +1,20 @@
 """What surrounds every request, from the outside in. Pure ASGI: nine times cheaper than the rest."""
 
 from dataclasses import dataclass
+from functools import partial
 
 from opentelemetry.trace import Tracer
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
-from app.api.middleware.access_log import AccessLog, ErrorBoundary
 from app.api.middleware.admin_pages import AdminPages
 from app.api.middleware.body_limit import BodyLimit, ByteBudget
 from app.api.middleware.client_auth import ClientAuth
 from app.api.middleware.client_limits import RequestLimits
-from app.api.middleware.correlation import Correlation
 from app.api.middleware.masking import Masking
+from app.api.middleware.requests import Correlation, Requests, Wrapping, no_cors
 from app.api.middleware.shedding import NOTHING, Sheddable, Shedding
 from app.api.middleware.tracing import Tracing
-from app.api.openai.errors import OpenAIErrors
 from app.clients.keys import KeyRing
 from app.llm.overload import Overload
 from app.telemetry.metrics import Metrics
@@ -51,10 +50,13 @@ def stack(
         Middleware(Masking),
         Middleware(Correlation),
         *([Middleware(Tracing, tracer=tracer)] if tracer is not OFF else []),
-        Middleware(AccessLog, metrics=metrics),
-        *([_cors(access.cors_origins)] if access.cors_origins else []),
-        Middleware(OpenAIErrors, owns_retries=owns_retries),
-        Middleware(ErrorBoundary, debug=debug),
+        Middleware(
+            Requests,
+            metrics=metrics,
+            debug=debug,
+            owns_retries=owns_retries,
+            cors=_cors(access.cors_origins) if access.cors_origins else no_cors,
+        ),
         *([_admin_pages(access)] if access.admin_port or not access.pages_on_main_port else []),
         *([Middleware(ClientAuth, keys=access.keys, metrics=metrics)] if access.keys else []),
         Middleware(Shedding, overload=overload, paths=sheddable),
@@ -69,9 +71,9 @@ def _admin_pages(access: Access) -> Middleware:
     )
 
 
-def _cors(origins: tuple[str, ...]) -> Middleware:
+def _cors(origins: tuple[str, ...]) -> Wrapping:
     """Outside of the key's check, because browsers send a preflight without a key."""
-    return Middleware(
+    return partial(
         CORSMiddleware,
         allow_origins=origins,
         allow_methods=("GET", "POST", "DELETE"),

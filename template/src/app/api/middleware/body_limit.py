@@ -93,68 +93,84 @@ class BodyLimit:
         # The first of several with one name. `Headers` takes three Python calls for each value.
         headers = {name: value.decode("latin-1") for name, value in reversed([*scope["headers"]])}
         length = headers.get(b"content-length", "")
-        if length.isdecimal() and int(length) > self._max_bytes:
-            await ProblemResponse(http_problem(_TOO_LARGE, _WHY))(scope, receive, send)
-            return
-        # Here and below without calls: each request passes here.
+        announced = int(length) if length.isdecimal() else 0
         budget = self._budget
-        if length.isdecimal() and budget.used + int(length) * BYTES_PER_BODY_BYTE > budget.total:
-            budget.on_refused()
-            uncount_request()
-            problem = http_problem(_FULL, _WHY_FULL)
-            await ProblemResponse(problem, _RETRY_LATER)(scope, receive, send)
-            return
-        scope[_HOLD] = hold = Hold(budget)
-        received = 0
-        is_json = "json" in headers.get(b"content-type", "").lower()
-        values = JSONValues() if is_json else None
-
-        async def receive_within() -> Message:
-            nonlocal received
-            message = await receive()
-            body = message.get("body", b"")
-            received += len(body)
-            if received > self._max_bytes:
-                raise HTTPException(_TOO_LARGE, _WHY)
-            taken = len(body) * BYTES_PER_BODY_BYTE
-            if budget.used + taken > budget.total:
-                budget.on_refused()
-                raise _full()
-            budget.used += taken
-            hold.count += taken
-            if values is not None and body:
-                _check(body, values)
-            return message
-
-        try:
-            await self._app(scope, receive_within, send)
-        finally:
-            budget.used -= hold.count
+        if announced > self._max_bytes:
+            await ProblemResponse(http_problem(_TOO_LARGE, _WHY))(scope, receive, send)
+        elif budget.used + announced * BYTES_PER_BODY_BYTE > budget.total:
+            await _refuse_full(budget, scope, receive, send)
+        else:
+            scope[_HOLD] = hold = Hold(budget)
+            is_json = "json" in headers.get(b"content-type", "").lower()
+            body = _Body(receive, hold, self._max_bytes, is_json)
+            try:
+                await self._app(scope, body.receive_within, send)
+            finally:
+                budget.used -= hold.count
 
 
-def _check(chunk: bytes, values: "JSONValues") -> None:
-    if b"\0" in chunk:  # UTF-16 and UTF-32, which Python's parser takes, and which no counter reads
-        raise InvalidBodyError(_WHY_UTF8)
-    if values.count(chunk) > MAX_JSON_VALUES:
-        raise InvalidBodyError(_WHY_VALUES)
+async def _refuse_full(budget: ByteBudget, scope: Scope, receive: Receive, send: Send) -> None:
+    budget.on_refused()
+    uncount_request()
+    await ProblemResponse(http_problem(_FULL, _WHY_FULL), _RETRY_LATER)(scope, receive, send)
 
 
+@dataclass(slots=True)
 class JSONValues:
     """Counts the commas and opening brackets outside of strings, chunk by chunk.
 
     Each value but the first of a list or object has a comma before it.
     """
 
-    def __init__(self) -> None:
-        self._total = 0
-        self._in_string = False
-        self._escape = b""  # a backslash at the end of the last chunk
+    total: int = 0
+    in_string: bool = False
+    escape: bytes = b""  # a backslash at the end of the last chunk
 
     def count(self, chunk: bytes) -> int:
-        text = (self._escape + chunk).replace(b"\\\\", b"")
-        self._escape = b"\\" if text.endswith(b"\\") else b""
+        text = (self.escape + chunk).replace(b"\\\\", b"")
+        self.escape = b"\\" if text.endswith(b"\\") else b""
         pieces = text.replace(b'\\"', b"").split(b'"')
-        outside = b"".join(pieces[1 if self._in_string else 0 :: 2])
-        self._in_string ^= len(pieces) % 2 == 0
-        self._total += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
-        return self._total
+        outside = b"".join(pieces[1 if self.in_string else 0 :: 2])
+        self.in_string ^= len(pieces) % 2 == 0
+        self.total += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+        return self.total
+
+
+@dataclass(slots=True)
+class _Body:
+    """The body of one request, which is checked while it arrives."""
+
+    source: Receive
+    hold: Hold
+    max_bytes: int
+    is_json: bool
+    received: int = 0
+    uncounted: bytes = b""
+    values: JSONValues | None = None  # most bodies need no count
+
+    async def receive_within(self) -> Message:
+        message = await self.source()
+        chunk: bytes = message.get("body", b"")
+        self.received += len(chunk)
+        if self.received > self.max_bytes:
+            raise HTTPException(_TOO_LARGE, _WHY)
+        budget, taken = self.hold.budget, len(chunk) * BYTES_PER_BODY_BYTE
+        if budget.used + taken > budget.total:  # without `Hold.add`: each request passes here
+            budget.on_refused()
+            raise _full()
+        budget.used += taken
+        self.hold.count += taken
+        if self.is_json:
+            self.uncounted += chunk
+            # A body with fewer bytes cannot have too many values.
+            if self.received > MAX_JSON_VALUES or b"\0" in chunk:
+                self._check_json()
+        return message
+
+    def _check_json(self) -> None:
+        chunk, self.uncounted = self.uncounted, b""
+        if b"\0" in chunk:  # UTF-16 and UTF-32, which Python's parser takes, and no counter reads
+            raise InvalidBodyError(_WHY_UTF8)
+        self.values = self.values or JSONValues()
+        if self.values.count(chunk) > MAX_JSON_VALUES:
+            raise InvalidBodyError(_WHY_VALUES)

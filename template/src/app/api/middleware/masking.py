@@ -1,26 +1,10 @@
+from collections.abc import Awaitable
+from dataclasses import dataclass
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.telemetry.redaction import KNOWN
-
-
-def _masked_headers(start: Message) -> Message:
-    """Most answers have no secret: one search for all values, and for each value only if it finds one."""
-    headers = list(start.get("headers", ()))
-    values = b"\n".join([value for _, value in headers])
-    if KNOWN.hide_bytes(values) is values:
-        return start
-    return {**start, "headers": [(name, KNOWN.hide_bytes(value)) for name, value in headers]}
-
-
-def _resized(start: Message, body: Message, masked: bytes) -> Message:
-    """The start of the answer with the length of the masked body: unknown, when more follows."""
-    headers = MutableHeaders(raw=list(start["headers"]))
-    if body.get("more_body", False):
-        del headers["content-length"]
-    else:
-        headers["content-length"] = str(len(masked))
-    return {**start, "headers": headers.raw}
 
 
 class Masking:
@@ -33,27 +17,49 @@ class Masking:
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        held: Message | None = None  # headers that name the length of a body not seen yet
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        if scope["type"] == "http":
+            send = MaskedAnswer(send)
+        return self._app(scope, receive, send)
 
-        async def send_masked(message: Message) -> None:
-            nonlocal held
-            if message["type"] == "http.response.start":
-                message = _masked_headers(message)
-                if "content-length" in MutableHeaders(raw=list(message.get("headers", ()))):
-                    held = message
-                    return
-            elif message["type"] == "http.response.body":
-                body = message.get("body", b"")
-                masked = KNOWN.hide_bytes(body)
-                if held is not None:
-                    start, held = held, None
-                    is_same = masked is body and not message.get("more_body", False)
-                    await send(start if is_same else _resized(start, message, masked))
-                message = {**message, "body": masked}
-            await send(message)
 
-        await self._app(scope, receive, send_masked)
+@dataclass(slots=True)
+class MaskedAnswer:
+    """Sends an answer without the service's own secrets: in header values, bodies and events."""
+
+    send: Send
+    held: Message | None = None  # headers that name the length of a body not seen yet
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = message.get("headers", ())
+            values = b"\n".join([value for _, value in headers])
+            if KNOWN.hide_bytes(values) is not values:  # one search: most answers have no secret
+                message = _with_masked_headers(message)
+            if b"content-length" in dict(headers):
+                self.held = message
+                return
+        elif message["type"] == "http.response.body":
+            body = message.get("body", b"")
+            masked = KNOWN.hide_bytes(body)
+            if self.held is not None:
+                start, self.held = self.held, None
+                is_same = masked is body and not message.get("more_body", False)
+                await self.send(start if is_same else _resized(start, message, masked))
+            message = {**message, "body": masked}
+        await self.send(message)
+
+
+def _with_masked_headers(start: Message) -> Message:
+    headers = [(name, KNOWN.hide_bytes(value)) for name, value in start["headers"]]
+    return {**start, "headers": headers}
+
+
+def _resized(start: Message, body: Message, masked: bytes) -> Message:
+    """The start of the answer with the length of the masked body: unknown, when more follows."""
+    headers = MutableHeaders(raw=list(start["headers"]))
+    if body.get("more_body", False):
+        del headers["content-length"]
+    else:
+        headers["content-length"] = str(len(masked))
+    return {**start, "headers": headers.raw}

@@ -1,7 +1,7 @@
 from opentelemetry.trace import SpanKind, Tracer
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.middleware.access_log import FIRST_SERVER_ERROR, PROBES, template
+from app.api.middleware.requests import FIRST_SERVER_ERROR, PROBES, UNMATCHED
 from app.telemetry import conventions as semconv
 from app.telemetry.correlation import client, request_id
 from app.telemetry.metrics import METHODS
@@ -11,7 +11,7 @@ from app.telemetry.tracing import current, set_attributes, set_failed, span_of
 class Tracing:
     """One span per request. With a `traceparent` header, it is a child of the caller's span.
 
-    Inside `Correlation`, which has read that header, and outside of `AccessLog`: its line
+    Inside `Correlation`, which has read that header, and outside of `Requests`: its line
     carries the id of the trace. Probes would be most of the traces, and have none.
     """
 
@@ -43,7 +43,7 @@ class Tracing:
             try:
                 await self._app(scope, receive, send_and_note)
             finally:
-                route = template(scope)
+                route = getattr(scope.get("route"), "path_format", UNMATCHED)
                 span.update_name(f"{method} {route}")
                 span.set_attribute(semconv.HTTP_ROUTE, route)
                 if (name := client.get()) is not None:

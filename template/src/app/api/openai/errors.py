@@ -1,12 +1,12 @@
 """Problems of the service as errors in OpenAI's envelope, with the statuses that its SDK expects."""
 
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
 import orjson
 from starlette.datastructures import MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Send
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.api.events import media_type_of
@@ -103,33 +103,21 @@ def _param(errors: Sequence[Mapping[str, Any]]) -> str | None:
 
 
 class OpenAIErrors:
-    """Converts problems below `/openai/`, those of the middleware inside included.
+    """Converts the problems of a request below `PREFIX`, those of the middleware included.
 
-    `owns_retries`: the service has repeated a failed call, so the SDK must not repeat it once more.
+    It holds a problem until its body is whole, and passes every other answer on. `owns_retries`: the
+    service has repeated a failed call, so the SDK must not repeat it once more.
     """
 
-    def __init__(self, app: ASGIApp, *, owns_retries: bool) -> None:
-        self._app = app
-        self._final = _AFTER_RETRIES if owns_retries else frozenset()
-
-    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        if scope["type"] == "http" and scope["path"].startswith(PREFIX):
-            send = _Converting(send, self._final)
-        return self._app(scope, receive, send)
-
-
-class _Converting:
-    """Holds a problem until its body is whole, and passes everything else on."""
-
-    def __init__(self, send: Send, final: Collection[int]) -> None:
+    def __init__(self, send: Send, *, owns_retries: bool) -> None:
         self._send = send
-        self._final = final
+        self._final = _AFTER_RETRIES if owns_retries else frozenset()
         self._start: Message | None = None
         self._body = b""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start" and _is_problem(message):
-            self._start = message
+            self._start, self._body = message, b""
         elif self._start is None:
             await self._send(message)
         else:
