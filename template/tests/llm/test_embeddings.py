@@ -12,6 +12,7 @@ import httpx2 as httpx
 import pytest
 
 from app.errors import MalformedAnswerError, RateLimitError, UnsupportedRequestError
+from app.llm.costs import Receipt
 from app.llm.fallback import Fallback
 from app.llm.guards.guard import WithDefaults, stacked
 from app.llm.http import HTTPPolicy, open_connections
@@ -20,7 +21,6 @@ from app.llm.providers.openai.client import OpenAI
 from app.llm.providers.openai.policy import OpenAIPolicy
 from app.llm.providers.policy import ProviderPolicy
 from app.llm.types import EmbeddingRequest, Embeddings, Usage
-from app.llm.usage import Receipt
 from app.testing import captured_logs
 from tests.llm.samples import JSONObject
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pydantic import JsonValue
 
 from app.errors import MalformedAnswerError
+from app.llm.costs import Receipt
 from app.llm.providers import reported
 from app.llm.providers.anthropic import wire
 from app.llm.providers.anthropic.messages import (
@@ -33,7 +34,6 @@ from app.llm.types import (
     ToolCall,
     Usage,
 )
-from app.llm.usage import Receipt
 
 PROVIDER = "anthropic"
 

@@ -3,6 +3,7 @@
 from pydantic import JsonValue
 
 from app.errors import MalformedAnswerError
+from app.llm.costs import Receipt
 from app.llm.providers import reported
 from app.llm.providers.boundary import (
     counted,
@@ -32,7 +33,6 @@ from app.llm.types import (
     ToolChoice,
     Usage,
 )
-from app.llm.usage import Receipt
 
 PROVIDER = "openai"
 _OPENAI = Facts()

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, FiniteFloat
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
 from app.errors import MalformedAnswerError
+from app.llm.costs import Receipt
 from app.llm.providers.boundary import (
     Count,
     Items,
@@ -25,7 +26,6 @@ from app.llm.providers.openai.convert import PROVIDER, read_usage
 from app.llm.providers.policy import Facts
 from app.llm.providers.reported import raise_error_in
 from app.llm.types import EmbeddingRequest, Embeddings, Vector
-from app.llm.usage import Receipt
 
 _OPENAI = Facts()
 
