@@ -2,6 +2,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -64,13 +65,28 @@ class CircuitBreaking(Guard):
 
     async def around(self, request: R, call: Call[R, T]) -> T:
         breaker = self._breaker_of(request.model)
-        permit = self._permit(breaker)
+        try:
+            permit = breaker.enter()
+        except OpenCircuitError as refusal:
+            raise CircuitOpenError(
+                f"{self.name} failed too often; its circuit is open",
+                provider=self.name,
+                retry_after_s=refusal.retry_after_s,
+            ) from None
         outcome = _Outcome(self, permit, configured=breaker is self._breaker)
         return await watch(outcome, call(request))
 
     async def failed(self, permit: Permit, error: LLMError, *, configured: bool) -> None:
-        self._record(permit, error, configured=configured)
-        if isinstance(error, DOWN) and configured:
+        if isinstance(error, NEUTRAL):
+            return
+        usable = not isinstance(error, UNUSABLE)
+        if usable or configured:
+            self.health.calls.add(ok=usable)
+        if not isinstance(error, DOWN):
+            permit.succeeded()
+            return
+        permit.failed()
+        if configured:
             await self._sync_shared()
 
     def _breaker_of(self, model: str | None) -> CircuitBreaker:
@@ -99,27 +115,6 @@ class CircuitBreaking(Guard):
                 self._breaker.force_open(left_s, "another process has opened its circuit")
                 self._has_opened = False  # the other processes know it
 
-    def _permit(self, breaker: CircuitBreaker) -> Permit:
-        try:
-            return breaker.enter()
-        except OpenCircuitError as refusal:
-            raise CircuitOpenError(
-                f"{self.name} failed too often; its circuit is open",
-                provider=self.name,
-                retry_after_s=refusal.retry_after_s,
-            ) from None
-
-    def _record(self, permit: Permit, error: LLMError, *, configured: bool) -> None:
-        if isinstance(error, NEUTRAL):
-            return
-        usable = not isinstance(error, UNUSABLE)
-        if usable or configured:
-            self.health.record(ok=usable)
-        if isinstance(error, DOWN):
-            permit.failed()
-        else:
-            permit.succeeded()
-
     def _report(self, state: CircuitState, why: str, /) -> None:
         self._has_opened = state == "open"
         level = logging.WARNING if state == "open" else logging.INFO
@@ -129,25 +124,25 @@ class CircuitBreaking(Guard):
         _log.info("llm.model_circuit", provider=self.name, model=model, state=state, why=why)
 
 
+@dataclass(slots=True)
 class _Outcome(Observer):
-    """Reports to the circuit how a call went."""
+    """Reports to the circuit how a call went. `configured`: its model is one of the settings."""
 
-    def __init__(self, guard: CircuitBreaking, permit: Permit, *, configured: bool) -> None:
-        self._guard = guard
-        self._permit = permit
-        self._configured = configured
+    guard: CircuitBreaking
+    permit: Permit
+    configured: bool
 
     def delta(self, _text: TextDelta) -> None:
-        self._permit.responds()
+        self.permit.responds()
 
     async def finished(self, answer: Answer) -> Answer:
-        self._permit.succeeded()
-        self._guard.health.record(ok=True)
+        self.permit.succeeded()
+        self.guard.health.calls.add(ok=True)
         return answer
 
     async def failed(self, error: BaseException) -> None:
         try:
             if isinstance(error, LLMError):
-                await self._guard.failed(self._permit, error, configured=self._configured)
+                await self.guard.failed(self.permit, error, configured=self.configured)
         finally:
-            self._permit.release()
+            self.permit.release()
