@@ -147,6 +147,7 @@ class CircuitBreaker:
         self._opened_at: float | None = None
         self._probe: Permit | None = None
         self._generation = 0  # grows with each opening and closing
+        self._has_opened = False  # and other processes do not know it
 
     @property
     def state(self) -> CircuitState:
@@ -169,6 +170,17 @@ class CircuitBreaker:
         """Open for so many seconds from now, without a failure of its own."""
         self._open(why)
         self._opened_at = self._clock() + for_s - self._policy.reset_s
+
+    async def synchronize(self, shared: SharedCircuit) -> None:
+        """Tell other processes that the circuit is open; if it is closed, ask whether theirs is open."""
+        if self._has_opened:
+            self._has_opened = False
+            await shared.opened(self._policy.reset_s)
+        elif self.state == "closed":
+            left_s = await shared.remote_open_s()
+            if left_s > 0 and self.state == "closed":
+                self.force_open(left_s, "another process has opened its circuit")
+                self._has_opened = False  # the other processes know it
 
     def record(self, permit: Permit, *, failed: bool) -> None:
         """Count how a call went, unless it began before the last change of the circuit."""
@@ -223,6 +235,7 @@ class CircuitBreaker:
         self._report("closed", "the probe was answered")
 
     def _report(self, state: CircuitState, why: str) -> None:
+        self._has_opened = state == "open"
         if self._on_change is not None:
             self._on_change(state, why)
 

@@ -71,11 +71,10 @@ class Cached(Guard):
     ) -> LLMResponse:
         key = self.key(request)
         known = None if request.fresh else await self._lookup(key)
-        if known is not None:
-            return known
-        answer = await call(request)
-        await self.keep(key, answer)
-        return answer
+        if known is None:
+            known = await call(request)
+            await self.keep(key, known)
+        return known
 
     async def open_stream(
         self, request: ChatRequest, call: Call[ChatRequest, OpenedStream]
@@ -104,11 +103,9 @@ class Cached(Guard):
         return f"chat:{sha256(known.encode()).hexdigest()}"
 
     async def keep(self, key: str, response: LLMResponse) -> None:
-        if response.finish_reason == "tool_calls":
-            is_whole = bool(response.tool_calls)
-        else:
-            is_whole = response.finish_reason == "stop" and bool(response.content.strip())
-        if is_whole:
+        # Any other reason means that the answer is cut off.
+        whole = {"stop": response.content.strip(), "tool_calls": response.tool_calls}
+        if whole.get(response.finish_reason):
             entry = _Entry(stored_at_s=self._clock(), response=response)
             await self._cache.set(key, entry.model_dump_json().encode(), self._kept_s)
 
@@ -135,8 +132,6 @@ class Cached(Guard):
 
 @dataclass(frozen=True, slots=True)
 class _Keeping(Observer):
-    """Keeps the answer of a stream at its end."""
-
     cached: Cached
     key: str
 

@@ -54,7 +54,6 @@ class CircuitBreaking(Guard):
         self._models = frozenset(models)
         self._others: OrderedDict[str, CircuitBreaker] = OrderedDict()
         self._shared = shared
-        self._has_opened = False
         self._breaker = CircuitBreaker(policy, on_change=self._report, clock=clock)
         self._metrics = metrics
         self.health = Health(lambda: self._breaker.state, clock=clock)
@@ -86,37 +85,21 @@ class CircuitBreaking(Guard):
             permit.succeeded()
             return
         permit.failed()
-        if configured:
-            await self._sync_shared()
+        if configured and self._shared is not None:
+            await self._breaker.synchronize(self._shared)
 
     def _breaker_of(self, model: str | None) -> CircuitBreaker:
         if model is None or not self._models or model in self._models:
             return self._breaker
-        breaker = self._others.get(model)
-        if breaker is None:
+        if model not in self._others:
             report = partial(self._report_other, model)
-            breaker = CircuitBreaker(self._policy, on_change=report, clock=self._clock)
-            self._others[model] = breaker
+            self._others[model] = CircuitBreaker(self._policy, on_change=report, clock=self._clock)
             if len(self._others) > _MAX_OTHER_MODELS:
                 self._others.popitem(last=False)
         self._others.move_to_end(model)
-        return breaker
-
-    async def _sync_shared(self) -> None:
-        """Tell other processes that the circuit is open; if it is closed, ask whether theirs is open."""
-        if self._shared is None:
-            return
-        if self._has_opened:
-            self._has_opened = False
-            await self._shared.opened(self._policy.reset_s)
-        elif self._breaker.state == "closed":
-            left_s = await self._shared.remote_open_s()
-            if left_s > 0 and self._breaker.state == "closed":
-                self._breaker.force_open(left_s, "another process has opened its circuit")
-                self._has_opened = False  # the other processes know it
+        return self._others[model]
 
     def _report(self, state: CircuitState, why: str, /) -> None:
-        self._has_opened = state == "open"
         level = logging.WARNING if state == "open" else logging.INFO
         _log.log(level, "llm.circuit", provider=self.name, state=state, why=why)
 
