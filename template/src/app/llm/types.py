@@ -142,8 +142,8 @@ class ChatRequest:
     not shared between tenants. `fresh` bypasses cached answers. The attempts of the call record
     their duration and cost in `receipt`. `prompt` is for logs and spans; it is never sent either.
 
-    The `repr` of a request says all that makes it another question: the keys of caches are made of
-    it. So it has neither the receipt nor the prompt's version.
+    The keys of cached answers and of shared calls are made from the `repr` of a request. So it has
+    all fields that can change the answer, and neither `prompt` nor `receipt`.
     """
 
     messages: tuple[Message, ...]

@@ -63,7 +63,7 @@ class SharedCircuit(Protocol):
 
 
 class Outcomes:
-    """How the last calls went: so many at most, and none older than so many seconds."""
+    """Which of the last calls went well: at most `most` calls, and none older than `window_s`."""
 
     def __init__(self, most: int, window_s: float, clock: Callable[[], float]) -> None:
         self._window_s = window_s

@@ -1,6 +1,7 @@
 """Identical streams at the same time become one.
 
-Named after Go's `golang.org/x/sync/singleflight`. Here a call is a series of values.
+Named after Go's `golang.org/x/sync/singleflight`. Here a call is a series of values, and
+each of its callers reads them at its own pace.
 """
 
 import asyncio

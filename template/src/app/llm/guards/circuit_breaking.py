@@ -63,21 +63,20 @@ class CircuitBreaking(Guard):
         self._metrics.breaker(name, lambda: self._breaker.state)
 
     async def around(self, request: R, call: Call[R, T]) -> T:
-        breaker = self._breaker_of(request.model)
         try:
-            permit = breaker.enter()
+            permit = self._breaker_of(request.model).enter()
         except OpenCircuitError as refusal:
             raise CircuitOpenError(
                 f"{self.name} failed too often; its circuit is open",
                 provider=self.name,
                 retry_after_s=refusal.retry_after_s,
             ) from None
-        outcome = _Outcome(self, permit, configured=breaker is self._breaker)
-        return await watch(outcome, call(request))
+        return await watch(_Outcome(self, permit), call(request))
 
-    async def failed(self, permit: Permit, error: LLMError, *, configured: bool) -> None:
+    async def failed(self, permit: Permit, error: LLMError) -> None:
         if isinstance(error, NEUTRAL):
             return
+        configured = permit.breaker is self._breaker
         usable = not isinstance(error, UNUSABLE)
         if usable or configured:
             self.health.calls.add(ok=usable)
@@ -109,11 +108,10 @@ class CircuitBreaking(Guard):
 
 @dataclass(slots=True)
 class _Outcome(Observer):
-    """Reports to the circuit how a call went. `configured`: its model is one of the settings."""
+    """Reports to the circuit how a call went."""
 
     guard: CircuitBreaking
     permit: Permit
-    configured: bool
 
     def delta(self, _text: TextDelta) -> None:
         self.permit.responds()
@@ -126,6 +124,6 @@ class _Outcome(Observer):
     async def failed(self, error: BaseException) -> None:
         try:
             if isinstance(error, LLMError):
-                await self.guard.failed(self.permit, error, configured=self.configured)
+                await self.guard.failed(self.permit, error)
         finally:
             self.permit.release()

@@ -92,7 +92,7 @@ class Deduplicated(Guard):
         return await opened.observe(_Unpaid()) if joined else opened
 
     async def _end(self, key: str, flight: _Flight) -> None:
-        """The last caller has its answer, or leaves without one: the next caller is the first."""
+        """Forget the call of a caller that was the last one, and cancel it if it is not over."""
         if self._answers.get(key) is flight:
             del self._answers[key]
         if not flight.task.done():
