@@ -50,7 +50,7 @@ def health(
 ) -> Health:
     made = Health(lambda: state)
     for outcome in calls:
-        made.record(ok=outcome == "+")
+        made.calls.add(ok=outcome == "+")
     made.probed(ok=not probe_failed)
     return made
 

@@ -1,21 +1,28 @@
 import asyncio
 from contextlib import aclosing
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import TypeVar
 
 import pytest
 
+from app.cache import NoCache
 from app.errors import NothingCanAnswerError, ProviderUnavailableError, StreamInterruptedError
-from app.llm.guards.deduplicated import Deduplicated
+from app.llm.guards.cached import Cached
+from app.llm.guards.deduplicated import Deduplicated, flight_key
 from app.llm.guards.guard import stacked
 from app.llm.types import (
     AnswerSchema,
     ChatRequest,
     Done,
+    ImagePart,
     LLMResponse,
+    Message,
+    NamedTool,
+    ResolvedRequest,
     StreamEvent,
     TextDelta,
-    request_key,
+    TextPart,
+    Tool,
 )
 from app.telemetry.correlation import request_id
 from app.testing import CapturedLogs, FakeChatModel, Piece
@@ -166,12 +173,28 @@ async def test_a_fresh_stream_joins_no_running_one(bench: Bench) -> None:
     await running
 
 
-SCHEMAS = [None, AnswerSchema("a", {"x": 1}), AnswerSchema("b", {"x": 1}), AnswerSchema("a", {})]
+SCHEMAS = [
+    None,
+    AnswerSchema("a", {"x": 1}),
+    AnswerSchema("b", {"x": 1}),
+    AnswerSchema("a", {"x": True}),
+    AnswerSchema("a", {}),
+]
 
 
 def test_requests_with_another_schema_or_tenant_are_not_equal() -> None:
     asked = [replace(REQUEST, answer_schema=schema) for schema in SCHEMAS]
     asked += [replace(REQUEST, tenant="a"), replace(REQUEST, tenant="b")]
-    keys = [request_key(request, provider="one") for request in asked]
-    assert len(set(keys)) == len(asked)
-    assert keys == [request_key(request, provider="one") for request in asked]
+    for key in (Cached(NoCache()).key, flight_key):
+        keys = [key(request) for request in asked]
+        assert len(set(keys)) == len(asked)
+        assert keys == [key(request) for request in asked]
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [ChatRequest, ResolvedRequest, Message, TextPart, ImagePart, Tool, NamedTool, AnswerSchema],
+)
+def test_all_that_makes_another_question_is_in_the_repr_that_keys_are_made_of(kind: type) -> None:
+    hidden = {field.name for field in fields(kind) if not field.repr}
+    assert hidden <= {"prompt", "receipt"}

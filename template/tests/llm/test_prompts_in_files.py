@@ -3,8 +3,10 @@ from pathlib import Path
 
 import pytest
 
+from app.cache import NoCache
+from app.llm.guards.cached import Cached
 from app.llm.prompts import PromptError, read_prompt, render
-from app.llm.types import Message, PromptVersion, request_key
+from app.llm.types import Message, PromptVersion
 from tests.llm.samples import REQUEST
 
 GOOD = """
@@ -106,4 +108,4 @@ def test_a_missing_file_is_refused_with_its_name(path: Path) -> None:
 def test_versions_of_a_prompt_with_the_same_text_share_an_answer() -> None:
     versions = [PromptVersion(name="greeting", version=version) for version in (1, 2)]
     asked = [REQUEST, *(replace(REQUEST, prompt=version) for version in versions)]
-    assert len({request_key(request, provider="one") for request in asked}) == 1
+    assert len({Cached(NoCache()).key(request) for request in asked}) == 1

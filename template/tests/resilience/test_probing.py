@@ -67,7 +67,7 @@ def test_an_idle_provider_is_probed_regularly(bench: Bench) -> None:
 def test_a_provider_in_use_is_not_probed(bench: Bench) -> None:
     async def traffic() -> None:
         for _ in range(20):
-            bench.health.record(ok=True)
+            bench.health.calls.add(ok=True)
             await asyncio.sleep(15)
         assert bench.pings == []
         await asyncio.sleep(60)

@@ -13,7 +13,7 @@ class Bench:
 
     def calls(self, outcomes: str) -> None:
         for outcome in outcomes:
-            self.health.record(ok=outcome == "+")
+            self.health.calls.add(ok=outcome == "+")
 
     @property
     def degraded(self) -> bool:
@@ -29,7 +29,7 @@ def test_the_health_of_a_provider_without_calls_is_unknown(bench: Bench) -> None
     report = bench.health.report()
     assert report == HealthReport("closed", success_rate=None, calls=0, probe_failed=False)
     assert not report.degraded
-    assert bench.health.idle_s() == float("inf")
+    assert bench.health.calls.idle_s() == float("inf")
 
 
 def test_the_rate_is_that_of_the_last_five_minutes(bench: Bench) -> None:
@@ -88,4 +88,4 @@ def test_idle_is_the_time_since_the_last_call(bench: Bench) -> None:
     bench.calls("-")
     bench.clock.now += 7
     bench.health.probed(ok=True)
-    assert bench.health.idle_s() == 7
+    assert bench.health.calls.idle_s() == 7

@@ -4,19 +4,15 @@ Inside the service, data is a frozen dataclass. `LLMResponse` is a Pydantic mode
 two boundaries: it is built from a provider's answer, and it is serialised as our own answer.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass, replace
-from functools import lru_cache
-from hashlib import sha256
+from dataclasses import dataclass, field
 from operator import not_
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, NonNegativeFloat
 
 from app.llm.costs import Receipt
 from app.llm.costs import Usage as Usage  # noqa: PLC0414 - exported here too, beside its answer
-from app.resilience import deadline
 
 Role = Literal["system", "user", "assistant", "tool"]
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "refusal"]
@@ -145,6 +141,9 @@ class ChatRequest:
     `tenant` is the id of the tenant that asks; it is never sent to a provider. Cached answers are
     not shared between tenants. `fresh` bypasses cached answers. The attempts of the call record
     their duration and cost in `receipt`. `prompt` is for logs and spans; it is never sent either.
+
+    The keys of cached answers and of shared calls are made from the `repr` of a request. So it has
+    all fields that can change the answer, and neither `prompt` nor `receipt`.
     """
 
     messages: tuple[Message, ...]
@@ -160,7 +159,7 @@ class ChatRequest:
     stop: tuple[str, ...] = ()
     tenant: str | None = None
     fresh: bool = False
-    prompt: PromptVersion | None = None
+    prompt: PromptVersion | None = field(default=None, compare=False, repr=False)
     receipt: Receipt | None = field(default=None, compare=False, repr=False)
 
 
@@ -170,49 +169,6 @@ class ResolvedRequest(ChatRequest):
 
     model: str  # pyright: ignore[reportGeneralTypeIssues]  # it wants a default here
     max_tokens: int  # pyright: ignore[reportGeneralTypeIssues]
-
-
-# The version of keys and cached values: raise it, and values of an older release are not read.
-_VERSION = 5
-
-
-def request_key(request: ChatRequest, *, provider: str | None, address: str | None = None) -> str:
-    """Requests with equal keys are identical: one answer can serve both.
-
-    `provider` is the one that will answer, as far as that is known, at its `address`: an answer of a
-    mock or a test account must not outlive the switch to the real one. No two tenants share a key.
-    Two versions of a prompt with the same text and parameters do.
-    """
-    asked = replace(request, provider=None, fresh=False, prompt=None, receipt=None)
-    # JSON, because its quoting keeps two different requests from looking the same.
-    return sha256(_JSON.encode([_VERSION, provider, address, asked]).encode()).hexdigest()
-
-
-def flight_key(request: ChatRequest) -> str:
-    """The key of requests that share a running call.
-
-    The call has the deadline of its first caller. So callers with deadlines share a call if they allow
-    the same time; the middleware ends the wait of each of them at its own deadline.
-    """
-    key = request_key(request, provider=request.provider)
-    callers = deadline.current.get()
-    return key if callers is None else f"{key}/{callers.allowed_s}"
-
-
-def _plain(value: Any) -> object:  # noqa: ANN401 - any part of a request
-    """The fields of a part, with its kind: two kinds with equal fields are different."""
-    if is_dataclass(value):
-        kind: Any = type(value)
-        return [kind.__name__, *[getattr(value, name) for name in _field_names(kind)]]
-    return dict(value)
-
-
-@lru_cache  # `fields` takes a call for each field, and each request has two keys
-def _field_names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - the class of a dataclass
-    return tuple(field.name for field in fields(kind))
-
-
-_JSON = json.JSONEncoder(default=_plain)
 
 
 class LLMResponse(BaseModel):
@@ -240,13 +196,6 @@ class LLMResponse(BaseModel):
     latency_ms: NonNegativeFloat = 0.0
     provider_request_id: str | None = Field(default=None, exclude_if=not_)
     tool_calls: tuple[ToolCall, ...] = Field(default=(), exclude_if=not_)
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether the answer can serve an identical request: neither cut off nor empty."""
-        if self.finish_reason == "tool_calls":
-            return bool(self.tool_calls)
-        return self.finish_reason == "stop" and bool(self.content.strip())
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,70 @@ class SharedCircuit(Protocol):
         ...
 
 
+class Outcomes:
+    """Which of the last calls went well: at most `most` calls, and none older than `window_s`."""
+
+    def __init__(self, most: int, window_s: float, clock: Callable[[], float]) -> None:
+        self._window_s = window_s
+        self._clock = clock
+        self._calls: deque[tuple[float, bool]] = deque(maxlen=most)
+        self.in_a_row = 0  # failures since the last success
+        self.successes = 0  # of all time
+
+    def add(self, *, ok: bool) -> None:
+        self._calls.append((self._clock(), ok))
+        self.in_a_row = 0 if ok else self.in_a_row + 1
+        self.successes += ok
+
+    def counts(self) -> tuple[int, int]:
+        """The number of calls, and of those that failed."""
+        since = self._clock() - self._window_s
+        while self._calls and self._calls[0][0] <= since:
+            self._calls.popleft()
+        return len(self._calls), sum(not ok for _, ok in self._calls)
+
+    def idle_s(self) -> float:
+        """Seconds since the last call; infinite if there was none."""
+        return self._clock() - self._calls[-1][0] if self._calls else float("inf")
+
+
+@dataclass(slots=True, eq=False)
+class Permit:
+    """The right to make one call. Only its first result counts.
+
+    `responds` reports that a long answer has begun: the circuit closes before the answer ends, and
+    the answer may still fail. Used as a context manager, it is released at the end.
+    """
+
+    breaker: "CircuitBreaker"
+    generation: int  # of the circuit, when the call began
+    is_over: bool = False
+
+    def succeeded(self) -> None:
+        self.breaker.record(self, failed=False)
+
+    def failed(self) -> None:
+        self.breaker.record(self, failed=True)
+
+    def responds(self) -> None:
+        self.breaker.first_byte(self)
+
+    def release(self) -> None:
+        """End the permit. Without a result the call does not count."""
+        self.breaker.release(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        _kind: type[BaseException] | None,
+        _error: BaseException | None,
+        _traceback: TracebackType | None,
+    ) -> None:
+        self.release()
+
+
 class CircuitBreaker:
     """`with breaker.enter() as permit:` make the call, then `permit.succeeded()` or `.failed()`.
 
@@ -79,10 +143,11 @@ class CircuitBreaker:
         self._policy = policy
         self._on_change = on_change
         self._clock = clock
-        self._recent = _Recent(policy)
+        self._recent = self._no_calls()
         self._opened_at: float | None = None
         self._probe: Permit | None = None
         self._generation = 0  # grows with each opening and closing
+        self._has_opened = False  # and other processes do not know it
 
     @property
     def state(self) -> CircuitState:
@@ -90,7 +155,7 @@ class CircuitBreaker:
             return "closed"
         return "open" if self._left_s(self._opened_at) > 0 else "half_open"
 
-    def enter(self) -> "Permit":
+    def enter(self) -> Permit:
         """Ask for permission to make one call. Raises `OpenCircuitError`."""
         if self._opened_at is None:
             return Permit(self, self._generation)
@@ -106,114 +171,73 @@ class CircuitBreaker:
         self._open(why)
         self._opened_at = self._clock() + for_s - self._policy.reset_s
 
-    def record(self, permit: "Permit", *, failed: bool) -> None:
+    async def synchronize(self, shared: SharedCircuit) -> None:
+        """Tell other processes that the circuit is open; if it is closed, ask whether theirs is open."""
+        if self._has_opened:
+            self._has_opened = False
+            await shared.opened(self._policy.reset_s)
+        elif self.state == "closed":
+            left_s = await shared.remote_open_s()
+            if left_s > 0 and self.state == "closed":
+                self.force_open(left_s, "another process has opened its circuit")
+                self._has_opened = False  # the other processes know it
+
+    def record(self, permit: Permit, *, failed: bool) -> None:
         """Count how a call went, unless it began before the last change of the circuit."""
+        if permit.is_over:
+            return
+        permit.is_over = True
         if permit.generation != self._generation:
             return
         if permit is not self._probe:
-            self._count(failed=failed)
+            self._recent.add(ok=not failed)
+            if failed and (why := self._reason_to_open()) is not None:
+                self._open(why)
         elif failed:
             self._open("the probe failed")
         else:
             self._close(permit)
 
-    def first_byte(self, permit: "Permit") -> None:
+    def first_byte(self, permit: Permit) -> None:
         """Close the circuit when the probe's answer has begun."""
-        if permit is self._probe:
+        if permit is self._probe and not permit.is_over:
             self._close(permit)
 
-    def release(self, permit: "Permit") -> None:
+    def release(self, permit: Permit) -> None:
         """Let the next caller be the probe, if this permit was the probe and has no result."""
+        permit.is_over = True
         if permit is self._probe:
             self._probe = None
 
-    def _count(self, *, failed: bool) -> None:
-        self._recent.add(self._clock(), failed=failed)
-        if failed and (why := self._recent.reason_to_open()) is not None:
-            self._open(why)
+    def _reason_to_open(self) -> str | None:
+        """Return why the circuit has to open; `None`: it does not have to."""
+        policy = self._policy
+        if self._recent.in_a_row >= policy.failures:
+            return f"{self._recent.in_a_row} failures in a row"
+        calls, failed = self._recent.counts()
+        if calls * 2 >= policy.window_calls and failed > calls * policy.failure_rate:
+            return f"{failed} of {calls} calls failed"
+        return None
+
+    def _no_calls(self) -> Outcomes:
+        return Outcomes(self._policy.window_calls, self._policy.window_s, self._clock)
 
     def _open(self, why: str) -> None:
         self._opened_at, self._probe = self._clock(), None
         self._generation += 1
         self._report("open", why)
 
-    def _close(self, probe: "Permit") -> None:
+    def _close(self, probe: Permit) -> None:
         self._opened_at, self._probe = None, None
         self._generation += 1
         probe.generation = self._generation  # it may still run, as the first call of this one
-        self._recent = _Recent(self._policy)
+        self._recent = self._no_calls()
         self._report("closed", "the probe was answered")
 
     def _report(self, state: CircuitState, why: str) -> None:
+        self._has_opened = state == "open"
         if self._on_change is not None:
             self._on_change(state, why)
 
     def _left_s(self, opened_at: float) -> float:
         return opened_at + self._policy.reset_s - self._clock()
-
-
-class Permit:
-    """The right to make one call. Only its first result counts.
-
-    `responds` reports that a long answer has begun: the circuit closes before the answer ends, and
-    the answer may still fail.
-    """
-
-    def __init__(self, breaker: CircuitBreaker, generation: int) -> None:
-        self.generation = generation
-        self._breaker = breaker
-        self._is_over = False
-
-    def succeeded(self) -> None:
-        if not self._is_over:
-            self._is_over = True
-            self._breaker.record(self, failed=False)
-
-    def failed(self) -> None:
-        if not self._is_over:
-            self._is_over = True
-            self._breaker.record(self, failed=True)
-
-    def responds(self) -> None:
-        if not self._is_over:
-            self._breaker.first_byte(self)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        _kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        self.release()
-
-    def release(self) -> None:
-        """End the permit. Without a result the call does not count."""
-        self._is_over = True
-        self._breaker.release(self)
-
-
-class _Recent:
-    """How the last calls went."""
-
-    def __init__(self, policy: BreakerPolicy) -> None:
-        self._policy = policy
-        self._in_a_row = 0
-        self._calls: deque[tuple[float, bool]] = deque(maxlen=policy.window_calls)
-
-    def add(self, now: float, *, failed: bool) -> None:
-        self._in_a_row = self._in_a_row + 1 if failed else 0
-        self._calls.append((now, failed))
-        while self._calls[0][0] <= now - self._policy.window_s:
-            self._calls.popleft()
-
-    def reason_to_open(self) -> str | None:
-        """Return why the circuit has to open; `None`: it does not have to."""
-        calls, failed = len(self._calls), sum(failed for _, failed in self._calls)
-        if self._in_a_row >= self._policy.failures:
-            return f"{self._in_a_row} failures in a row"
-        if calls * 2 >= self._policy.window_calls and failed > calls * self._policy.failure_rate:
-            return f"{failed} of {calls} calls failed"
-        return None

@@ -3,12 +3,11 @@
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from app.resilience.circuit_breaker import CircuitState
+from app.resilience.circuit_breaker import CircuitState, Outcomes
 from app.resilience.race import cancel_and_wait
 
 _WINDOW_CALLS = 1000
@@ -37,47 +36,34 @@ class HealthReport:
 
 
 class Health:
-    """Outcomes of the calls of the last five minutes (at most a thousand), and of the last probe.
+    """The outcomes of the calls of the last five minutes (at most a thousand), and of the last probe.
 
-    A successful call clears the failure of an earlier probe, because the call is newer.
+    A call adds its outcome to `calls`. A successful call clears the failure of an earlier probe,
+    because the call is newer.
     """
 
     def __init__(
         self, state: Callable[[], CircuitState], *, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._state = state
-        self._clock = clock
-        self._calls: deque[tuple[float, bool]] = deque(maxlen=_WINDOW_CALLS)
-        self._probe_failed = False
+        self.calls = Outcomes(_WINDOW_CALLS, _WINDOW_S, clock)
+        self._failed_probe: int | None = None  # the successes before it
 
     @property
     def is_open(self) -> bool:
         """Whether the circuit lets no call pass now."""
         return self._state() == "open"
 
-    def record(self, *, ok: bool) -> None:
-        self._calls.append((self._clock(), ok))
-        if ok:
-            self._probe_failed = False
-
     def probed(self, *, ok: bool) -> None:
-        self._probe_failed = not ok
-
-    def idle_s(self) -> float:
-        """Seconds since the last call; infinite if there was none."""
-        return self._clock() - self._calls[-1][0] if self._calls else float("inf")
+        self._failed_probe = None if ok else self.calls.successes
 
     def report(self) -> HealthReport:
-        since = self._clock() - _WINDOW_S
-        while self._calls and self._calls[0][0] <= since:
-            self._calls.popleft()
-        calls = len(self._calls)
-        good = sum(ok for _, ok in self._calls)
+        calls, failed = self.calls.counts()
         return HealthReport(
             state=self._state(),
-            success_rate=round(good / calls, 3) if calls else None,
+            success_rate=round((calls - failed) / calls, 3) if calls else None,
             calls=calls,
-            probe_failed=self._probe_failed,
+            probe_failed=self._failed_probe == self.calls.successes,
         )
 
 
@@ -120,7 +106,7 @@ async def probing(
         while True:
             jitter = random.uniform(1 - _JITTER, 1 + _JITTER)  # noqa: S311 - no secret
             await sleep(interval_s * jitter)
-            if target.health.idle_s() < interval_s:
+            if target.health.calls.idle_s() < interval_s:
                 continue
             error = await _probe(target)
             target.health.probed(ok=error is None)

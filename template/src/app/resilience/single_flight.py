@@ -1,7 +1,7 @@
-"""Identical calls at the same time become one.
+"""Identical streams at the same time become one.
 
-Named after Go's `golang.org/x/sync/singleflight`. Here a call is a series of values (an answer in
-one piece is a series of one), because streams are shared too.
+Named after Go's `golang.org/x/sync/singleflight`. Here a call is a series of values, and
+each of its callers reads them at its own pace.
 """
 
 import asyncio
@@ -146,7 +146,7 @@ class _Flight(Generic[T]):
             self._waiting.append(waiting)
             await waiting
         elif (error := self.task.exception()) is not None:
-            raise _own(error)
+            raise own_error(error)
         else:
             raise StopAsyncIteration
 
@@ -174,7 +174,7 @@ class _Flight(Generic[T]):
                     await self._is_read
 
 
-def _own(error: E) -> E:
+def own_error(error: E) -> E:
     """Copy an error, so that each caller that raises it has a traceback of its own.
 
     Not by calling its class, which may have other parameters than `args`. An error that cannot be

@@ -1,6 +1,7 @@
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Annotated
 
 import structlog
@@ -11,7 +12,7 @@ from app.cache import Cache
 from app.llm.guard_metrics import NO_METRICS, GuardMetrics
 from app.llm.guards.guard import Call, Guard, watch
 from app.llm.opened_stream import Answer, Observer, OpenedStream, replayed
-from app.llm.types import ChatRequest, LLMResponse, request_key
+from app.llm.types import ChatRequest, LLMResponse
 from app.telemetry.observed import observed
 
 _log = structlog.get_logger(__name__)
@@ -35,6 +36,10 @@ class _Entry(BaseModel):
 
     stored_at_s: float
     response: LLMResponse
+
+
+# The version of keys and cached values: raise it, and values of an older release are not read.
+_VERSION = 6
 
 
 class Cached(Guard):
@@ -64,32 +69,45 @@ class Cached(Guard):
     async def complete(
         self, request: ChatRequest, call: Call[ChatRequest, LLMResponse]
     ) -> LLMResponse:
-        key = self._key(request)
+        key = self.key(request)
         known = None if request.fresh else await self._lookup(key)
-        return known or await watch(_Keeping(self, key), call(request))
+        if known is None:
+            known = await call(request)
+            await self.keep(key, known)
+        return known
 
     async def open_stream(
         self, request: ChatRequest, call: Call[ChatRequest, OpenedStream]
     ) -> OpenedStream:
-        key = self._key(request)
+        key = self.key(request)
         known = None if request.fresh else await self._lookup(key)
         return replayed(known) if known else await watch(_Keeping(self, key), call(request))
 
     async def get_stale(self, request: ChatRequest) -> LLMResponse | None:
         """Return an earlier answer of any age, without a call to the provider."""
-        entry = await self._entry(self._key(request))
+        entry = await self._entry(self.key(request))
         if entry is None:
             return None
         _log.warning("llm.stale", provider=self.name, age_s=round(self._age_s(entry), 3))
         return entry.response.model_copy(update={"cached": True, "stale": True, "cost_usd": 0.0})
 
+    def key(self, request: ChatRequest) -> str:
+        """Requests with equal keys are identical: one answer can serve both.
+
+        The provider's address is in it: an answer of a mock or a test account must not outlive the
+        switch to the real one. No two tenants share a key.
+        """
+        asked = replace(request, provider=None, fresh=False)
+        # `repr`, because its quoting keeps two different requests from looking the same.
+        known = repr([_VERSION, self.name, self._address, asked])
+        return f"chat:{sha256(known.encode()).hexdigest()}"
+
     async def keep(self, key: str, response: LLMResponse) -> None:
-        if response.is_whole:
+        # Any other reason means that the answer is cut off.
+        whole = {"stop": response.content.strip(), "tool_calls": response.tool_calls}
+        if whole.get(response.finish_reason):
             entry = _Entry(stored_at_s=self._clock(), response=response)
             await self._cache.set(key, entry.model_dump_json().encode(), self._kept_s)
-
-    def _key(self, request: ChatRequest) -> str:
-        return f"chat:{request_key(request, provider=self.name, address=self._address)}"
 
     async def _lookup(self, key: str) -> LLMResponse | None:
         entry = await self._entry(key)
@@ -112,12 +130,12 @@ class Cached(Guard):
         return self._clock() - entry.stored_at_s
 
 
+@dataclass(frozen=True, slots=True)
 class _Keeping(Observer):
-    def __init__(self, cached: Cached, key: str) -> None:
-        self._cached = cached
-        self._key = key
+    cached: Cached
+    key: str
 
     async def finished(self, answer: Answer) -> Answer:
         if isinstance(answer, LLMResponse):
-            await self._cached.keep(self._key, answer)
+            await self.cached.keep(self.key, answer)
         return answer

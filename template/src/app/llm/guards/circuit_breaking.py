@@ -2,6 +2,7 @@ import logging
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -53,7 +54,6 @@ class CircuitBreaking(Guard):
         self._models = frozenset(models)
         self._others: OrderedDict[str, CircuitBreaker] = OrderedDict()
         self._shared = shared
-        self._has_opened = False
         self._breaker = CircuitBreaker(policy, on_change=self._report, clock=clock)
         self._metrics = metrics
         self.health = Health(lambda: self._breaker.state, clock=clock)
@@ -63,65 +63,42 @@ class CircuitBreaking(Guard):
         self._metrics.breaker(name, lambda: self._breaker.state)
 
     async def around(self, request: R, call: Call[R, T]) -> T:
-        breaker = self._breaker_of(request.model)
-        permit = self._permit(breaker)
-        outcome = _Outcome(self, permit, configured=breaker is self._breaker)
-        return await watch(outcome, call(request))
-
-    async def failed(self, permit: Permit, error: LLMError, *, configured: bool) -> None:
-        self._record(permit, error, configured=configured)
-        if isinstance(error, DOWN) and configured:
-            await self._sync_shared()
-
-    def _breaker_of(self, model: str | None) -> CircuitBreaker:
-        if model is None or not self._models or model in self._models:
-            return self._breaker
-        breaker = self._others.get(model)
-        if breaker is None:
-            report = partial(self._report_other, model)
-            breaker = CircuitBreaker(self._policy, on_change=report, clock=self._clock)
-            self._others[model] = breaker
-            if len(self._others) > _MAX_OTHER_MODELS:
-                self._others.popitem(last=False)
-        self._others.move_to_end(model)
-        return breaker
-
-    async def _sync_shared(self) -> None:
-        """Tell other processes that the circuit is open; if it is closed, ask whether theirs is open."""
-        if self._shared is None:
-            return
-        if self._has_opened:
-            self._has_opened = False
-            await self._shared.opened(self._policy.reset_s)
-        elif self._breaker.state == "closed":
-            left_s = await self._shared.remote_open_s()
-            if left_s > 0 and self._breaker.state == "closed":
-                self._breaker.force_open(left_s, "another process has opened its circuit")
-                self._has_opened = False  # the other processes know it
-
-    def _permit(self, breaker: CircuitBreaker) -> Permit:
         try:
-            return breaker.enter()
+            permit = self._breaker_of(request.model).enter()
         except OpenCircuitError as refusal:
             raise CircuitOpenError(
                 f"{self.name} failed too often; its circuit is open",
                 provider=self.name,
                 retry_after_s=refusal.retry_after_s,
             ) from None
+        return await watch(_Outcome(self, permit), call(request))
 
-    def _record(self, permit: Permit, error: LLMError, *, configured: bool) -> None:
+    async def failed(self, permit: Permit, error: LLMError) -> None:
         if isinstance(error, NEUTRAL):
             return
+        configured = permit.breaker is self._breaker
         usable = not isinstance(error, UNUSABLE)
         if usable or configured:
-            self.health.record(ok=usable)
-        if isinstance(error, DOWN):
-            permit.failed()
-        else:
+            self.health.calls.add(ok=usable)
+        if not isinstance(error, DOWN):
             permit.succeeded()
+            return
+        permit.failed()
+        if configured and self._shared is not None:
+            await self._breaker.synchronize(self._shared)
+
+    def _breaker_of(self, model: str | None) -> CircuitBreaker:
+        if model is None or not self._models or model in self._models:
+            return self._breaker
+        if model not in self._others:
+            report = partial(self._report_other, model)
+            self._others[model] = CircuitBreaker(self._policy, on_change=report, clock=self._clock)
+            if len(self._others) > _MAX_OTHER_MODELS:
+                self._others.popitem(last=False)
+        self._others.move_to_end(model)
+        return self._others[model]
 
     def _report(self, state: CircuitState, why: str, /) -> None:
-        self._has_opened = state == "open"
         level = logging.WARNING if state == "open" else logging.INFO
         _log.log(level, "llm.circuit", provider=self.name, state=state, why=why)
 
@@ -129,25 +106,24 @@ class CircuitBreaking(Guard):
         _log.info("llm.model_circuit", provider=self.name, model=model, state=state, why=why)
 
 
+@dataclass(slots=True)
 class _Outcome(Observer):
     """Reports to the circuit how a call went."""
 
-    def __init__(self, guard: CircuitBreaking, permit: Permit, *, configured: bool) -> None:
-        self._guard = guard
-        self._permit = permit
-        self._configured = configured
+    guard: CircuitBreaking
+    permit: Permit
 
     def delta(self, _text: TextDelta) -> None:
-        self._permit.responds()
+        self.permit.responds()
 
     async def finished(self, answer: Answer) -> Answer:
-        self._permit.succeeded()
-        self._guard.health.record(ok=True)
+        self.permit.succeeded()
+        self.guard.health.calls.add(ok=True)
         return answer
 
     async def failed(self, error: BaseException) -> None:
         try:
             if isinstance(error, LLMError):
-                await self._guard.failed(self._permit, error, configured=self._configured)
+                await self.guard.failed(self.permit, error)
         finally:
-            self._permit.release()
+            self.permit.release()

@@ -106,10 +106,9 @@ async def watch(observer: Observer, work: Work[T]) -> T:
 
 
 class WithDefaults(Guard):
-    """Fills in what a request leaves to the settings.
+    """Fills in what a request leaves to the settings, so that every guard below knows all parameters.
 
-    So every guard below knows the model and the parameters of the call: a log line names them, a
-    cache key depends on them.
+    A log line names them, a cache key depends on them.
     """
 
     def __init__(self, policy: ProviderPolicy) -> None:

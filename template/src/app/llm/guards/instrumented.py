@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import structlog
 
@@ -46,9 +46,9 @@ class Instrumented(Guard):
 
     def _report(self, record: CallRecord) -> None:
         self._metrics.llm_in_flight[self.name].dec()
-        model = self._label(record)
-        self._count(record, model)
-        self._count_costs(record, model)
+        # The requested name, if configured; an answer may name a snapshot of the model instead.
+        known = [name for name in (record.request.model, record.model) if name in self._models]
+        self._count(record, known[0] if known else "other")
         if isinstance(record.error, OverloadedError):
             return  # thousands a second: `llm.shed` is sampled
         # A provider without the requested feature is an answer, not a fault.
@@ -57,34 +57,19 @@ class Instrumented(Guard):
         previews = record.previews() if self._previews else {}
         _log.log(level, "llm.call", provider=self.name, **record.fields(), **previews)
 
-    def _label(self, record: CallRecord) -> str:
-        """The requested name, if configured; an answer may name a snapshot of the model instead."""
-        for name in (record.request.model, record.model):
-            if name is not None and name in self._models:
-                return name
-        return "other"
-
     def _count(self, record: CallRecord, model: str) -> None:
-        provider_s = record.receipt.provider_s if record.receipt.attempts else None
-        self._metrics.llm_request(
-            self.name,
-            record.operation,
-            model,
-            record.outcome,
-            record.duration_s,
-            provider_s=provider_s,
+        """Count the call, its tokens and its cost: broken and cancelled calls have costs too."""
+        name, metrics, receipt = self.name, self._metrics, record.receipt
+        provider_s = receipt.provider_s if receipt.attempts else None
+        metrics.llm_request(
+            name, record.operation, model, record.outcome, record.duration_s, provider_s=provider_s
         )
-        if record.stream and record.outcome == "ok":
-            if record.first_text_s is not None:
-                self._metrics.first_token(self.name, record.first_text_s)
+        if record.stream and record.outcome == "ok" and record.first_text_s is not None:
+            metrics.first_token(name, record.first_text_s)
             if (token_s := record.token_s()) is not None:
-                self._metrics.per_token(self.name, token_s)
-
-    def _count_costs(self, record: CallRecord, model: str) -> None:
-        """Broken and cancelled calls have costs too."""
-        receipt = record.receipt
+                metrics.per_token(name, token_s)
         tokens = {} if receipt.usage is None else receipt.usage.by_kind
-        self._metrics.llm_costs(self.name, model, tokens, receipt.cost_usd, receipt.unknown)
+        metrics.llm_costs(name, model, tokens, receipt.cost_usd, receipt.unknown)
 
 
 class Billed(Guard):
@@ -102,49 +87,48 @@ class Billed(Guard):
 
     async def around(self, request: R, call: Call[R, T]) -> T:
         receipt = request.receipt or Receipt()
+        receipt.attempts += 1
         attempt = _Attempt(self._vendor or self.name, request.model or "", receipt, self._prices)
         return await watch(attempt, call(request))
 
 
+@dataclass(slots=True)
 class _Attempt(Observer):
-    def __init__(self, vendor: str, model: str, receipt: Receipt, prices: PriceList) -> None:
-        self._vendor = vendor
-        self._model = model
-        self._receipt = receipt
-        self._prices = prices
-        self._started = time.perf_counter()
+    """Charges one attempt to the receipt of its call."""
+
+    vendor: str
+    model: str
+    receipt: Receipt
+    prices: PriceList
+    started: float = field(default_factory=time.perf_counter)
 
     async def finished(self, answer: Answer) -> Answer:
-        self._end()
+        self.receipt.provider_s += time.perf_counter() - self.started
         self._charge(answer.model, answer.usage)
         return answer
 
     async def failed(self, error: BaseException) -> None:
-        self._end()
+        self.receipt.provider_s += time.perf_counter() - self.started
         self._broke_off(error)
 
-    def _end(self) -> None:
-        self._receipt.attempts += 1
-        self._receipt.provider_s += time.perf_counter() - self._started
-
     def _charge(self, model: str, usage: Usage) -> None:
-        cost_usd = self._prices.cost_usd(self._vendor, model, usage)
-        self._receipt.charge(usage, cost_usd)
+        cost_usd = self.prices.cost_usd(self.vendor, model, usage)
+        self.receipt.charge(usage, cost_usd)
         if cost_usd is None:
-            self._receipt.unknown.append("no_price" if usage.is_known else "no_usage")
+            self.receipt.unknown.append("no_price" if usage.is_known else "no_usage")
 
     def _broke_off(self, error: BaseException) -> None:
-        reported, self._receipt.broken_off = self._receipt.broken_off or BrokenOff(None), None
+        reported, self.receipt.broken_off = self.receipt.broken_off or BrokenOff(None), None
         usage = reported.usage
         if usage is not None and reported.final:
-            self._charge(self._model, usage)
+            self._charge(self.model, usage)
             return
         reason = reason_of_unknown_cost(
             error, has_begun=usage is not None or reported.characters > 0
         )
         if reason is None:
             return
-        self._receipt.unknown.append(reason)
-        self._receipt.characters += reported.characters
+        self.receipt.unknown.append(reason)
+        self.receipt.characters += reported.characters
         if usage is not None:
-            self._receipt.charge(usage, self._prices.cost_usd(self._vendor, self._model, usage))
+            self.receipt.charge(usage, self.prices.cost_usd(self.vendor, self.model, usage))

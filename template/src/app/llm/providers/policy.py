@@ -174,6 +174,8 @@ class ProviderPolicy:
             return f"a temperature from 0 to {facts.max_temperature:g}, not {asked.temperature:g}"
         if asked.tools and not facts.tools:
             return "no tools"
+        if facts.images == "url":
+            return None
         images = [image for message in asked.messages for image in message.images]
         if images and facts.images == "none":
             return "no images"
