@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 
-from app.api.conversation import checked
 from app.api.disconnect import client_closed, until_disconnect
 from app.api.event_stream import EventStream
 from app.api.inputs import Tenant, normalize_texts
 from app.api.json_route import JSONRoute
+from app.api.messages import checked
 from app.api.middleware.body_limit import hold_for_answer
 from app.api.openai import convert
 from app.api.openai.answers import ChatCompletion, EmbeddingList, Model, ModelList

@@ -10,16 +10,16 @@ from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field, StringConstraints, field_validator
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from app.api.conversation import checked, message_of, tool_choice_of, tool_of
 from app.api.disconnect import client_closed, until_disconnect
 from app.api.event_stream import MAX_WRITE_BYTES, EventStream
 from app.api.events import Event, as_json, described
 from app.api.inputs import WHOLE, RequestBody, Tenant
 from app.api.json_route import JSONRoute
-from app.api.messages import MAX_TOOLS, MessageBody, ToolBody, ToolChoiceBody
+from app.api.messages import MessageBody, checked, message_of
 from app.api.openapi import problems
 from app.api.problems import Problem, describe, stopped
 from app.api.services import services_of
+from app.api.tools import MAX_TOOLS, ToolBody, ToolChoiceBody, tool_choice_of, tool_of
 from app.llm.model import open_stream
 from app.llm.opened_stream import StreamToOpen
 from app.llm.types import ChatRequest, LLMResponse, TextDelta, ToolCall
