@@ -71,9 +71,7 @@ def _whole(value: object) -> object:
 WHOLE = BeforeValidator(_whole)
 
 
-def by_shape(
-    shape: type, its_type: Any, other_type: Any
-) -> WrapValidator:  # noqa: ANN401 - any types
+def by_shape(shape: type, its_type: object, other_type: object) -> WrapValidator:
     """Validate a value of the shape (`list`, `dict`) as one type, and any other value as the other.
 
     So an error names the field that is wrong and not the alternatives.
@@ -127,7 +125,8 @@ async def normalize_texts(texts: Sequence[str]) -> list[str | None]:
     normalized: list[str | None] = []
     chars = 0
     for text in texts:
-        normalized.append(_normalized(text))
+        is_plain = text.isascii() and "\r" not in text  # so it is in the normal form
+        normalized.append(text if is_plain else _normalized(text))
         chars += len(text)
         if chars >= MAX_TEXT_CHARS:
             await asyncio.sleep(0)
@@ -136,16 +135,15 @@ async def normalize_texts(texts: Sequence[str]) -> list[str | None]:
 
 
 def _normalized(text: str) -> str | None:
-    lines = text.replace("\r\n", "\n")
-    if lines.isascii():
-        return lines  # in the normal form, and without marks
-    return None if has_too_many_marks(lines) else unicodedata.normalize("NFC", lines)
+    if has_too_many_marks(text):
+        return None
+    return unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
 
 
 def has_too_many_marks(text: str) -> bool:
     """Look at every 31st character: a run of more than 30 marks contains one of these."""
     step = MAX_MARKS + 1
-    if not any(map(unicodedata.combining, text[MAX_MARKS::step])):
+    if text.isascii() or not any(map(unicodedata.combining, text[MAX_MARKS::step])):
         return False
     return any(
         _marks_around(text, index) > MAX_MARKS

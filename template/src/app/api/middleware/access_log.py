@@ -7,9 +7,8 @@ import time
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.disconnect import CLIENT_CLOSED
 from app.api.middleware.deadline import DEADLINE_HEADERS, CallerDeadline
-from app.api.problems import ProblemResponse, describe, stopped
+from app.api.problems import CLIENT_CLOSED, ProblemResponse, describe, stopped
 from app.telemetry.correlation import client
 from app.telemetry.metrics import Metrics
 
