@@ -20,6 +20,7 @@ from fastapi import FastAPI, Request, Response, params
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts, serialize_response
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from app.api.problems import CLIENT_CLOSED
@@ -32,12 +33,16 @@ Arguments = dict[str, Any]
 _JSON = (b"application/json", b"application/json; charset=utf-8")
 _INVALID = object()
 
-# Of the request that the running code belongs to, after its body.
+# `receive` of the request that the running code belongs to.
 _receive: ContextVar[Receive] = ContextVar("receive")
 
 
 class JSONRoute(APIRoute):
-    """`APIRouter(route_class=JSONRoute)`. An endpoint that no plan fits is served by FastAPI alone."""
+    """`APIRouter(route_class=JSONRoute)`: an `async` endpoint ends when its caller disconnects.
+
+    The whole body is read first: after it only the end of the connection can come. An endpoint that no
+    plan fits is served by FastAPI alone.
+    """
 
     def __init__(
         self, path: str, endpoint: Endpoint, **options: Any  # noqa: ANN401 - FastAPI's own
@@ -54,20 +59,21 @@ class JSONRoute(APIRoute):
             if not plans:
                 plans.append(_plan_of(self, request.app))
             plan = plans[0]
-            messages = [await request.receive()]
-            while messages[-1].get("more_body", False):
-                messages.append(await request.receive())
+            try:
+                content = await request.body()  # the request keeps it, so it can be read again
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_CLOSED)
             _receive.set(request.receive)
-            arguments = None if plan is None else await plan.arguments(request, messages)
+            arguments = None if plan is None else await plan.arguments(request, content)
             if plan is None or arguments is None:
-                return await general(_replayed(request, messages))
+                return await general(request)
             answer = await plan.endpoint(**arguments)
             if isinstance(answer, Response):
                 return answer
-            content = await serialize_response(
+            written = await serialize_response(
                 field=plan.response, response_content=answer, dump_json=True
             )
-            return Response(content, media_type="application/json")
+            return Response(written, media_type="application/json")
 
         return handle
 
@@ -86,7 +92,6 @@ def _until_disconnect(endpoint: Endpoint) -> Endpoint:
                 leaving.exception()  # retrieved, or asyncio logs that it never was
                 has_left = working.cancel()
 
-        # After the body only the end of the connection can come.
         leaving = asyncio.ensure_future(_receive.get()())
         leaving.add_done_callback(end)
         try:
@@ -130,9 +135,9 @@ class Plan:
     response: Any
     headers: frozenset[bytes]  # a request with one of these needs the solver
 
-    async def arguments(self, request: Request, messages: list[Message]) -> Arguments | None:
+    async def arguments(self, request: Request, content: bytes) -> Arguments | None:
         """The arguments of the endpoint, or `None` for a request that FastAPI has to serve."""
-        body = self._valid_body(request, messages)
+        body = self._valid_body(request, content)
         if body is _INVALID:
             return None
         arguments = {self.body.name: body}
@@ -147,29 +152,17 @@ class Plan:
                 arguments[dependency.name] = value
         return arguments
 
-    def _valid_body(self, request: Request, messages: list[Message]) -> object:
+    def _valid_body(self, request: Request, content: bytes) -> object:
         headers = dict(reversed([*request.scope["headers"]]))  # the first of several with one name
         is_json = headers.get(b"content-type") in _JSON
         if not is_json or request.app.dependency_overrides or not self.headers.isdisjoint(headers):
             return _INVALID
-        if messages[-1]["type"] != "http.request":  # the caller left while it sent
-            return _INVALID
         try:
-            value = json.loads(b"".join([message.get("body", b"") for message in messages]))
+            value = json.loads(content)
         except (ValueError, RecursionError):
             return _INVALID
         body, errors = self.body.validate(value)
         return _INVALID if errors else body
-
-
-def _replayed(request: Request, messages: list[Message]) -> Request:
-    left = iter(messages)
-
-    async def receive() -> Message:
-        message = next(left, None)
-        return await request.receive() if message is None else message
-
-    return Request(request.scope, receive)
 
 
 def _plan_of(route: APIRoute, app: FastAPI) -> Plan | None:
