@@ -45,7 +45,10 @@ class JSONRoute(APIRoute):
     """
 
     def __init__(
-        self, path: str, endpoint: Endpoint, **options: Any  # noqa: ANN401 - FastAPI's own
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        **options: Any,  # noqa: ANN401 - FastAPI's own
     ) -> None:
         is_async = inspect.iscoroutinefunction(endpoint)
         super().__init__(path, _until_disconnect(endpoint) if is_async else endpoint, **options)
