@@ -1,6 +1,6 @@
 import pytest
 
-from app.api.conversation import MAX_IMAGES, fault_in
+from app.api.messages import MAX_IMAGES, fault_in
 from app.llm.types import ChatRequest, ImagePart, Message, NamedTool, Tool, ToolCall
 
 HI = Message("user", "Hi")

@@ -13,8 +13,6 @@ from contextlib import aclosing
 from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from app.api.disconnect import disconnected
-
 KEEP_ALIVE_S = 15.0
 
 # Frames that are ready at the same time, because the client is slower than the provider, are sent as
@@ -49,7 +47,7 @@ class EventStream(StreamingResponse):
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
         pump = asyncio.create_task(self._pump(send))
-        gone = asyncio.create_task(disconnected(receive))
+        gone = asyncio.create_task(_disconnected(receive))
         comments = asyncio.create_task(self._comment(send))
         try:
             await asyncio.wait({pump, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -102,3 +100,8 @@ class EventStream(StreamingResponse):
             else:
                 self._quiet_since = loop.time()
                 await send({"type": "http.response.body", "body": _COMMENT, "more_body": True})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

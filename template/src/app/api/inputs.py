@@ -17,6 +17,9 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 from pydantic_core import PydanticCustomError
@@ -33,8 +36,8 @@ MAX_UNKNOWN_FIELDS = 20
 MAX_MARKS = 30
 TOO_MANY_MARKS = f"The text has more than {MAX_MARKS} combining marks in a row"
 
-# 100,000 characters of the slowest allowed kind take 15 ms.
-_MAX_CHARS = 100_000
+# Normalizing so many characters of the slowest allowed kind takes 15 ms.
+MAX_TEXT_CHARS = 100_000
 
 # A JSON schema cannot say "after trimming": this pattern refuses text that is only white space. U+0085
 # is white space here and not in JavaScript, and U+FEFF in JavaScript only.
@@ -68,6 +71,24 @@ def _whole(value: object) -> object:
 WHOLE = BeforeValidator(_whole)
 
 
+def by_shape(shape: type, its_type: object, other_type: object) -> WrapValidator:
+    """Validate a value of the shape (`list`, `dict`) as one type, and any other value as the other.
+
+    So an error names the field that is wrong and not the alternatives.
+    """
+    its, other = _adapter(its_type), _adapter(other_type)
+
+    def validate(value: object, _handler: ValidatorFunctionWrapHandler) -> object:
+        return (its if isinstance(value, shape) else other).validate_python(value)
+
+    return WrapValidator(validate)
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - any type
+    is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
+    return TypeAdapter(kind, config=None if is_model else ConfigDict(strict=True))
+
+
 async def _tenant(
     given: Annotated[
         str | None,
@@ -91,9 +112,9 @@ Tenant = Annotated[str | None, Depends(_tenant)]
 
 def normalize_text(text: str) -> str:
     """Give texts that look equal the same characters, so that the cache sees them as equal."""
-    if has_too_many_marks(text):
+    if (normalized := _normalized(text)) is None:
         raise PydanticCustomError("too_many_marks", "{reason}", {"reason": TOO_MANY_MARKS})
-    return _composed(text)
+    return normalized
 
 
 async def normalize_texts(texts: Sequence[str]) -> list[str | None]:
@@ -104,15 +125,18 @@ async def normalize_texts(texts: Sequence[str]) -> list[str | None]:
     normalized: list[str | None] = []
     chars = 0
     for text in texts:
-        normalized.append(None if has_too_many_marks(text) else _composed(text))
+        is_plain = text.isascii() and "\r" not in text  # so it is in the normal form
+        normalized.append(text if is_plain else _normalized(text))
         chars += len(text)
-        if chars >= _MAX_CHARS:
+        if chars >= MAX_TEXT_CHARS:
             await asyncio.sleep(0)
             chars = 0
     return normalized
 
 
-def _composed(text: str) -> str:
+def _normalized(text: str) -> str | None:
+    if has_too_many_marks(text):
+        return None
     return unicodedata.normalize("NFC", text.replace("\r\n", "\n"))
 
 
@@ -139,6 +163,6 @@ def _marks_around(text: str, index: int) -> int:
 TextOfMany = Annotated[
     str,
     NOT_BLANK,
-    StringConstraints(strip_whitespace=True, min_length=1, max_length=_MAX_CHARS),
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_TEXT_CHARS),
 ]
 Text = Annotated[TextOfMany, AfterValidator(normalize_text)]

@@ -1,33 +1,57 @@
-"""A route that serves a valid JSON request without FastAPI's general solver of dependencies.
+"""The route of endpoints that take JSON: their work ends when the caller disconnects.
 
-For each request the solver looks at every parameter again: 240 Python calls for `POST /v1/chat`. This
-route looks at them once. Any other request goes to FastAPI's own handler: one with an error, with a
-header that a parameter reads, with another content type, or in tests with `app.dependency_overrides`.
-So the errors, the OpenAPI document and the rules of dependencies stay FastAPI's.
+A valid request is served without FastAPI's general solver of dependencies. For each request the solver
+looks at every parameter again: 240 Python calls for `POST /v1/chat`. This route looks at them once. Any
+other request goes to FastAPI's own handler: one with an error, with a header that a parameter reads,
+with another content type, or in tests with `app.dependency_overrides`. So the errors, the OpenAPI
+document and the rules of dependencies stay FastAPI's.
 """
 
+import asyncio
 import inspect
 import json
 from collections.abc import Callable, Coroutine, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 from fastapi import FastAPI, Request, Response, params
 from fastapi.datastructures import DefaultPlaceholder
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute, RouteContext, iter_route_contexts, serialize_response
-from starlette.types import Message
+from starlette.requests import ClientDisconnect
+from starlette.types import Message, Receive
 
+from app.api.problems import CLIENT_CLOSED
+from app.resilience.race import cancel_and_wait, wait_for_end
+
+Endpoint = Callable[..., Coroutine[Any, Any, Any]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 Arguments = dict[str, Any]
 
 _JSON = (b"application/json", b"application/json; charset=utf-8")
-_CONTENT_TYPE = b"content-type"
 _INVALID = object()
+
+# `receive` of the request that the running code belongs to.
+_receive: ContextVar[Receive] = ContextVar("receive")
 
 
 class JSONRoute(APIRoute):
-    """`APIRouter(route_class=JSONRoute)`. An endpoint that no plan fits is served by FastAPI alone."""
+    """`APIRouter(route_class=JSONRoute)`: an `async` endpoint ends when its caller disconnects.
+
+    The whole body is read first: after it only the end of the connection can come. An endpoint that no
+    plan fits is served by FastAPI alone.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        endpoint: Callable[..., Any],
+        **options: Any,  # noqa: ANN401 - FastAPI's own
+    ) -> None:
+        is_async = inspect.iscoroutinefunction(endpoint)
+        super().__init__(path, _until_disconnect(endpoint) if is_async else endpoint, **options)
 
     def get_route_handler(self) -> Handler:
         # FastAPI calls this once for each `include_router`, which may add dependencies.
@@ -38,16 +62,59 @@ class JSONRoute(APIRoute):
             if not plans:
                 plans.append(_plan_of(self, request.app))
             plan = plans[0]
-            if plan is None or not plan.fits(request):
+            try:
+                content = await request.body()  # the request keeps it, so it can be read again
+            except ClientDisconnect:
+                return Response(status_code=CLIENT_CLOSED)
+            _receive.set(request.receive)
+            arguments = None if plan is None else await plan.arguments(request, content)
+            if plan is None or arguments is None:
                 return await general(request)
-            messages: list[Message] = []
-            value = await _read(request, messages)
-            body = _INVALID if value is _INVALID else plan.validated(value)
-            if body is _INVALID:
-                return await general(_replayed(request, messages))
-            return await plan.answer(request, body)
+            answer = await plan.endpoint(**arguments)
+            if isinstance(answer, Response):
+                return answer
+            written = await serialize_response(
+                field=plan.response, response_content=answer, dump_json=True
+            )
+            return Response(written, media_type="application/json")
 
         return handle
+
+
+def _until_disconnect(endpoint: Endpoint) -> Endpoint:
+    """The endpoint, cancelled when its caller disconnects, because calls to providers cost money."""
+
+    @wraps(endpoint)
+    async def watched(**arguments: object) -> object:
+        working = asyncio.create_task(endpoint(**arguments))
+        has_left = False
+
+        def end(leaving: asyncio.Future[Message]) -> None:
+            nonlocal has_left
+            if not leaving.cancelled():
+                leaving.exception()  # retrieved, or asyncio logs that it never was
+                has_left = working.cancel()
+
+        leaving = asyncio.ensure_future(_receive.get()())
+        leaving.add_done_callback(end)
+        try:
+            return await asyncio.shield(working)
+        except BaseException:
+            if not has_left or _is_cancelled():
+                raise
+            return Response(status_code=CLIENT_CLOSED)  # only the log sees it
+        finally:
+            leaving.remove_done_callback(end)
+            leaving.cancel()
+            if not working.done():  # the request itself is cancelled
+                await (wait_for_end([working]) if has_left else cancel_and_wait([working]))
+
+    return watched
+
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +122,7 @@ class _Dependency:
     """An `async` function that reads the request or optional headers."""
 
     name: str | None  # the parameter of the endpoint, if it takes the value
-    call: Callable[..., Coroutine[Any, Any, Any]]
+    call: Endpoint
     request_name: str | None
     without_headers: Arguments
 
@@ -64,29 +131,18 @@ class _Dependency:
 class Plan:
     """What a route needs of a request, found once."""
 
-    endpoint: Callable[..., Coroutine[Any, Any, Any]]
+    endpoint: Endpoint
     body: Any  # FastAPI's `ModelField`
     request_name: str | None
     dependencies: tuple[_Dependency, ...]
     response: Any
     headers: frozenset[bytes]  # a request with one of these needs the solver
 
-    def fits(self, request: Request) -> bool:
-        is_json = False
-        for name, value in request.scope["headers"]:
-            if name == _CONTENT_TYPE:
-                if value not in _JSON:
-                    return False
-                is_json = True
-            elif name in self.headers:
-                return False
-        return is_json and not request.app.dependency_overrides
-
-    def validated(self, value: object) -> object:
-        body, errors = self.body.validate(value)
-        return _INVALID if errors else body
-
-    async def answer(self, request: Request, body: object) -> Response:
+    async def arguments(self, request: Request, content: bytes) -> Arguments | None:
+        """The arguments of the endpoint, or `None` for a request that FastAPI has to serve."""
+        body = self._valid_body(request, content)
+        if body is _INVALID:
+            return None
         arguments = {self.body.name: body}
         if self.request_name is not None:
             arguments[self.request_name] = request
@@ -97,38 +153,19 @@ class Plan:
             value = await dependency.call(**given)
             if dependency.name is not None:
                 arguments[dependency.name] = value
-        answer = await self.endpoint(**arguments)
-        if isinstance(answer, Response):
-            return answer
-        content = await serialize_response(
-            field=self.response, response_content=answer, dump_json=True
-        )
-        return Response(content, media_type="application/json")
+        return arguments
 
-
-async def _read(request: Request, messages: list[Message]) -> object:
-    """Read the body. `messages` has what arrived, so that FastAPI's handler can read it again."""
-    while True:
-        message = await request.receive()
-        messages.append(message)
-        if message["type"] != "http.request":
+    def _valid_body(self, request: Request, content: bytes) -> object:
+        headers = dict(reversed([*request.scope["headers"]]))  # the first of several with one name
+        is_json = headers.get(b"content-type") in _JSON
+        if not is_json or request.app.dependency_overrides or not self.headers.isdisjoint(headers):
             return _INVALID
-        if not message.get("more_body", False):
-            break
-    try:
-        return json.loads(b"".join([message.get("body", b"") for message in messages]))
-    except (ValueError, RecursionError):
-        return _INVALID
-
-
-def _replayed(request: Request, messages: list[Message]) -> Request:
-    left = iter(messages)
-
-    async def receive() -> Message:
-        message = next(left, None)
-        return await request.receive() if message is None else message
-
-    return Request(request.scope, receive)
+        try:
+            value = json.loads(content)
+        except (ValueError, RecursionError):
+            return _INVALID
+        body, errors = self.body.validate(value)
+        return _INVALID if errors else body
 
 
 def _plan_of(route: APIRoute, app: FastAPI) -> Plan | None:

@@ -1,173 +1,52 @@
-"""Messages and tools in a request: text, images, tool calls and their results.
+"""The messages of a request: how they are validated, converted and checked as a whole.
 
-A value is validated as the kind that it claims to be (its role, its type), so an error names the
-field that is wrong and not the alternatives. OpenAI's nested forms of tools, calls and images are
-accepted too: clients have them at hand.
+A message is validated as the kind that its role names, so an error names the field that is wrong and
+not the alternatives. The checks of the whole hold for every request, whichever interface it came
+through.
 """
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
+from fastapi.exceptions import RequestValidationError
 from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
     ConfigDict,
-    Field,
-    JsonValue,
     StringConstraints,
     TypeAdapter,
     ValidatorFunctionWrapHandler,
     WrapValidator,
 )
 
-from app.api.inputs import RequestBody, TextOfMany
-from app.llm.types import Role
+from app.api.inputs import (
+    MAX_TEXT_CHARS,
+    TOO_MANY_MARKS,
+    RequestBody,
+    TextOfMany,
+    by_shape,
+    normalize_texts,
+)
+from app.api.parts import ImagePartBody, PartBodies, TextPartBodies, TextPartBody
+from app.api.tools import CallID, ToolCallBodies
+from app.llm.types import (
+    ChatRequest,
+    Content,
+    ImagePart,
+    Message,
+    NamedTool,
+    Role,
+    TextPart,
+    ToolCall,
+    joined_text,
+)
 
-MAX_PARTS = 100
-MAX_TOOLS = 128
-MAX_URL_CHARS = 2_048
-MAX_IMAGE_BYTES = 1_500_000  # as base64, they fit into a body
-MAX_SCHEMA_DEPTH = 50  # Python's JSON functions fail at about 1,000
-_MAX_TEXT_CHARS = 100_000
+MAX_IMAGES = 20
 
-_STRICT = ConfigDict(strict=True)
-_DATA_URL = re.compile(r"data:image/(?:png|jpeg|gif|webp);base64,[A-Za-z0-9+/]+={0,2}")
-# Languages of regular expressions differ in what `\s` is. This is all of it, and the control characters.
-_INVISIBLE = r"\x00-\x20\x7f-\xa0\s\ufeff"
-_HTTPS_URL = re.compile(rf"https://[^{_INVISIBLE}/?#]+[^{_INVISIBLE}]*")
-_BASE64_RATIO = 4 / 3
-_IMAGE_URL: dict[str, JsonValue] = {"pattern": f"^({_HTTPS_URL.pattern}|{_DATA_URL.pattern})$"}
+_AnyText = Annotated[str, StringConstraints(max_length=MAX_TEXT_CHARS)]
 
-CallID = Annotated[str, StringConstraints(pattern=r"^[^\s\x85\ufeff]{1,128}$")]
-ToolName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-
-
-def _image_url(url: str) -> str:
-    if url.startswith("data:"):
-        if len(url) > MAX_IMAGE_BYTES * _BASE64_RATIO:
-            raise ValueError(f"a data URL may have {MAX_IMAGE_BYTES} bytes; longer: an https URL")
-        if not _DATA_URL.fullmatch(url):
-            raise ValueError("must be a PNG, JPEG, GIF or WebP image in base64")
-    elif len(url) > MAX_URL_CHARS or not _HTTPS_URL.fullmatch(url):
-        raise ValueError(f"must be an https URL of {MAX_URL_CHARS} characters, or a data URL")
-    return url
-
-
-def _shallow(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    level: list[JsonValue] = [schema]
-    for _ in range(MAX_SCHEMA_DEPTH):
-        level = [inner for value in level for inner in _members(value)]
-        if not level:
-            return schema
-    raise ValueError(f"may be nested {MAX_SCHEMA_DEPTH} levels deep")
-
-
-def _members(value: JsonValue) -> Sequence[JsonValue]:
-    if isinstance(value, dict):
-        return list(value.values())
-    return value if isinstance(value, list) else ()
-
-
-def _object_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    if schema.get("type", "object") != "object":
-        raise ValueError("must be the JSON schema of an object")
-    return _shallow(schema)
-
-
-JSONSchema = Annotated[dict[str, JsonValue], AfterValidator(_shallow)]
-ObjectSchema = Annotated[
-    dict[str, JsonValue],
-    AfterValidator(_object_schema),
-    Field(json_schema_extra={"properties": {"type": {"const": "object"}}}),
-]
-ImageURL = Annotated[str, AfterValidator(_image_url), Field(json_schema_extra=_IMAGE_URL)]
-
-
-def _flat(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    """OpenAI's `{"type": "function", "function": {…}}` without its nesting."""
-    if isinstance(value, dict) and isinstance(value.get("function"), dict):
-        rest = {k: v for k, v in value.items() if k not in {"type", "function"}}
-        return {**rest, **value["function"]}
-    return value
-
-
-def _flat_image(value: Any) -> Any:  # noqa: ANN401 - any JSON
-    if isinstance(value, dict) and value.get("type") == "image_url":
-        image = value.get("image_url")
-        return {"type": "image", **(image if isinstance(image, dict) else {"url": image})}
-    return value
-
-
-class TextPartBody(RequestBody):
-    type: Literal["text"]
-    text: TextOfMany
-
-
-class ImagePartBody(RequestBody):
-    type: Literal["image"]
-    url: ImageURL = Field(
-        description="An https URL, which the provider fetches, or a data URL with base64: PNG, "
-        f"JPEG, GIF or WebP, at most {MAX_IMAGE_BYTES} bytes."
-    )
-    detail: Literal["auto", "low", "high"] | None = Field(
-        default=None, description="The resolution for the model. Only OpenAI's API has this."
-    )
-
-
-class ToolCallBody(RequestBody):
-    """A tool call of an earlier answer, as it was received."""
-
-    id: CallID
-    name: ToolName
-    arguments: Annotated[str, StringConstraints(max_length=_MAX_TEXT_CHARS)]
-
-
-def by_kind(adapters: Mapping[str, TypeAdapter[Any]], kind: Callable[[Any], str]) -> WrapValidator:
-    """Validate a value as the one alternative that `kind` names."""
-
-    def validate(value: Any, _handler: ValidatorFunctionWrapHandler) -> Any:  # noqa: ANN401
-        return adapters[kind(value)].validate_python(value)
-
-    return WrapValidator(validate)
-
-
-def adapter(kind: Any) -> TypeAdapter[Any]:  # noqa: ANN401 - any type
-    is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
-    return TypeAdapter(kind, config=None if is_model else _STRICT)
-
-
-def _member(value: object, name: str) -> str | None:
-    member = value.get(name) if isinstance(value, dict) else None
-    return member if isinstance(member, str) else None
-
-
-def _part_kind(value: object) -> str:
-    return "image" if _member(value, "type") == "image" else "text"
-
-
-PartBody = Annotated[
-    TextPartBody | ImagePartBody,
-    by_kind({"text": adapter(TextPartBody), "image": adapter(ImagePartBody)}, _part_kind),
-    BeforeValidator(_flat_image),
-]
-_Parts = Annotated[list[PartBody], Field(min_length=1, max_length=MAX_PARTS)]
-_TextParts = Annotated[list[TextPartBody], Field(min_length=1, max_length=MAX_PARTS)]
-_AnyText = Annotated[str, StringConstraints(max_length=_MAX_TEXT_CHARS)]
-
-
-def _kind(value: object) -> str:
-    return "parts" if isinstance(value, list) else "text"
-
-
-def _text_or(parts: Any, text: Any = TextOfMany) -> WrapValidator:  # noqa: ANN401 - any type
-    return by_kind({"text": adapter(text), "parts": adapter(parts)}, _kind)
-
-
-UserContent = Annotated[TextOfMany | _Parts, _text_or(_Parts)]
-TextContent = Annotated[TextOfMany | _TextParts, _text_or(_TextParts)]
-ResultContent = Annotated[_AnyText | _TextParts, _text_or(_TextParts, _AnyText)]
+UserContent = Annotated[TextOfMany | PartBodies, by_shape(list, PartBodies, TextOfMany)]
+TextContent = Annotated[TextOfMany | TextPartBodies, by_shape(list, TextPartBodies, TextOfMany)]
+ResultContent = Annotated[_AnyText | TextPartBodies, by_shape(list, TextPartBodies, _AnyText)]
 
 
 class SystemMessage(RequestBody):
@@ -189,10 +68,8 @@ class CallingAssistantMessage(RequestBody):
     """An assistant's message with tool calls. It may have no text."""
 
     role: Literal["assistant"]
-    content: Annotated[_AnyText | _TextParts, _text_or(_TextParts, _AnyText)] | None = None
-    tool_calls: list[Annotated[ToolCallBody, BeforeValidator(_flat)]] = Field(
-        min_length=1, max_length=MAX_TOOLS
-    )
+    content: ResultContent | None = None
+    tool_calls: ToolCallBodies
 
 
 class ToolMessage(RequestBody):
@@ -209,49 +86,151 @@ class _AnyMessage(RequestBody):
     role: Role
 
 
-def _message_kind(value: object) -> str:
-    role = _member(value, "role")
-    if role == "assistant" and isinstance(value, dict) and "tool_calls" in value:
-        return "calling"
-    return role if role in _MESSAGES else "unknown"
-
-
-_MESSAGES = {
-    "system": adapter(SystemMessage),
-    "user": adapter(UserMessage),
-    "assistant": adapter(PlainAssistantMessage),
-    "calling": adapter(CallingAssistantMessage),
-    "tool": adapter(ToolMessage),
-    "unknown": adapter(_AnyMessage),
+_ANY = TypeAdapter(_AnyMessage)
+_CALLING = TypeAdapter(CallingAssistantMessage)
+_BY_ROLE: Mapping[str, TypeAdapter[Any]] = {
+    "system": TypeAdapter(SystemMessage),
+    "user": TypeAdapter(UserMessage),
+    "assistant": TypeAdapter(PlainAssistantMessage),
+    "tool": TypeAdapter(ToolMessage),
 }
+
+
+def _of_its_role(value: object, _handler: ValidatorFunctionWrapHandler) -> object:
+    role = value.get("role") if isinstance(value, dict) else None
+    if not isinstance(role, str) or role not in _BY_ROLE:
+        return _ANY.validate_python(value)
+    if role == "assistant" and isinstance(value, dict) and "tool_calls" in value:
+        return _CALLING.validate_python(value)
+    return _BY_ROLE[role].validate_python(value)
+
+
 MessageBody = Annotated[
     SystemMessage | UserMessage | PlainAssistantMessage | CallingAssistantMessage | ToolMessage,
-    by_kind(_MESSAGES, _message_kind),
+    WrapValidator(_of_its_role),
 ]
 
 
-class FunctionTool(RequestBody):
-    name: ToolName
-    description: str = Field(default="", max_length=10_000)
-    parameters: ObjectSchema = Field(
-        default_factory=dict, description="The JSON schema of the arguments: an object."
+def message_of(body: MessageBody) -> Message:
+    content = body.content if isinstance(body.content, str) else _content(body.content)
+    if isinstance(body, CallingAssistantMessage):
+        calls = tuple(ToolCall(**call.model_dump()) for call in body.tool_calls)
+        return Message(body.role, content, calls)
+    call_id = body.tool_call_id if isinstance(body, ToolMessage) else None
+    return Message(body.role, content, tool_call_id=call_id)
+
+
+def _content(parts: Sequence[TextPartBody | ImagePartBody] | None) -> Content:
+    return joined_text(
+        tuple(
+            (
+                TextPart(part.text)
+                if isinstance(part, TextPartBody)
+                else ImagePart(part.url, part.detail)
+            )
+            for part in parts or ()
+        )
     )
-    strict: bool | None = Field(
-        default=None, description="Whether the provider has to guarantee the schema."
+
+
+async def checked(request: ChatRequest) -> ChatRequest:
+    """The request with normalized texts. Raises `RequestValidationError` if a part does not fit."""
+    if (fault := fault_in(request)) is not None:
+        raise _refused(("body", *fault.field), fault.reason)
+    texts: list[str] = []
+    for message in request.messages:
+        texts += [message.content] if isinstance(message.content, str) else _texts(message.content)
+    normalized = await normalize_texts(texts)
+    if normalized == texts:
+        return request
+    following = iter(normalized)
+    messages = [
+        _with_texts(index, message, following) for index, message in enumerate(request.messages)
+    ]
+    return replace(request, messages=tuple(messages))
+
+
+def _texts(parts: Sequence[TextPart | ImagePart]) -> list[str]:
+    return [part.text for part in parts if isinstance(part, TextPart)]
+
+
+def _with_texts(index: int, message: Message, texts: Iterator[str | None]) -> Message:
+    def following() -> str:
+        if (text := next(texts)) is None:
+            raise _refused(("body", "messages", index, "content"), TOO_MANY_MARKS, "too_many_marks")
+        return text
+
+    if isinstance(message.content, str):
+        return replace(message, content=following())
+    parts = (
+        TextPart(following()) if isinstance(part, TextPart) else part for part in message.content
     )
+    return replace(message, content=tuple(parts))
 
 
-class ToolToCall(RequestBody):
-    name: ToolName
+def _refused(
+    loc: tuple[str | int, ...], reason: str, kind: str = "value_error"
+) -> RequestValidationError:
+    return RequestValidationError([{"loc": loc, "msg": reason, "type": kind}])
 
 
-ToolBody = Annotated[FunctionTool, BeforeValidator(_flat)]
-ToolChoiceMode = Literal["auto", "none", "required"]
-ToolChoiceBody = Annotated[
-    ToolChoiceMode | ToolToCall,
-    by_kind(
-        {"mode": adapter(ToolChoiceMode), "tool": adapter(ToolToCall)},
-        lambda value: "tool" if isinstance(value, dict) else "mode",
-    ),
-    BeforeValidator(_flat),
-]
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a request, and in which field of it."""
+
+    field: tuple[str | int, ...]
+    reason: str
+
+
+def fault_in(request: ChatRequest) -> Fault | None:
+    """The first fault that providers would refuse, each in its own way.
+
+    Most requests have no calls, no parts and no tools, so these are looked for first.
+    """
+    messages, fault = request.messages, None
+    if [message for message in messages if message.tool_calls or message.role == "tool"]:
+        fault = _calls_fault(messages)
+    if fault is None and [one for one in messages if not isinstance(one.content, str)]:
+        fault = _images_fault(messages)
+    if fault is None and (request.tools or request.tool_choice is not None):
+        fault = _tools_fault(request)
+    return fault
+
+
+def _calls_fault(messages: Sequence[Message]) -> Fault | None:
+    """Each tool call needs its result, directly after the message with the calls."""
+    open_calls: list[str] = []
+    for index, message in enumerate(messages):
+        place: tuple[str | int, ...] = ("messages", index)
+        if message.role == "tool":
+            if message.tool_call_id not in open_calls:
+                reason = "must be the id of a tool call in the assistant's message before"
+                return Fault((*place, "tool_call_id"), reason)
+            open_calls.remove(message.tool_call_id)
+        elif open_calls:
+            return Fault((*place, "role"), _missing(open_calls))
+        else:
+            open_calls = [call.id for call in message.tool_calls]
+    return Fault(("messages",), _missing(open_calls)) if open_calls else None
+
+
+def _missing(open_calls: Sequence[str]) -> str:
+    return f"a message with the role 'tool' must follow for the call {open_calls[0]!r}"
+
+
+def _images_fault(messages: Sequence[Message]) -> Fault | None:
+    if sum([len(message.images) for message in messages]) > MAX_IMAGES:
+        return Fault(("messages",), f"a request may have {MAX_IMAGES} images")
+    return None
+
+
+def _tools_fault(request: ChatRequest) -> Fault | None:
+    names = [tool.name for tool in request.tools]
+    choice = request.tool_choice
+    if len(set(names)) < len(names):
+        return Fault(("tools",), "the names of tools must differ")
+    if isinstance(choice, NamedTool) and choice.name not in names:
+        return Fault(("tool_choice",), "must name one of the tools")
+    if choice == "required" and not names:
+        return Fault(("tool_choice",), "'required' needs tools")
+    return None

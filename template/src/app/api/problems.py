@@ -19,7 +19,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.api.allowed import with_all_methods
-from app.api.disconnect import CLIENT_CLOSED
 from app.clients.account import uncount_request
 from app.errors import (
     BudgetSpentError,
@@ -46,6 +45,8 @@ from app.telemetry.redaction import masked_text
 from app.validation import place, reason
 
 _log = structlog.get_logger(__name__)
+
+CLIENT_CLOSED = 499  # nginx's number for a client that did not wait for its answer
 
 
 class FieldError(BaseModel):

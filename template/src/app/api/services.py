@@ -41,7 +41,8 @@ def services_of(app: FastAPI) -> Services:
 
 
 async def _services(request: Request) -> Services:
-    return services_of(request.app)
+    services: Services = request.app.state.services
+    return services
 
 
 ServicesDep = Annotated[Services, Depends(_services)]

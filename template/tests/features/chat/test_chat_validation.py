@@ -23,6 +23,12 @@ USER = {"role": "user", "content": "Hi"}
             id="an unknown role",
         ),
         pytest.param(
+            {"messages": [{"role": "calling", "content": "Hi"}]},
+            ["messages", 0, "role"],
+            "'system', 'user', 'assistant' or 'tool'",
+            id="a role that is only a name in the code",
+        ),
+        pytest.param(
             {"messages": [{"role": "user", "content": " \n"}]},
             ["messages", 0, "content"],
             "at least 1 character",

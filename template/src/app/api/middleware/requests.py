@@ -16,10 +16,9 @@ from uuid import uuid4
 import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.disconnect import CLIENT_CLOSED
 from app.api.middleware.deadline import DEADLINE_HEADERS, CallerDeadline
 from app.api.openai.errors import PREFIX, OpenAIErrors
-from app.api.problems import ProblemResponse, describe, stopped
+from app.api.problems import CLIENT_CLOSED, ProblemResponse, describe, stopped
 from app.telemetry.correlation import client, request_id, tenant, trace_id, traceparent
 from app.telemetry.metrics import Metrics
 

@@ -7,11 +7,10 @@ from fastapi import APIRouter, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 
-from app.api.conversation import checked
-from app.api.disconnect import client_closed, until_disconnect
 from app.api.event_stream import EventStream
 from app.api.inputs import Tenant, normalize_texts
 from app.api.json_route import JSONRoute
+from app.api.messages import checked
 from app.api.middleware.body_limit import hold_for_answer
 from app.api.openai import convert
 from app.api.openai.answers import ChatCompletion, EmbeddingList, Model, ModelList
@@ -37,7 +36,7 @@ def openai_router(catalogue: Catalogue) -> APIRouter:
         responses={200: EVENT_STREAM, **openai_errors(400, 403, 404, 413, 429, 500, 502, 503, 504)},
     )
     async def chat_completions(
-        body: ChatCompletionIn, services: ServicesDep, request: Request, tenant: Tenant
+        body: ChatCompletionIn, services: ServicesDep, tenant: Tenant
     ) -> Response | ChatCompletion:
         """Creates a model's answer, whole or as a stream of chunks."""
         _refuse_unfinished(body)
@@ -49,9 +48,7 @@ def openai_router(catalogue: Catalogue) -> APIRouter:
             chunks = Chunks(completion_id, body.model, with_usage=body.includes_usage)
             encoded = frames(events, chunks, debug=services.debug)
             return EventStream(encoded, final_frame=cut_off)
-        response = await until_disconnect(request, services.chat.complete(question))
-        if response is None:
-            return client_closed()
+        response = await services.chat.complete(question)
         return convert.completion_of(response, completion_id)
 
     @router.post(
@@ -64,9 +61,7 @@ def openai_router(catalogue: Catalogue) -> APIRouter:
         catalogue.check_embedding(body.model)
         texts = await _normalized(body.input)
         hold_for_answer(request.scope, services.embeddings.bytes_for(len(texts)))
-        batch = await until_disconnect(request, services.embeddings.embed(texts))
-        if batch is None:
-            return client_closed()
+        batch = await services.embeddings.embed(texts)
         encoding = body.encoding_format or "float"
         return StreamingResponse(written(batch, encoding), media_type="application/json")
 

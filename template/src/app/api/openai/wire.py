@@ -12,22 +12,16 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    TypeAdapter,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     model_validator,
 )
 
-from app.api.inputs import WHOLE
-from app.api.messages import (
-    MAX_PARTS,
-    MAX_TOOLS,
-    CallID,
-    ImageURL,
-    JSONSchema,
-    ObjectSchema,
-    ToolName,
-    adapter,
-    by_kind,
-)
+from app.api.inputs import WHOLE, by_shape
 from app.api.openai.rules import FIELDS_OF_ROLES, SCHEMA_IF_NAMED, with_one
+from app.api.parts import MAX_PARTS, ImageURL
+from app.api.tools import MAX_TOOLS, CallID, JSONSchema, ObjectSchema, ToolName
 
 MAX_MESSAGES = 1_000
 MAX_INPUTS = 2_048
@@ -57,25 +51,17 @@ class ImagePartIn(Read):
     image_url: ImageURLIn
 
 
-def _part_kind(value: object) -> str:
+_TEXT, _IMAGE = TypeAdapter(TextPartIn), TypeAdapter(ImagePartIn)
+
+
+def _of_its_type(value: object, _handler: ValidatorFunctionWrapHandler) -> object:
     is_image = isinstance(value, dict) and value.get("type") == "image_url"
-    return "image" if is_image else "text"
+    return (_IMAGE if is_image else _TEXT).validate_python(value)
 
 
-PartIn = Annotated[
-    TextPartIn | ImagePartIn,
-    by_kind({"text": adapter(TextPartIn), "image": adapter(ImagePartIn)}, _part_kind),
-]
+PartIn = Annotated[TextPartIn | ImagePartIn, WrapValidator(_of_its_type)]
 _Parts = Annotated[list[PartIn], Field(min_length=1, max_length=MAX_PARTS)]
-
-
-def _content_kind(value: object) -> str:
-    return "parts" if isinstance(value, list) else "text"
-
-
-ContentIn = Annotated[
-    Text | _Parts, by_kind({"text": adapter(Text), "parts": adapter(_Parts)}, _content_kind)
-]
+ContentIn = Annotated[Text | _Parts, by_shape(list, _Parts, Text)]
 
 
 class FunctionCallIn(Read):
@@ -136,13 +122,7 @@ class ChosenTool(Read):
 
 
 Mode = Literal["auto", "none", "required"]
-ToolChoiceIn = Annotated[
-    Mode | ChosenTool,
-    by_kind(
-        {"mode": adapter(Mode), "tool": adapter(ChosenTool)},
-        lambda value: "tool" if isinstance(value, dict) else "mode",
-    ),
-]
+ToolChoiceIn = Annotated[Mode | ChosenTool, by_shape(dict, ChosenTool, Mode)]
 
 
 class SchemaIn(Read):

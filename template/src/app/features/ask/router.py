@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, FastAPI, Request, Response
+from fastapi import APIRouter, Depends, FastAPI, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
-from app.api.disconnect import client_closed, until_disconnect
 from app.api.inputs import NOT_BLANK, WHOLE, RequestBody, Tenant, normalize_text
 from app.api.json_route import JSONRoute
 from app.api.openapi import problems
@@ -81,16 +80,11 @@ class AskAnswer(BaseModel):
 @_endpoint.post(
     "/v1/ask",
     summary="Answer a question about the documents",
-    response_model=AskAnswer,
     responses=problems(402, 413, 422, 429, 500, 502, 503, 504),
 )
-async def ask(
-    body: AskBody, documents: Documents, request: Request, tenant: Tenant
-) -> AskAnswer | Response:
+async def ask(body: AskBody, documents: Documents, tenant: Tenant) -> AskAnswer:
     """Searches the service's documents and creates an answer with citations of them."""
-    asking = documents.ask(body.question, top_k=body.top_k, tenant=tenant)
-    answer = await until_disconnect(request, asking)
-    return client_closed() if answer is None else _shown(answer)
+    return _shown(await documents.ask(body.question, top_k=body.top_k, tenant=tenant))
 
 
 def _shown(answer: DocumentAnswer) -> AskAnswer:

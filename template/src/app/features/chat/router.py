@@ -6,20 +6,19 @@ from functools import partial
 from typing import Annotated
 
 import orjson
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 from pydantic import ConfigDict, Field, StringConstraints, field_validator
 from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
 
-from app.api.conversation import checked, message_of, tool_choice_of, tool_of
-from app.api.disconnect import client_closed, until_disconnect
 from app.api.event_stream import MAX_WRITE_BYTES, EventStream
 from app.api.events import Event, as_json, described
 from app.api.inputs import WHOLE, RequestBody, Tenant
 from app.api.json_route import JSONRoute
-from app.api.messages import MAX_TOOLS, MessageBody, ToolBody, ToolChoiceBody
+from app.api.messages import MessageBody, checked, message_of
 from app.api.openapi import problems
 from app.api.problems import Problem, describe, stopped
-from app.api.services import services_of
+from app.api.services import ServicesDep
+from app.api.tools import MAX_TOOLS, ToolBody, ToolChoiceBody, tool_choice_of, tool_of
 from app.llm.model import open_stream
 from app.llm.opened_stream import StreamToOpen
 from app.llm.types import ChatRequest, LLMResponse, TextDelta, ToolCall
@@ -145,17 +144,15 @@ router = APIRouter(tags=["chat"], route_class=JSONRoute)
     response_model=LLMResponse,
     responses={200: EVENT_STREAM, **problems(402, 403, 404, 413, 422, 429, 500, 502, 503, 504)},
 )
-async def chat(body: ChatBody, request: Request, tenant: Tenant) -> LLMResponse | Response:
+async def chat(body: ChatBody, services: ServicesDep, tenant: Tenant) -> LLMResponse | Response:
     """Creates a model's answer to the given conversation."""
-    # Not `ServicesDep`: to resolve one more dependency, FastAPI takes 45 Python calls.
-    services = services_of(request.app)
     question = await body.to_request(tenant)
     if body.stream:
         text: list[str] = []
         events = StreamToOpen(partial(open_stream, services.chat, question))
         frames = _frames(events, text, debug=services.debug)
         return EventStream(frames, final_frame=lambda: _cut_off(text))
-    return await until_disconnect(request, services.chat.complete(question)) or client_closed()
+    return await services.chat.complete(question)
 
 
 async def _frames(

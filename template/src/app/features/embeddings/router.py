@@ -10,7 +10,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, FailFast, Field
 
-from app.api.disconnect import client_closed, until_disconnect
 from app.api.inputs import NOT_BLANK_PATTERN, TOO_MANY_MARKS, RequestBody, normalize_texts
 from app.api.json_route import JSONRoute
 from app.api.middleware.body_limit import hold_for_answer
@@ -73,9 +72,7 @@ async def embeddings(body: EmbeddingsBody, services: ServicesDep, request: Reque
     if not wanted:
         raise RequestValidationError(_refusals(faults))
     hold_for_answer(request.scope, services.embeddings.bytes_for(len(wanted)))
-    batch = await until_disconnect(request, services.embeddings.embed(wanted))
-    if batch is None:
-        return client_closed()
+    batch = await services.embeddings.embed(wanted)
     return StreamingResponse(_written(batch, faults), media_type="application/json")
 
 

@@ -4,10 +4,9 @@ Replace the Pydantic model in `invoice.py` and the prompt in `prompts/` by your 
 second attempts are in `app.llm.structured.ask`.
 """
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter
 from pydantic import ConfigDict, Field
 
-from app.api.disconnect import client_closed, until_disconnect
 from app.api.inputs import RequestBody, Tenant, Text
 from app.api.json_route import JSONRoute
 from app.api.openapi import problems
@@ -37,15 +36,9 @@ class ExtractAnswer(Invoice):
 @router.post(
     "/v1/extract",
     summary="Extract the data of an invoice",
-    response_model=ExtractAnswer,
     responses=problems(402, 413, 422, 429, 500, 502, 503, 504),
 )
-async def extract(
-    body: ExtractBody, services: ServicesDep, request: Request, tenant: Tenant
-) -> ExtractAnswer | Response:
+async def extract(body: ExtractBody, services: ServicesDep, tenant: Tenant) -> ExtractAnswer:
     """Extracts the data of an invoice from its text, as validated JSON."""
-    reading = read_invoice(body.text, services.chat, tenant=tenant)
-    invoice = await until_disconnect(request, reading)
-    if invoice is None:
-        return client_closed()
+    invoice = await read_invoice(body.text, services.chat, tenant=tenant)
     return ExtractAnswer(**dict(invoice), prompt=PROMPT.id)
