@@ -18,7 +18,13 @@ from tests.engines import (
     with_cookiecutter,
     with_copier,
 )
-from tests.questions import QUESTIONS, Answers, pairwise_answers, single_answers
+from tests.questions import (
+    QUESTIONS,
+    Answers,
+    pairwise_answers,
+    single_answers,
+    with_defaults,
+)
 from tests.renders import Renders
 
 ANSWER_SETS = dict([*single_answers(), *pairwise_answers()])
@@ -54,7 +60,7 @@ def test_the_sample_of_the_template_is_large_enough() -> None:
     assert len(ANSWER_SETS) >= 40
     assert len(ANSWER_SETS) == len([*single_answers(), *pairwise_answers()])
     for name, question in QUESTIONS.items():
-        tried = {str(answers.get(name)) for answers in WITHOUT_SINGLE_CHOICES.values()}
+        tried = {with_defaults(answers).get(name) for answers in WITHOUT_SINGLE_CHOICES.values()}
         assert tried >= set(question.get("choices", []))
 
 

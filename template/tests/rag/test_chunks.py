@@ -133,7 +133,7 @@ def test_no_word_is_lost_or_changed(paragraphs: list[list[int]], max_chars: int)
     ids=["one section of 4 MB", "a heading of 100,000 marks"],
 )
 def test_the_time_grows_with_the_length_only(text: str) -> None:
-    """By the square it would be seconds and minutes: too long for a thread of the service."""
+    """By the square it would be seconds and minutes. A collection of garbage may be in the time."""
     started = time.process_time()
     assert list(chunks_of(Document("a.md", text), 1200))
-    assert time.process_time() - started < 0.5
+    assert time.process_time() - started < 2
