@@ -56,7 +56,8 @@ new: ## Generate a service (DEST=../my-service ARGS="--defaults -d ci=gitlab")
 .PHONY: test
 test: $(TOOLS) in-place ## Run all tests (ARGS="-k update": only some); without Docker, those with containers are skipped
 	@$(if $(ARGS),,$(ONCE_MORE) template $(MAKE) -C template test NATIVE=1)
-	@$(if $(ARGS),,$(ONCE_MORE) template $(MAKE) -C template test NATIVE=1 ARGS="-m slow")
+	@# The slow ones wait for most of their time, so more of them than there are processors run at once.
+	@$(if $(ARGS),,$(ONCE_MORE) template $(MAKE) -C template test NATIVE=1 ARGS="-m slow --numprocesses=4")
 	@$(if $(ARGS),,$(ONCE_MORE) .) $(BIN)/python -m pytest $(ARGS)
 
 .PHONY: proof

@@ -35,6 +35,7 @@ async def findings(url: str, directory: Path, *options: str) -> tuple[int | None
         "--checks=all",
         f"--max-examples={EXAMPLES}",
         "--seed=1",
+        "--workers=4",  # most of its time it waits for answers
         "--no-color",
         *options,
         cwd=directory,
