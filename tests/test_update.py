@@ -183,3 +183,19 @@ def test_make_update_fails_and_names_the_files_with_conflicts_until_they_are_sol
 
     git(service, "checkout", "--theirs", "Makefile")
     run("sh", "scripts/conflicts.sh", cwd=service)
+
+
+@pytest.mark.parametrize("is_changed", [True, False])
+def test_a_file_that_the_update_removed_is_named_if_the_project_had_changed_it(
+    versions: Path, tmp_path: Path, *, is_changed: bool
+) -> None:
+    service = under_git(by_copier(versions, tmp_path))
+    own = service / "docs/architecture.md"
+    if is_changed:
+        own.write_text(own.read_text() + "\nours\n")
+        git(service, "commit", "--quiet", "--all", "--message=ours")
+    publish(versions)
+    run_update(service, defaults=True, overwrite=True, quiet=True)
+    assert not own.exists()
+    said = run("sh", "scripts/removed.sh", cwd=service)
+    assert said.splitlines().count("docs/architecture.md") == int(is_changed)
