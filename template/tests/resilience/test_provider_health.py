@@ -1,7 +1,7 @@
 import pytest
 
 from app.resilience.circuit_breaker import CircuitState
-from app.resilience.health import Health, HealthReport
+from app.resilience.health import Health, HealthReport, ProbeTarget, any_reachable
 from app.testing import FakeClock
 
 
@@ -89,3 +89,27 @@ def test_idle_is_the_time_since_the_last_call(bench: Bench) -> None:
     bench.clock.now += 7
     bench.health.probed(ok=True)
     assert bench.health.calls.idle_s() == 7
+
+
+@pytest.mark.parametrize(
+    ("errors", "is_reachable"),
+    [
+        ([None], True),
+        ([ConnectionError()], False),
+        ([ConnectionError(), ConnectionError()], False),
+        ([ConnectionError(), None], True),
+        ([ConnectionError(), PermissionError()], True),  # an answer, if only a refusal
+    ],
+)
+async def test_a_provider_is_reachable_unless_all_of_them_cannot_be_reached(
+    bench: Bench, errors: list[Exception | None], *, is_reachable: bool
+) -> None:
+    def target(error: Exception | None) -> ProbeTarget:
+        async def ping() -> None:
+            if error is not None:
+                raise error
+
+        return ProbeTarget(bench.health, ping)
+
+    check = any_reachable([target(error) for error in errors], ConnectionError)
+    assert await check() is is_reachable

@@ -73,3 +73,26 @@ class TestAtTheLimit:
         decoder.feed(b": a")
         decoder.feed(b" comm\n")
         assert decoder.feed(LINE) == []
+
+
+@pytest.mark.parametrize(
+    ("pieces", "event"),
+    [
+        ([b"event: done\nid: 7\ndata: a\n", b"data: ", b"b"], ServerSentEvent("a\nb", "done", "7")),
+        ([b"data:  two spaces"], ServerSentEvent(" two spaces")),
+        ([b"data: \xff"], ServerSentEvent("\ufffd")),
+        ([b"data: a:b"], ServerSentEvent("a:b")),
+        ([b"data: whole\n"], ServerSentEvent("whole")),
+        ([b"data: a\nevent: x"], ServerSentEvent("a")),
+        ([b"event: x\n"], None),
+        ([b"data: an event\n\n"], None),
+        ([b""], None),
+    ],
+)
+def test_the_event_without_an_empty_line_after_it_can_be_read(
+    pieces: list[bytes], event: ServerSentEvent | None
+) -> None:
+    decoder = SSEDecoder()
+    for piece in pieces:
+        decoder.feed(piece)
+    assert decoder.unfinished() == event
