@@ -26,6 +26,27 @@ def test_sentinels_with_a_password_of_their_own_get_it_and_not_that_of_redis() -
     assert address.options == {"password": "secret"}
 
 
+def test_sentinels_have_a_user_of_their_own_too() -> None:
+    address = parsed("redis+sentinel://one/shop?sentinel_username=watcher")
+    assert address.sentinel_options == {"username": "watcher"}
+    assert address.options == {}
+
+
+@pytest.mark.parametrize("port", [1, 65535])
+def test_each_port_is_allowed(port: int) -> None:
+    assert parsed(f"redis+cluster://one:{port}").hosts == (Host("one", port),)
+
+
+@pytest.mark.parametrize("path", ["", "/", "/0", "?db=0"])
+def test_the_only_database_of_a_cluster_may_be_named(path: str) -> None:
+    assert parsed(f"redis+cluster://one{path}").options == {}
+
+
+def test_a_password_may_have_the_characters_of_a_scheme() -> None:
+    address = parsed("rediss+cluster://:x:y+z@one")
+    assert (address.hosts, address.options["password"]) == ((Host("one", 6379),), "x:y+z")
+
+
 def test_tls_holds_for_redis_and_for_its_sentinels() -> None:
     address = parsed("rediss+sentinel://one/shop?ssl_ca_certs=/ca.pem")
     assert address.options == {"ssl": True, "ssl_ca_certs": "/ca.pem"}
@@ -48,6 +69,7 @@ def test_tls_holds_for_redis_and_for_its_sentinels() -> None:
         pytest.param("redis+cluster://one?db=1", "a cluster has only one", id="database-option"),
         pytest.param("redis+sentinel://one,two", "must name the service", id="no-service"),
         pytest.param("redis+sentinel://one/shop/x", "a number as database", id="no-number"),
+        pytest.param("redis+sentinel://one/shop/12345", "with a number as", id="a-long-number"),
     ],
 )
 def test_an_address_that_is_wrong_is_refused_with_the_right_form(url: str, why: str) -> None:

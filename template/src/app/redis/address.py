@@ -105,8 +105,8 @@ def _hosts(url: str, kind: Kind) -> tuple[Host, ...]:
 
 
 def _parts(url: str) -> _Parts:
-    found = _URL.fullmatch(url)
-    return _Parts("", "", "", "") if found is None else _Parts(*found.groups(""))
+    """The parts of an address with a known scheme; those that it does not have are empty."""
+    return _Parts(*_URL.findall(url)[0])
 
 
 def _host(named: str, port: int) -> Host:
