@@ -71,6 +71,15 @@ def test_a_provider_with_an_open_circuit_is_degraded(
     assert bench.health.report().state == state
 
 
+def test_a_call_after_a_failed_probe_clears_it_however_many_went_well_before(bench: Bench) -> None:
+    bench.calls("++")
+    bench.health.probed(ok=False)
+    bench.calls("-")
+    assert bench.health.report().probe_failed
+    bench.calls("+")
+    assert not bench.health.report().probe_failed
+
+
 def test_a_failed_probe_is_degraded_until_something_goes_well(bench: Bench) -> None:
     bench.health.probed(ok=False)
     bench.calls("-")
