@@ -188,9 +188,9 @@ def fault_in(request: ChatRequest) -> Fault | None:
     Most requests have no calls, no parts and no tools, so these are looked for first.
     """
     messages, fault = request.messages, None
-    if [message for message in messages if message.tool_calls or message.role == "tool"]:
+    if any(message.tool_calls or message.role == "tool" for message in messages):
         fault = _calls_fault(messages)
-    if fault is None and [one for one in messages if not isinstance(one.content, str)]:
+    if fault is None and any(not isinstance(message.content, str) for message in messages):
         fault = _images_fault(messages)
     if fault is None and (request.tools or request.tool_choice is not None):
         fault = _tools_fault(request)
@@ -219,7 +219,7 @@ def _missing(open_calls: Sequence[str]) -> str:
 
 
 def _images_fault(messages: Sequence[Message]) -> Fault | None:
-    if sum([len(message.images) for message in messages]) > MAX_IMAGES:
+    if sum(len(message.images) for message in messages) > MAX_IMAGES:
         return Fault(("messages",), f"a request may have {MAX_IMAGES} images")
     return None
 
